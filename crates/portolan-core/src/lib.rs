@@ -1,1 +1,38 @@
-//! To come.
+//! The pure heart of Portolan.
+//!
+//! Everything that *decides* lives here, and nothing that *does*: no I/O, no clock, no spawning, no
+//! request type. Time ([`Time`]) and entropy are arguments, so every decision can be tested exactly
+//! and replayed from a seed.
+//!
+//! The way of the data, and of this crate's modules:
+//!
+//! 1. A [`ServiceRef`] names what is wanted; a [`Source`] follows it and yields [`Resolution`]s.
+//! 2. [`reconcile()`] turns a resolution into [`Candidates`]: the endpoints that may get traffic
+//!    now, each with its [`EndpointState`], which survives from one resolution to the next for as
+//!    long as the same incarnation lives.
+//! 3. A [`Policy`] builds a [`Picker`] from the candidates, off the request path.
+//! 4. For each request the picker turns a [`PickContext`] into a [`Verdict`].
+//! 5. What came of the request flows back into the [`EndpointState`] through an [`InFlight`] guard.
+//!
+//! Most users depend on the `portolan` crate, which re-exports what they need. Depend on this one to
+//! write a [`Source`] or a [`Policy`] of your own.
+
+mod candidates;
+mod endpoint;
+pub mod policy;
+mod reconcile;
+mod resolution;
+mod service_ref;
+mod snapshot;
+mod state;
+mod time;
+
+pub use candidates::{Candidate, Candidates, Index};
+pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Weight};
+pub use policy::{Intent, PickContext, Picker, Pin, Policy, Reason, Tried, Verdict};
+pub use reconcile::{Change, Membership, eligible, reconcile};
+pub use resolution::{EndpointSet, Resolution, Source, SourceError, SourceErrorKind};
+pub use service_ref::{ParseServiceRefError, PortRef, ServiceRef};
+pub use snapshot::{Freshness, Snapshot};
+pub use state::{EndpointState, InFlight, Measurement, Outcome};
+pub use time::Time;

@@ -1,0 +1,122 @@
+//! How one endpoint is chosen among many.
+//!
+//! A [`Policy`] is the recipe, made once by the user. Whenever the endpoints change it builds a
+//! [`Picker`], off the request path, which may sort, hash and allocate as it likes. The picker then
+//! answers each request without a lock and without allocating.
+//!
+//! | policy | choose it for | pick |
+//! |---|---|---|
+//! | [`LeastRequest`] | the default: requests of differing cost, Pods of differing speed | O(1) |
+//! | [`PeakEwma`] | latency above all, zones or Pods that are slow at times | O(1) |
+//! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
+//! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
+//! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+
+mod context;
+mod p2c;
+mod random;
+mod round_robin;
+mod weighted_round_robin;
+
+use std::{fmt, sync::Arc};
+
+pub use context::{Intent, PickContext, Pin, Tried};
+pub use p2c::{LeastRequest, PeakEwma};
+pub use random::Random;
+pub use round_robin::RoundRobin;
+pub use weighted_round_robin::WeightedRoundRobin;
+
+use crate::{Candidates, Index};
+
+/// A recipe for choosing endpoints: builds a [`Picker`] for each new set of candidates.
+///
+/// Policies nest: one that divides candidates into groups builds the picker of each group with the
+/// policy that it was given for it.
+///
+/// A policy of one's own takes a few lines:
+///
+/// ```
+/// use portolan_core::{Candidates, Index, PickContext, Picker, Policy, Verdict};
+/// use std::sync::Arc;
+///
+/// /// The first endpoint in order of its name, and the next where that one has been tried.
+/// #[derive(Debug)]
+/// struct First;
+///
+/// #[derive(Debug)]
+/// struct FirstPicker(Candidates);
+///
+/// impl Policy for First {
+///     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+///         Arc::new(FirstPicker(candidates.clone()))
+///     }
+/// }
+///
+/// impl Picker for FirstPicker {
+///     fn pick(&self, context: &PickContext<'_>) -> Verdict {
+///         context.nth_untried(self.0.len(), 0)
+///     }
+/// }
+/// ```
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// Builds a picker for these candidates. Not on the request path: it may take its time.
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker>;
+}
+
+impl<P: Policy + ?Sized> Policy for Arc<P> {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        (**self).build(candidates)
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for Box<P> {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        (**self).build(candidates)
+    }
+}
+
+/// Chooses an endpoint for each request, among the candidates for which it was built.
+///
+/// # What must hold
+/// - A pick neither blocks, nor allocates, nor panics, whatever the context holds.
+/// - An endpoint that [has been tried](PickContext::tried) is not returned again.
+pub trait Picker: fmt::Debug + Send + Sync {
+    /// Chooses.
+    fn pick(&self, context: &PickContext<'_>) -> Verdict;
+}
+
+/// What a [`Picker`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// This endpoint.
+    Use(Index),
+    /// None now. The request waits, as long as it may, for the next change of the endpoints.
+    Wait,
+    /// None, and waiting will not help.
+    Fail(Reason),
+}
+
+/// Why there is no endpoint for a request, and waiting will not help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Every endpoint that may serve the request has been tried.
+    #[error("every endpoint has been tried")]
+    AllTried,
+    /// The policy needs a key, and the request has none.
+    #[error("the policy needs a key, and the request has none: set an affinity")]
+    NoKey,
+    /// The endpoint to which the request is pinned is not among the endpoints.
+    #[error("the endpoint to which the request is pinned is not there")]
+    PinNotFound,
+}
+
+/// The policy when none is named.
+#[must_use]
+pub fn default_policy() -> Arc<dyn Policy> {
+    Arc::new(LeastRequest::new())
+}
+
+#[cfg(test)]
+mod tests;

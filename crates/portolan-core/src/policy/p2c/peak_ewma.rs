@@ -1,0 +1,62 @@
+//! The one of two that is likely to answer sooner.
+
+use std::sync::Arc;
+
+use super::{Weights, pick_of_two};
+use crate::{Candidates, EndpointState, PickContext, Picker, Policy, Time, Verdict};
+
+/// Of two endpoints at random, the one with the lower expected latency, times the requests in flight.
+///
+/// The latency is a *peak* EWMA: one slow response counts at once, and is forgotten slowly (see
+/// [`Measurement`](crate::Measurement)). Failures count as slow, so an endpoint that fails fast draws
+/// no traffic.
+///
+/// An endpoint that has answered nothing yet is given one request at a time until it has: enough to
+/// be measured, not enough to be drowned.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeakEwma;
+
+#[derive(Debug)]
+struct PeakEwmaPicker {
+    candidates: Candidates,
+    weights: Weights,
+}
+
+/// What an endpoint without history costs once it has a request in flight: more than any measured one.
+const UNMEASURED_NANOS: f32 = 1e12;
+
+impl PeakEwma {
+    /// The policy.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Policy for PeakEwma {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        Arc::new(PeakEwmaPicker {
+            weights: Weights::of(candidates),
+            candidates: candidates.clone(),
+        })
+    }
+}
+
+impl Picker for PeakEwmaPicker {
+    fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        pick_of_two(&self.candidates, context, |(a, one), (b, other)| {
+            let cost_a = cost(&one.state, context.now) * self.weights.get(b) as f32;
+            let cost_b = cost(&other.state, context.now) * self.weights.get(a) as f32;
+            cost_b < cost_a
+        })
+    }
+}
+
+#[inline]
+fn cost(state: &EndpointState, now: Time) -> f32 {
+    let in_flight = state.in_flight() as f32;
+    match state.latency_nanos(now) {
+        Some(nanos) => nanos * (in_flight + 1.0),
+        None => UNMEASURED_NANOS * in_flight,
+    }
+}

@@ -1,0 +1,100 @@
+//! One consistent picture of a Service: what a request sees from pick to call.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Candidate, Candidates, Index, PickContext, Picker, SourceError, Time, Verdict};
+
+/// Everything that a request needs, built together and published behind one pointer.
+///
+/// An [`Index`] that the snapshot's picker returns is valid in the same snapshot, for the candidate
+/// and for the service `S` that was made for it: they cannot get out of step, because nothing in a
+/// snapshot ever changes.
+#[derive(Clone)]
+pub struct Snapshot<S> {
+    generation: u64,
+    candidates: Candidates,
+    services: Box<[S]>,
+    picker: Arc<dyn Picker>,
+    freshness: Freshness,
+}
+
+/// How far the source can be believed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Freshness {
+    /// The source has said nothing yet.
+    Pending,
+    /// The source follows the Service.
+    Live,
+    /// The source says that there is no such Service.
+    Absent,
+    /// The source has been failing: these are the last good endpoints.
+    Stale {
+        /// Since when.
+        since: Time,
+        /// Why.
+        error: SourceError,
+    },
+}
+
+impl<S> Snapshot<S> {
+    /// A snapshot. `service` makes, or finds, the service of each candidate.
+    pub fn new(
+        generation: u64,
+        candidates: Candidates,
+        picker: Arc<dyn Picker>,
+        freshness: Freshness,
+        service: impl FnMut(&Candidate) -> S,
+    ) -> Self {
+        Self {
+            generation,
+            services: candidates.iter().map(service).collect(),
+            candidates,
+            picker,
+            freshness,
+        }
+    }
+
+    /// Counts up with each snapshot of a Service.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The endpoints that may be chosen.
+    #[must_use]
+    pub fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
+    /// How far the source can be believed.
+    #[must_use]
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// Asks the picker.
+    #[must_use]
+    pub fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        self.picker.pick(context)
+    }
+
+    /// The candidate at `index` and its service. `None` where a picker made the index up.
+    #[must_use]
+    pub fn get(&self, index: Index) -> Option<(&Candidate, &S)> {
+        self.candidates
+            .get(index)
+            .zip(self.services.get(index.position()))
+    }
+}
+
+impl<S> fmt::Debug for Snapshot<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("generation", &self.generation)
+            .field("candidates", &self.candidates)
+            .field("picker", &self.picker)
+            .field("freshness", &self.freshness)
+            .finish_non_exhaustive()
+    }
+}

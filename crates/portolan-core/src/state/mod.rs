@@ -1,0 +1,214 @@
+//! What the client has measured of one incarnation of an endpoint.
+
+mod in_flight;
+mod latency;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crossbeam_utils::CachePadded;
+
+use crate::{Endpoint, Time};
+use latency::PeakEwma;
+
+pub use in_flight::InFlight;
+
+/// What the client knows of one incarnation: requests in flight, latency, what became of requests.
+///
+/// It is a bundle of atomics behind an `Arc`, written by every request and read by pickers, without
+/// a lock. It is carried from snapshot to snapshot for as long as the incarnation lives; policies
+/// own no measurements, so changing a policy loses none.
+///
+/// Reads and writes are `Relaxed`: each number is meaningful by itself, and a pick that sees one of
+/// them a few nanoseconds late is still a good pick.
+#[derive(Debug)]
+pub struct EndpointState {
+    endpoint: Arc<Endpoint>,
+    // Every request of every thread writes here. 128 bytes of its own for each endpoint keep two
+    // endpoints' counters from sharing a cache line (34 ns an increment when they do, 5 when not).
+    hot: CachePadded<Hot>,
+}
+
+#[derive(Debug)]
+struct Hot {
+    in_flight: AtomicU32,
+    consecutive_failures: AtomicU32,
+    latency: PeakEwma,
+    requests: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// How measurements are weighed.
+///
+/// ```
+/// use portolan_core::Measurement;
+/// use std::time::Duration;
+/// let measurement = Measurement::default().with_decay(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Measurement {
+    /// The time after which an old measurement weighs 1/e. Default: 10 s, as Finagle and tower have
+    /// it; shorter forgets a bad moment sooner, longer is steadier at few requests per second.
+    pub decay: Duration,
+    /// A failure is recorded as a response at least this slow. Default: 1 s. Without it, an
+    /// endpoint that fails fast looks like the best one of all.
+    pub failure_latency: Duration,
+}
+
+impl Default for Measurement {
+    fn default() -> Self {
+        Self {
+            decay: Duration::from_secs(10),
+            failure_latency: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Measurement {
+    /// Sets the [decay](Self::decay).
+    #[must_use]
+    pub fn with_decay(mut self, decay: Duration) -> Self {
+        self.decay = decay;
+        self
+    }
+
+    /// Sets the [latency of a failure](Self::failure_latency).
+    #[must_use]
+    pub fn with_failure_latency(mut self, latency: Duration) -> Self {
+        self.failure_latency = latency;
+        self
+    }
+}
+
+/// What became of a request, as far as the endpoint is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The endpoint answered, and the answer does not speak against it.
+    Success,
+    /// The endpoint failed: it cannot be connected to, broke off, or answered that it cannot serve.
+    Failure,
+    /// The answer began well, was recorded as a success, and ended badly: the body broke off, or its
+    /// trailers say that the call failed.
+    Interrupted,
+    /// The caller gave up before there was an answer.
+    Cancelled,
+}
+
+impl EndpointState {
+    /// The state of an endpoint of which nothing is known yet.
+    #[must_use]
+    pub fn new(endpoint: Arc<Endpoint>, measurement: Measurement) -> Self {
+        Self {
+            endpoint,
+            hot: CachePadded::new(Hot {
+                in_flight: AtomicU32::new(0),
+                consecutive_failures: AtomicU32::new(0),
+                latency: PeakEwma::new(measurement),
+                requests: AtomicU64::new(0),
+                failures: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Whose state it is: the endpoint as it was when first seen. Its identity and address do not
+    /// change while the incarnation lives; its conditions, weight and hints may have since.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// How many requests are in flight now.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.hot.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The latency to be expected at `now`: a moving average that a slow response raises at once
+    /// and that decays with time (Peak EWMA). `None` where nothing has been measured yet.
+    #[must_use]
+    pub fn latency(&self, now: Time) -> Option<Duration> {
+        self.hot
+            .latency
+            .nanos(now)
+            .map(|nanos| Duration::from_nanos(nanos as u64))
+    }
+
+    /// As [`latency`](Self::latency), in nanoseconds, for the pick path.
+    pub(crate) fn latency_nanos(&self, now: Time) -> Option<f32> {
+        self.hot.latency.nanos(now)
+    }
+
+    /// How many requests have ended, well or badly; cancelled ones are not counted.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.hot.requests.load(Ordering::Relaxed)
+    }
+
+    /// How many of them failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.hot.failures.load(Ordering::Relaxed)
+    }
+
+    /// How many have failed since the last success.
+    #[must_use]
+    pub fn consecutive_failures(&self) -> u32 {
+        self.hot.consecutive_failures.load(Ordering::Relaxed)
+    }
+
+    /// Records what became of a request that took `took` and ended at `now`.
+    pub fn record(&self, outcome: Outcome, took: Duration, now: Time) {
+        match outcome {
+            Outcome::Success => {
+                // Read before write: a healthy endpoint's line is not dirtied once more per request.
+                if self.consecutive_failures() != 0 {
+                    self.hot.consecutive_failures.store(0, Ordering::Relaxed);
+                }
+                self.hot.requests.fetch_add(1, Ordering::Relaxed);
+                self.hot.latency.record(took, now);
+            }
+            Outcome::Failure => {
+                self.hot
+                    .consecutive_failures
+                    .fetch_add(1, Ordering::Relaxed);
+                self.hot.requests.fetch_add(1, Ordering::Relaxed);
+                self.hot.failures.fetch_add(1, Ordering::Relaxed);
+                self.hot.latency.record_failure(took, now);
+            }
+            Outcome::Interrupted => {
+                self.hot
+                    .consecutive_failures
+                    .fetch_add(1, Ordering::Relaxed);
+                self.hot.failures.fetch_add(1, Ordering::Relaxed);
+                self.hot.latency.record_failure(took, now);
+            }
+            // How long it would have taken is unknown, but it is at least this much: that an
+            // endpoint hangs is learnt from callers that time out.
+            Outcome::Cancelled => self.hot.latency.record_at_least(took, now),
+        }
+    }
+
+    /// Counts a request, unless `limit` are in flight already.
+    fn begin(&self, limit: u32) -> bool {
+        // Add first, look afterwards: one atomic operation where there is room, which is nearly always.
+        if self.hot.in_flight.fetch_add(1, Ordering::Relaxed) < limit {
+            return true;
+        }
+        self.end();
+        false
+    }
+
+    fn end(&self) {
+        self.hot.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
