@@ -1,63 +1,71 @@
 //! `cargo xtask features`: no feature of a library needs another one to compile.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::outcome::{Doing, Failure, cargo, must_succeed, say};
+use crate::{
+    outcome::{Failure, cargo, must_succeed, say},
+    packages::packages,
+};
 
 /// Checks each library crate with no feature, with each one alone, and with all together.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
-    for library in libraries()? {
-        check(&library.name, &["--no-default-features"])?;
+    for library in packages()?.iter().filter_map(Library::of) {
+        library.check(&["--no-default-features"])?;
         for feature in &library.features {
-            check(
-                &library.name,
-                &["--no-default-features", "--features", feature],
-            )?;
+            library.check(&["--no-default-features", "--features", feature])?;
         }
-        check(&library.name, &["--all-features"])?;
+        library.check(&["--all-features"])?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(package: &str, features: &[&str]) -> Result<(), Failure> {
-    say(format_args!("checking {package} {}", features.join(" ")));
-    must_succeed(
-        cargo()
-            .args(["check", "--quiet", "--package", package])
-            .args(features),
-    )
+struct Library<'a> {
+    name: &'a str,
+    features: Vec<&'a str>,
 }
 
-struct Library {
-    name: String,
-    features: Vec<String>,
+impl<'a> Library<'a> {
+    /// `None` for a package that is not published: nobody chooses features of it.
+    fn of(package: &'a Value) -> Option<Self> {
+        // `publish = false` comes as an empty list of registries, the default as null.
+        package.get("publish")?.as_null()?;
+        let features = package.get("features")?.as_object()?.keys();
+        Some(Self {
+            name: package.get("name")?.as_str()?,
+            features: features
+                .map(String::as_str)
+                .filter(|name| *name != "default")
+                .collect(),
+        })
+    }
+
+    fn check(&self, features: &[&str]) -> Result<(), Failure> {
+        say(format_args!(
+            "checking {} {}",
+            self.name,
+            features.join(" ")
+        ));
+        must_succeed(
+            cargo()
+                .args(["check", "--quiet", "--package", self.name])
+                .args(features),
+        )
+    }
 }
 
-/// The workspace's crates that are published, which are the ones users choose features of.
-fn libraries() -> Result<Vec<Library>, Failure> {
-    let output = cargo()
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .stderr(Stdio::inherit())
-        .output()
-        .doing("run cargo metadata")?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).doing("read cargo's metadata")?;
-    let packages = metadata.get("packages").and_then(Value::as_array);
-    Ok(packages.into_iter().flatten().filter_map(library).collect())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-/// `None` for a package that is not published.
-fn library(package: &Value) -> Option<Library> {
-    // `publish = false` comes as an empty list of registries, the default as null.
-    package.get("publish")?.as_null()?;
-    let features = package.get("features")?.as_object()?;
-    Some(Library {
-        name: package.get("name")?.as_str()?.to_owned(),
-        features: features
-            .keys()
-            .filter(|name| *name != "default")
-            .cloned()
-            .collect(),
-    })
+    #[test]
+    fn only_published_packages_have_features_to_choose() {
+        let features = json!({ "default": ["http"], "http": [], "tls": [] });
+        let published = json!({ "name": "a", "publish": null, "features": features });
+        assert_eq!(Library::of(&published).unwrap().features, ["http", "tls"]);
+        let private = json!({ "name": "b", "publish": [], "features": features });
+        assert!(Library::of(&private).is_none());
+    }
 }

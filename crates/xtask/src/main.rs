@@ -2,9 +2,12 @@
 //!
 //! - `real`: the scenario suite against a real Kubernetes control plane ([`real`]).
 //! - `features`: every feature of every library, alone and all together ([`features`]).
+//! - `examples`: every example, to its end ([`examples`]).
 
+mod examples;
 mod features;
 mod outcome;
+mod packages;
 mod real;
 
 use std::{env, ffi::OsString, process::ExitCode};
@@ -20,7 +23,10 @@ cargo xtask real [--build-only] [--keep] [-- ARGUMENTS OF THE TESTS]
     for example:  cargo xtask real -- rolling --nocapture
 
 cargo xtask features
-    Checks every library crate without features, with each alone, and with all.";
+    Checks every library crate without features, with each alone, and with all.
+
+cargo xtask examples
+    Runs every example, which must need nothing and end by itself.";
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);
@@ -36,6 +42,7 @@ fn run(chore: &str, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         "real" => real::run(arguments),
         real::INSIDE => real::run_inside(arguments),
         "features" => features::run(),
+        "examples" => examples::run(),
         "help" | "--help" | "-h" => {
             say(USAGE);
             Ok(ExitCode::SUCCESS)
