@@ -2,9 +2,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use crate::{
-    Candidate, Endpoint, EndpointSet, EndpointState, Incarnation, Measurement, resolution::order,
-};
+use crate::{Candidate, Endpoint, EndpointSet, EndpointState, Measurement, resolution::order};
 
 /// Every endpoint that the source names, eligible for traffic or not, with its state.
 ///
@@ -106,10 +104,7 @@ fn relation(a: &Arc<Endpoint>, b: &Arc<Endpoint>) -> Ordering {
 /// `excluded` tells which ones the client itself has found to be out of reach. They are left out,
 /// unless that would leave none: a client that can reach nobody is more likely to be wrong itself.
 #[must_use]
-pub fn eligible(
-    membership: &Membership,
-    excluded: impl Fn(Incarnation<'_>) -> bool,
-) -> Vec<Candidate> {
+pub fn eligible(membership: &Membership, excluded: impl Fn(&Candidate) -> bool) -> Vec<Candidate> {
     let by_cluster = |wanted: fn(&Endpoint) -> bool| -> Vec<Candidate> {
         membership
             .members
@@ -124,11 +119,8 @@ pub fn eligible(
             endpoint.conditions().is_serving() && endpoint.conditions().is_terminating()
         });
     }
-    if chosen
-        .iter()
-        .any(|one| !excluded(one.endpoint.incarnation()))
-    {
-        chosen.retain(|one| !excluded(one.endpoint.incarnation()));
+    if chosen.iter().any(|one| !excluded(one)) {
+        chosen.retain(|one| !excluded(one));
     }
     chosen
 }

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Candidate, Candidates, Index, PickContext, Picker, SourceError, Time, Verdict};
+use crate::{
+    Candidate, Candidates, Index, PickContext, Picker, Policy, SourceError, Time, Verdict,
+    policy::LeastRequest,
+};
 
 /// Everything that a request needs, built together and published behind one pointer.
 ///
@@ -52,6 +55,20 @@ impl<S> Snapshot<S> {
             candidates,
             picker,
             freshness,
+        }
+    }
+
+    /// The snapshot before the source has said anything: no endpoints, generation 0.
+    #[must_use]
+    pub fn pending() -> Self {
+        let nobody = Candidates::new([], 0);
+        let picker = LeastRequest::new().build(&nobody);
+        Self {
+            generation: 0,
+            candidates: nobody,
+            services: Box::default(),
+            picker,
+            freshness: Freshness::Pending,
         }
     }
 

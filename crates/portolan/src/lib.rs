@@ -1,1 +1,63 @@
-//! To come.
+//! Client-side discovery and load balancing on Kubernetes, for stateful workloads above all.
+//!
+//! Portolan follows the Pods behind a Service and chooses one for each request. It is linked into
+//! the client: no sidecar, no control plane.
+//!
+//! ```
+//! use portolan::{Cluster, Endpoint, Placement, source::Fixed};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In a cluster this is `Cluster::infer().await?`.
+//! let cluster = Cluster::from_source(Fixed::from_iter([
+//!     Endpoint::new(Placement::new("db-0"), "10.0.0.1:5432".parse()?),
+//!     Endpoint::new(Placement::new("db-1"), "10.0.0.2:5432".parse()?),
+//! ]));
+//!
+//! let nodes = cluster.service("db.shop:client")?.nodes()?;
+//! let lease = nodes.pick("user:17").await?;
+//! println!("talk to {} at {}", lease.endpoint().placement(), lease.address());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//! All add API and change no behaviour.
+//!
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `kube` | discovery over the Kubernetes API | yes |
+//!
+//! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
+//! user of that library does: `k8s-openapi = { version = "0.29", features = ["v1_33"] }`.
+
+mod backoff;
+mod balance;
+mod builder;
+mod clock;
+mod cluster;
+mod driver;
+mod endpoint;
+mod error;
+mod lease;
+mod nodes;
+mod protocol;
+mod settings;
+pub mod source;
+
+pub use balance::{Balance, BalanceLayer, ResponseFuture};
+pub use builder::BalancerBuilder;
+pub use cluster::Cluster;
+pub use endpoint::{MakeEndpoint, Reachability};
+pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
+pub use lease::Lease;
+pub use nodes::Nodes;
+pub use portolan_core::{
+    Conditions, Endpoint, EndpointSet, Freshness, Hints, Incarnation, Intent, Measurement, Outcome,
+    ParseServiceRefError, PickContext, Picker, Placement, Policy, PortRef, Resolution, ServiceRef,
+    Source, SourceError, SourceErrorKind, Verdict, Weight, policy,
+};
+#[cfg(feature = "kube")]
+pub use portolan_kube as kube;
+pub use protocol::{Failure, Opaque, Protocol, Sent};
+pub use settings::Wait;

@@ -110,7 +110,7 @@ fn an_endpoint_out_of_reach_is_left_out_unless_all_are() {
         .map(|pod| endpoint(pod, 0, Conditions::READY))
         .collect();
     let (membership, _) = reconcile(&Membership::default(), &endpoints, Measurement::default());
-    let left = eligible(&membership, |incarnation| incarnation.uid() == Some("1/0"));
+    let left = eligible(&membership, |one| one.endpoint.uid() == Some("1/0"));
     assert_eq!(
         left.iter()
             .map(|one| one.endpoint.placement().as_str())

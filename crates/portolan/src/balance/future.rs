@@ -1,0 +1,229 @@
+//! One request, from the pick to the response.
+//!
+//! Written by hand rather than as an async block, so that a request allocates nothing of its own:
+//! only waiting does, which is rare.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use tokio::time::{Sleep, sleep};
+use tower_service::Service;
+use tracing::{Span, field};
+
+use super::{Handle, Journey, Step, Waited};
+use crate::{BoxError, Error, Failure, Lease, Protocol, Sent};
+
+pin_project! {
+    /// The response of a [`Balance`](super::Balance).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, P, Req>
+    where
+        S: Service<Req>,
+    {
+        #[pin]
+        state: State<S, Req, S::Future>,
+        journey: Journey,
+        // Whether the request may be sent again although it may have been processed.
+        idempotent: bool,
+        handle: Arc<Handle<S, P>>,
+        span: Span,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, Req, F> {
+        /// An endpoint is to be chosen.
+        Pick { request: Option<Req> },
+        /// There is none now.
+        Wait { request: Option<Req>, change: Pin<Box<dyn Future<Output = Waited> + Send>> },
+        /// One is chosen, and must say that it is ready.
+        Ready {
+            request: Option<Req>,
+            service: S,
+            lease: Option<Lease>,
+            patience: Option<Pin<Box<Sleep>>>,
+        },
+        /// The request is with it.
+        Call { #[pin] response: F, lease: Option<Lease> },
+        Done,
+    }
+}
+
+impl<S, P, Req> ResponseFuture<S, P, Req>
+where
+    S: Service<Req>,
+    P: Protocol<Req, S>,
+{
+    pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
+        let span = tracing::debug_span!(
+            "request",
+            service = %handle.published.service,
+            endpoint = field::Empty,
+            outcome = field::Empty,
+        );
+        Self {
+            idempotent: handle.protocol.is_idempotent(&request),
+            state: State::Pick {
+                request: Some(request),
+            },
+            journey: Journey::default(),
+            handle,
+            span,
+        }
+    }
+}
+
+impl<S, P, Req> Future for ResponseFuture<S, P, Req>
+where
+    S: Service<Req> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    P: Protocol<Req, S>,
+{
+    type Output = Result<P::Response, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let _entered = this.span.enter();
+        let published = &this.handle.published;
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Pick { request } => match this.journey.next(published, None) {
+                    Ok(Step::Go(service, lease)) => {
+                        record_endpoint(this.span, &lease);
+                        State::Ready {
+                            request: request.take(),
+                            service,
+                            lease: Some(lease),
+                            patience: None,
+                        }
+                    }
+                    Ok(Step::Wait(generation, deadline)) => State::Wait {
+                        request: request.take(),
+                        change: Box::pin(Arc::clone(published).wait(generation, deadline)),
+                    },
+                    Err(error) => break Err(error),
+                },
+                StateProjection::Wait { request, change } => {
+                    match ready!(change.as_mut().poll(cx)) {
+                        Waited::Changed => State::Pick {
+                            request: request.take(),
+                        },
+                        how => break Err(this.journey.waited_in_vain(published, how)),
+                    }
+                }
+                StateProjection::Ready {
+                    request,
+                    service,
+                    lease,
+                    patience,
+                } => {
+                    let cause: BoxError = match service.poll_ready(cx) {
+                        Poll::Ready(Ok(())) => {
+                            let Some(request) = request.take() else {
+                                break Err(this.journey.end(published));
+                            };
+                            let response = service.call(request);
+                            let lease = lease.take();
+                            this.state.set(State::Call { response, lease });
+                            continue;
+                        }
+                        Poll::Ready(Err(error)) => error.into(),
+                        Poll::Pending => {
+                            let timeout = published.settings.ready_timeout;
+                            let patience = patience.get_or_insert_with(|| Box::pin(sleep(timeout)));
+                            ready!(patience.as_mut().poll(cx));
+                            format!("it was not ready within {timeout:?}").into()
+                        }
+                    };
+                    // Nothing was sent: the request is still here, and another endpoint may have it.
+                    let failure = Failure::new(cause)
+                        .with_sent(Sent::No)
+                        .with_request(request.take());
+                    match fail(this.journey, this.handle, *this.idempotent, failure, lease) {
+                        Ok(request) => State::Pick { request },
+                        Err(error) => break Err(error),
+                    }
+                }
+                StateProjection::Call { response, lease } => match ready!(response.poll(cx)) {
+                    Ok(response) => {
+                        let Some(lease) = lease.take() else {
+                            break Err(this.journey.end(published));
+                        };
+                        this.span.record("outcome", "answered");
+                        let response = this.handle.protocol.respond(response, lease);
+                        this.state.set(State::Done);
+                        return Poll::Ready(Ok(response));
+                    }
+                    Err(error) => {
+                        let failure = this.handle.protocol.fail(error);
+                        match fail(this.journey, this.handle, *this.idempotent, failure, lease) {
+                            Ok(request) => State::Pick { request },
+                            Err(error) => break Err(error),
+                        }
+                    }
+                },
+                // Polled after it was done. There is no right answer, and a panic is a wrong one.
+                StateProjection::Done => return Poll::Pending,
+            };
+            this.state.set(next);
+        }
+        .map_err(|error| {
+            this.span.record("outcome", field::display(error.kind()));
+            this.state.set(State::Done);
+            error
+        })
+        .into()
+    }
+}
+
+/// An endpoint has failed the request. Gives the request back where another endpoint may have it.
+fn fail<S, P, Req>(
+    journey: &mut Journey,
+    handle: &Handle<S, P>,
+    idempotent: bool,
+    failure: Failure<Req>,
+    lease: &mut Option<Lease>,
+) -> Result<Option<Req>, Error> {
+    let Failure {
+        sent,
+        request,
+        cause,
+    } = failure;
+    let published = &handle.published;
+    if let Some(mut lease) = lease.take() {
+        lease.fail();
+        journey.failed(published, lease.into_state(), sent, cause)?;
+    }
+    let allowed = match sent {
+        Sent::Unreachable | Sent::No => published.settings.retry_unsent,
+        Sent::Maybe => idempotent,
+    };
+    match request {
+        Some(request) if allowed => Ok(Some(request)),
+        _ => Err(journey.end(published)),
+    }
+}
+
+fn record_endpoint(span: &Span, lease: &Lease) {
+    if !span.is_disabled() {
+        span.record("endpoint", field::display(lease.endpoint().placement()));
+    }
+}
+
+impl<S, P, Req> fmt::Debug for ResponseFuture<S, P, Req>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("service", &self.handle.published.service)
+            .field("journey", &self.journey)
+            .finish_non_exhaustive()
+    }
+}

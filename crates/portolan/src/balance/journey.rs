@@ -1,0 +1,193 @@
+//! The way of one request: where it has been, and where it may go next.
+
+use std::sync::Arc;
+
+use portolan_core::{
+    EndpointState, Freshness, InFlight, Index, PickContext, Reason, Snapshot, SourceErrorKind,
+    Tried, Verdict,
+};
+use tokio::time::Instant;
+
+use super::published::{Published, Waited};
+use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
+
+/// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
+/// allocates nothing for it.
+#[derive(Debug, Default)]
+pub(crate) struct Journey {
+    attempts: Vec<Attempt>,
+    /// Who is not to be tried again, in this round.
+    tried: Vec<Arc<EndpointState>>,
+    /// Since when the request has been waiting for an endpoint, and until when it may.
+    waiting: Option<(Instant, Instant)>,
+}
+
+/// Where a request is to go next.
+#[derive(Debug)]
+pub(crate) enum Step<S> {
+    /// To this endpoint.
+    Go(S, Lease),
+    /// Nowhere, until the snapshot of this generation is replaced, or until the time is up.
+    Wait(u64, Instant),
+}
+
+/// How many endpoints that turn out to be full are passed over before the request is refused. The
+/// policies avoid busy endpoints by themselves; where this many are full, most are.
+const MAX_FULL: usize = 8;
+
+impl Journey {
+    /// Chooses the next endpoint.
+    pub(crate) fn next<S: Clone>(
+        &mut self,
+        published: &Published<S>,
+        key: Option<&[u8]>,
+    ) -> Result<Step<S>, Error> {
+        let snapshot = published.load();
+        let mut tried = self.tried_in(&snapshot);
+        let now = published.clock.now();
+        for passed_over in 0..=MAX_FULL {
+            let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
+            context.key = key;
+            let index = match snapshot.pick(&context) {
+                Verdict::Use(index) => index,
+                Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
+                Verdict::Fail(Reason::AllTried) => return self.next_round(published, &snapshot),
+                Verdict::Fail(reason) => {
+                    return Err(self.error(published, ErrorKind::Refused(reason)));
+                }
+                // Wait, and whatever verdict a later version adds.
+                _ => return self.wait(published, &snapshot),
+            };
+            let chosen = snapshot.get(index).filter(|_| !tried.contains(index));
+            let Some((candidate, service)) = chosen else {
+                tracing::error!(
+                    service = %published.service, ?index, policy = ?snapshot,
+                    "the policy named an endpoint that does not exist, or has been tried"
+                );
+                return Err(self.error(published, ErrorKind::PolicyAtFault));
+            };
+            let limit = published.settings.max_in_flight_per_endpoint;
+            if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
+                let lease = Lease::new(in_flight, now, published.clock);
+                return Ok(Step::Go(service.clone(), lease));
+            }
+            tried.insert(index);
+        }
+        Err(self.error(published, ErrorKind::Overloaded))
+    }
+
+    /// Notes that an endpoint did not take the request. Whether another may be asked is for the
+    /// caller to know; `Err` where there have been too many already.
+    pub(crate) fn failed<S>(
+        &mut self,
+        published: &Published<S>,
+        state: Arc<EndpointState>,
+        sent: Sent,
+        cause: BoxError,
+    ) -> Result<(), Error> {
+        tracing::debug!(
+            service = %published.service, endpoint = %state.endpoint().placement(), ?sent, %cause,
+            "an endpoint did not take a request"
+        );
+        if sent == Sent::Unreachable {
+            published.report_unreachable(&state);
+        }
+        let endpoint = Arc::clone(state.endpoint());
+        self.attempts.push(Attempt::new(endpoint, sent, cause));
+        self.tried.push(state);
+        if self.attempts.len() >= published.settings.max_attempts {
+            return Err(self.error(published, ErrorKind::Exhausted));
+        }
+        Ok(())
+    }
+
+    /// The request cannot go on after the last attempt.
+    pub(crate) fn end<S>(&mut self, published: &Published<S>) -> Error {
+        let kind = match self.attempts.last() {
+            Some(last) if last.sent == Sent::Maybe => ErrorKind::Failed,
+            _ => ErrorKind::Exhausted,
+        };
+        self.error(published, kind)
+    }
+
+    /// What a wait that ended other than by a change means.
+    pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
+        let waited = self
+            .waiting
+            .map(|(since, _)| since.elapsed())
+            .unwrap_or_default();
+        let kind = match (how, published.load().freshness()) {
+            (Waited::Crowded, _) => ErrorKind::TooManyWaiting,
+            (Waited::Closed, _) => ErrorKind::Closed,
+            _ if !self.attempts.is_empty() => ErrorKind::Exhausted,
+            (_, Freshness::Absent) => ErrorKind::NotFound { waited },
+            _ => ErrorKind::NoEndpoints { waited },
+        };
+        self.error(published, kind)
+    }
+
+    /// Every endpoint has been tried. Where none of them got anything of the request, it may wait
+    /// for the next change: an endpoint that comes then, or comes back, is one that was not tried.
+    fn next_round<S>(
+        &mut self,
+        published: &Published<S>,
+        snapshot: &Snapshot<S>,
+    ) -> Result<Step<S>, Error> {
+        if self
+            .attempts
+            .iter()
+            .all(|one| one.sent == Sent::Unreachable)
+        {
+            self.tried.clear();
+            return self.wait(published, snapshot);
+        }
+        Err(self.end(published))
+    }
+
+    fn wait<S>(
+        &mut self,
+        published: &Published<S>,
+        snapshot: &Snapshot<S>,
+    ) -> Result<Step<S>, Error> {
+        let known = match snapshot.freshness() {
+            Freshness::Pending => false,
+            // The question itself is wrong: time does not mend it.
+            Freshness::Stale { error, .. } if error.kind() == SourceErrorKind::Invalid => {
+                return Err(self.error(published, ErrorKind::Discovery));
+            }
+            _ => true,
+        };
+        let (_, deadline) = *self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            let limit = published.settings.wait.limit(known);
+            // A limit beyond what the clock can say is a day, which is as good as for ever.
+            let day = std::time::Duration::from_secs(86_400);
+            (now, now.checked_add(limit).unwrap_or(now + day))
+        });
+        if deadline <= Instant::now() {
+            return Err(self.waited_in_vain(published, Waited::TimedOut));
+        }
+        Ok(Step::Wait(snapshot.generation(), deadline))
+    }
+
+    fn error<S>(&mut self, published: &Published<S>, kind: ErrorKind) -> Error {
+        Error::new(kind, published.service.clone())
+            .with_attempts(std::mem::take(&mut self.attempts))
+            .with_freshness(published.load().freshness())
+    }
+
+    /// Where those that were tried stand in this snapshot.
+    fn tried_in<S>(&self, snapshot: &Snapshot<S>) -> Tried {
+        if self.tried.is_empty() {
+            return Tried::new();
+        }
+        let was_tried =
+            |state: &Arc<EndpointState>| self.tried.iter().any(|tried| Arc::ptr_eq(tried, state));
+        (0u32..)
+            .map(Index::new)
+            .zip(snapshot.candidates())
+            .filter(|(_, candidate)| was_tried(&candidate.state))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}

@@ -1,0 +1,105 @@
+//! The balanced service: a tower [`Service`] that sends each request to an endpoint of its choice.
+
+mod future;
+mod journey;
+mod layer;
+pub(crate) mod published;
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tower_service::Service;
+
+pub use future::ResponseFuture;
+pub(crate) use journey::{Journey, Step};
+pub use layer::BalanceLayer;
+pub(crate) use published::{Published, Waited};
+
+use crate::{BoxError, Error, Opaque, Protocol, driver::DriverGuard};
+
+/// A service over all live endpoints of a Kubernetes Service.
+///
+/// `S` is the service of one endpoint, `P` the [`Protocol`] that it speaks. It is always ready: which
+/// endpoint must be ready is not known before the request is, so waiting happens in the response
+/// future, bounded by [`wait`](crate::BalancerBuilder::wait).
+///
+/// Cloning is for handing it to another task. Clones share connections, measurements and the task
+/// that follows the Service, which ends when the last clone and the last response future are gone.
+///
+/// # Cancel safety
+/// Dropping a response future cancels that request: the endpoint's in-flight count ends there, and
+/// the time spent counts against the endpoint only if it was longer than usual.
+pub struct Balance<S, P = Opaque> {
+    // A handle of its own for each clone: requests of one task count references on a line that no
+    // other task writes to. A count that all tasks share costs 75 ns a request instead of 13.
+    handle: Arc<Handle<S, P>>,
+}
+
+pub(crate) struct Handle<S, P> {
+    pub(crate) published: Arc<Published<S>>,
+    pub(crate) protocol: Arc<P>,
+    driver: Arc<DriverGuard>,
+}
+
+impl<S, P> Balance<S, P> {
+    pub(crate) fn new(published: Arc<Published<S>>, protocol: P, driver: DriverGuard) -> Self {
+        Self {
+            handle: Arc::new(Handle {
+                published,
+                protocol: Arc::new(protocol),
+                driver: Arc::new(driver),
+            }),
+        }
+    }
+
+    pub(crate) fn published(&self) -> &Arc<Published<S>> {
+        &self.handle.published
+    }
+}
+
+impl<S, P, Req> Service<Req> for Balance<S, P>
+where
+    S: Service<Req> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    P: Protocol<Req, S>,
+{
+    type Response = P::Response;
+    type Error = Error;
+    type Future = ResponseFuture<S, P, Req>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        ResponseFuture::new(Arc::clone(&self.handle), request)
+    }
+}
+
+impl<S, P> Clone for Balance<S, P> {
+    fn clone(&self) -> Self {
+        let Handle {
+            published,
+            protocol,
+            driver,
+        } = &*self.handle;
+        Self {
+            handle: Arc::new(Handle {
+                published: Arc::clone(published),
+                protocol: Arc::clone(protocol),
+                driver: Arc::clone(driver),
+            }),
+        }
+    }
+}
+
+impl<S, P> fmt::Debug for Balance<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Balance")
+            .field(&self.handle.published)
+            .finish()
+    }
+}

@@ -1,0 +1,149 @@
+//! Where driver and requests meet: one pointer to the newest snapshot.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use portolan_core::{EndpointState, ServiceRef, Snapshot};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+
+use crate::{clock::Clock, settings::Settings};
+
+/// What the driver publishes and requests read.
+///
+/// The driver is the only one that stores; a request loads the pointer once for each pick. Whoever
+/// waits for a change subscribes first and looks at the generation afterwards, so that no change
+/// falls between the two.
+pub(crate) struct Published<S> {
+    pub(crate) service: ServiceRef,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    snapshot: ArcSwap<Snapshot<S>>,
+    changed: Notify,
+    waiting: AtomicUsize,
+    closed: AtomicBool,
+    /// Endpoints that a request could not reach, for the driver to look after.
+    unreachable: Mutex<Vec<Arc<EndpointState>>>,
+    pub(crate) reported: Arc<Notify>,
+}
+
+/// How a wait for the next snapshot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// There is another one.
+    Changed,
+    /// The time is up.
+    TimedOut,
+    /// There are too many who wait.
+    Crowded,
+    /// There never will be another one.
+    Closed,
+}
+
+/// More reports than this before the driver gets to them add nothing: each names one endpoint.
+const MAX_REPORTS: usize = 1024;
+
+impl<S> Published<S> {
+    pub(crate) fn new(service: ServiceRef, settings: Settings, clock: Clock) -> Self {
+        Self {
+            service,
+            settings,
+            clock,
+            snapshot: ArcSwap::from_pointee(Snapshot::pending()),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            unreachable: Mutex::new(Vec::new()),
+            reported: Arc::new(Notify::new()),
+        }
+    }
+
+    /// The newest snapshot. The guard is not to be held across an await.
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot<S>>> {
+        self.snapshot.load()
+    }
+
+    pub(crate) fn store(&self, snapshot: Snapshot<S>) {
+        self.snapshot.store(Arc::new(snapshot));
+        self.changed.notify_waiters();
+    }
+
+    /// No more snapshots will come: whoever waits is told, and whoever would.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for a snapshot other than that of `generation`, until `deadline`.
+    pub(crate) async fn wait(self: Arc<Self>, generation: u64, deadline: Instant) -> Waited {
+        let Some(_place) = self.queue() else {
+            return Waited::Crowded;
+        };
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.load().generation() != generation {
+                return Waited::Changed;
+            }
+            if self.closed.load(Ordering::Acquire) {
+                return Waited::Closed;
+            }
+            if timeout_at(deadline, changed).await.is_err() {
+                return Waited::TimedOut;
+            }
+        }
+    }
+
+    /// Tells the driver that an endpoint could not be reached.
+    pub(crate) fn report_unreachable(&self, state: &Arc<EndpointState>) {
+        let mut reports = self.reports();
+        if reports.len() < MAX_REPORTS && !reports.iter().any(|one| Arc::ptr_eq(one, state)) {
+            reports.push(Arc::clone(state));
+            self.reported.notify_one();
+        }
+    }
+
+    pub(crate) fn take_unreachable(&self) -> Vec<Arc<EndpointState>> {
+        std::mem::take(&mut *self.reports())
+    }
+
+    fn reports(&self) -> std::sync::MutexGuard<'_, Vec<Arc<EndpointState>>> {
+        // A list is whole whoever panicked while holding it.
+        self.unreachable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place among those who wait, if there is one left.
+    fn queue(&self) -> Option<Place<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place(&self.waiting);
+        (before < self.settings.max_waiting).then_some(place)
+    }
+}
+
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<S> fmt::Debug for Published<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Published")
+            .field("service", &self.service)
+            .field("snapshot", &**self.load())
+            .finish_non_exhaustive()
+    }
+}

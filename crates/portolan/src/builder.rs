@@ -1,0 +1,191 @@
+//! Making a balancer: one line for each thing wanted.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use portolan_core::{Measurement, Policy, ServiceRef, Source, policy::default_policy};
+use tokio::runtime::Handle;
+
+use crate::{
+    Balance, BuildError, MakeEndpoint, Nodes, Wait,
+    balance::{BalanceLayer, Published},
+    clock::Clock,
+    driver::Driver,
+    settings::Settings,
+};
+
+/// A balancer in the making. It comes from [`Cluster::service`](crate::Cluster::service), and ends in
+/// the client that is wanted: `http`, `grpc` and `reqwest` where those features are on, a tower
+/// [`layer`](Self::layer), or the bare [`nodes`](Self::nodes).
+///
+/// ```
+/// use portolan::{Cluster, Wait, policy::PeakEwma, source::Fixed};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portolan::BuildError> {
+/// # let cluster = Cluster::from_source(Fixed::default());
+/// let nodes = cluster
+///     .service("orders.shop:http")?
+///     .policy(PeakEwma::new())
+///     .wait(Wait::UpTo(Duration::from_secs(2)))
+///     .nodes()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct BalancerBuilder {
+    source: Arc<dyn Source>,
+    service: ServiceRef,
+    policy: Arc<dyn Policy>,
+    settings: Settings,
+}
+
+impl BalancerBuilder {
+    pub(crate) fn new(source: Arc<dyn Source>, service: ServiceRef) -> Self {
+        Self {
+            source,
+            service,
+            policy: default_policy(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// The Service that is balanced.
+    #[must_use]
+    pub fn service_ref(&self) -> &ServiceRef {
+        &self.service
+    }
+
+    /// How endpoints are chosen. Default: [`LeastRequest`](crate::policy::LeastRequest).
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.policy = Arc::new(policy);
+        self
+    }
+
+    /// What a request does while no endpoint can serve it. Default: it waits, 5 s at most, which is
+    /// longer than most Pods take to be replaced and shorter than most callers' patience.
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.settings.wait = wait;
+        self
+    }
+
+    /// How many requests may be in flight to one endpoint. One more goes to another endpoint, or is
+    /// refused with [`ErrorKind::Overloaded`](crate::ErrorKind). Default: 4096, which no healthy Pod
+    /// holds; it is there so that a Pod that hangs cannot collect requests without end.
+    pub fn max_in_flight_per_endpoint(mut self, max: u32) -> Self {
+        self.settings.max_in_flight_per_endpoint = max;
+        self
+    }
+
+    /// How many requests may wait for an endpoint at once. One more is refused with
+    /// [`ErrorKind::TooManyWaiting`](crate::ErrorKind). Default: 4096.
+    pub fn max_waiting(mut self, max: usize) -> Self {
+        self.settings.max_waiting = max;
+        self
+    }
+
+    /// How many endpoints are tried for a request at most, the first included. Default: 16.
+    pub fn max_attempts(mut self, max: usize) -> Self {
+        self.settings.max_attempts = max;
+        self
+    }
+
+    /// Whether a request that provably was not sent is tried on another endpoint. Default: it is.
+    pub fn retry_unsent(mut self, retry: bool) -> Self {
+        self.settings.retry_unsent = retry;
+        self
+    }
+
+    /// How long the chosen endpoint's service may take to be ready before another one is chosen.
+    /// Default: 5 s.
+    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.ready_timeout = timeout;
+        self
+    }
+
+    /// How measurements are weighed, for policies that go by them.
+    pub fn measurement(mut self, measurement: Measurement) -> Self {
+        self.settings.measurement = measurement;
+        self
+    }
+
+    /// A tower layer, round whatever makes a service for one endpoint.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, or there is no tokio runtime.
+    pub fn layer(self) -> Result<BalanceLayer, BuildError> {
+        Ok(BalanceLayer::new(self.check()?))
+    }
+
+    /// No protocol at all: chooses endpoints, for whatever the caller wants to do with them.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, or there is no tokio runtime.
+    pub fn nodes(self) -> Result<Nodes, BuildError> {
+        Ok(Nodes::new(self.check()?))
+    }
+
+    /// Any protocol of which more is known than a tower service tells: `make` makes the service of
+    /// one endpoint, `protocol` reads its responses and errors.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, or there is no tokio runtime.
+    pub fn build_with<M: MakeEndpoint, P>(
+        self,
+        make: M,
+        protocol: P,
+    ) -> Result<Balance<M::Service, P>, BuildError> {
+        Ok(self.check()?.start(make, protocol))
+    }
+
+    /// Everything that can be wrong with a balancer is found here, before anything is started.
+    fn check(self) -> Result<Checked, BuildError> {
+        self.settings.check()?;
+        match Handle::try_current() {
+            Ok(runtime) => Ok(Checked {
+                builder: self,
+                runtime,
+            }),
+            Err(_) => Err(BuildError::NoRuntime(self.service)),
+        }
+    }
+}
+
+/// A builder in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Checked {
+    builder: BalancerBuilder,
+    runtime: Handle,
+}
+
+impl Checked {
+    /// Starts to follow the Service.
+    pub(crate) fn start<M: MakeEndpoint, P>(self, make: M, protocol: P) -> Balance<M::Service, P> {
+        let Self {
+            builder:
+                BalancerBuilder {
+                    source,
+                    service,
+                    policy,
+                    settings,
+                },
+            runtime,
+        } = self;
+        let _entered = runtime.enter();
+        let stream = source.watch(&service);
+        let published = Arc::new(Published::new(service, settings, Clock::start()));
+        let driver = Driver::new(Arc::clone(&published), make, policy, stream);
+        Balance::new(published, protocol, driver.spawn(&runtime))
+    }
+}
+
+impl fmt::Debug for BalancerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BalancerBuilder")
+            .field("service", &self.service)
+            .field("policy", &self.policy)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

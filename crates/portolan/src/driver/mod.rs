@@ -1,0 +1,218 @@
+//! The task that follows one Service: the only writer of its snapshots.
+//!
+//! It takes up what the source says and what requests report, and publishes a new snapshot for each
+//! change. It is driven by a task of its own, so that connecting, healing and removal never wait for
+//! traffic.
+
+mod members;
+mod pace;
+mod probe;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use futures::{StreamExt, stream::BoxStream};
+use portolan_core::{
+    Candidates, Change, EndpointSet, Freshness, Membership, Picker, Policy, Resolution, Snapshot,
+    SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
+};
+use tokio::{sync::Notify, task::AbortHandle};
+
+use crate::{MakeEndpoint, balance::Published};
+use members::Members;
+use pace::Pace;
+
+/// Follows the Service for one balancer.
+pub(crate) struct Driver<M: MakeEndpoint> {
+    published: Arc<Published<M::Service>>,
+    policy: Arc<dyn Policy>,
+    source: BoxStream<'static, Resolution>,
+    membership: Membership,
+    members: Members<M>,
+    freshness: Freshness,
+    generation: u64,
+    /// An endpoint was reached, or could not be.
+    reachability: Arc<Notify>,
+}
+
+/// Stops the driver when it is dropped, with the last handle on the balancer.
+#[derive(Debug)]
+pub(crate) struct DriverGuard(AbortHandle);
+
+impl Drop for DriverGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<M: MakeEndpoint> Driver<M> {
+    pub(crate) fn new(
+        published: Arc<Published<M::Service>>,
+        make: M,
+        policy: Arc<dyn Policy>,
+        source: BoxStream<'static, Resolution>,
+    ) -> Self {
+        let reachability = Arc::new(Notify::new());
+        Self {
+            members: Members::new(make, Arc::clone(&reachability)),
+            published,
+            policy,
+            source,
+            membership: Membership::default(),
+            freshness: Freshness::Pending,
+            generation: 0,
+            reachability,
+        }
+    }
+
+    /// Starts the task.
+    pub(crate) fn spawn(self, runtime: &tokio::runtime::Handle) -> DriverGuard {
+        DriverGuard(runtime.spawn(self.run()).abort_handle())
+    }
+
+    async fn run(mut self) {
+        // Requests that wait are told when this ends, however it does: by the last handle's drop
+        // nobody waits any more, but a runtime may be shut down at any time.
+        let _closing = Closing(Arc::clone(&self.published));
+        let mut pace = Pace::new();
+        let mut follows = true;
+        loop {
+            let mut news = tokio::select! {
+                said = self.source.next(), if follows => self.heard(said, &mut follows),
+                () = self.reachability.notified() => None,
+                () = self.published.reported.notified() => None,
+            };
+            // The first change is published at once. While more come than can be published, only
+            // the newest counts: a resolution is whole, so nothing is lost with those between.
+            while let Some(rest) = pace.rest() {
+                tokio::select! {
+                    () = rest => break,
+                    said = self.source.next(), if follows => {
+                        news = self.heard(said, &mut follows).or(news);
+                    }
+                }
+            }
+            pace.work(|| {
+                let learnt = news.is_some_and(|resolution| self.learn(resolution));
+                let reported = self.members.look_after(self.published.take_unreachable());
+                if learnt || reported || self.members.reachability_changed() {
+                    self.publish();
+                }
+            });
+        }
+    }
+
+    /// A source that ends has given up. What it said last stands.
+    fn heard(&self, said: Option<Resolution>, follows: &mut bool) -> Option<Resolution> {
+        if said.is_none() {
+            *follows = false;
+            tracing::error!(service = %self.published.service, "the source has ended");
+        }
+        Some(said.unwrap_or_else(|| {
+            Resolution::Failed(SourceError::new(
+                SourceErrorKind::Unavailable,
+                "the source has ended, and nothing more will be learnt of the Service",
+            ))
+        }))
+    }
+
+    /// Takes up what the source says. Whether anything is different now.
+    fn learn(&mut self, resolution: Resolution) -> bool {
+        let service = &self.published.service;
+        match resolution {
+            Resolution::Present(endpoints) => {
+                let was_live = matches!(self.freshness, Freshness::Live);
+                self.freshness = Freshness::Live;
+                self.reconcile(&endpoints) || !was_live
+            }
+            Resolution::Absent => {
+                let was_absent = matches!(self.freshness, Freshness::Absent);
+                if !was_absent {
+                    tracing::warn!(%service, "there is no such Service");
+                }
+                self.freshness = Freshness::Absent;
+                self.reconcile(&EndpointSet::default()) || !was_absent
+            }
+            Resolution::Failed(error) => {
+                tracing::warn!(%service, %error, "discovery is failing: the last good endpoints stay");
+                let since = match self.freshness {
+                    Freshness::Stale { since, .. } => since,
+                    _ => self.published.clock.now(),
+                };
+                self.freshness = Freshness::Stale { since, error };
+                true
+            }
+            // A later kind of resolution teaches this version nothing.
+            _ => false,
+        }
+    }
+
+    fn reconcile(&mut self, endpoints: &EndpointSet) -> bool {
+        let measurement = self.published.settings.measurement;
+        let (membership, changes) = reconcile(&self.membership, endpoints, measurement);
+        self.membership = membership;
+        for change in &changes {
+            let service = &self.published.service;
+            match change {
+                Change::Added(one) => tracing::info!(
+                    %service, endpoint = %one.placement(), address = %one.address(),
+                    conditions = ?one.conditions(), "endpoint added"
+                ),
+                Change::Removed(one) => tracing::info!(
+                    %service, endpoint = %one.placement(), address = %one.address(),
+                    "endpoint removed"
+                ),
+                Change::Updated(one) => tracing::info!(
+                    %service, endpoint = %one.placement(), address = %one.address(),
+                    conditions = ?one.conditions(), "endpoint updated"
+                ),
+                _ => {}
+            }
+        }
+        !changes.is_empty()
+    }
+
+    /// Makes a snapshot of what is known now, and publishes it.
+    fn publish(&mut self) {
+        let list = eligible(&self.membership, |one| self.members.is_out_of_reach(one));
+        let candidates = Candidates::new(list, fastrand::u64(..));
+        self.generation += 1;
+        let members = &mut self.members;
+        let snapshot = Snapshot::new(
+            self.generation,
+            candidates.clone(),
+            build(&*self.policy, &candidates),
+            self.freshness.clone(),
+            |candidate| members.service(candidate),
+        );
+        self.members.keep_only(&candidates, &self.membership);
+        tracing::debug!(
+            service = %self.published.service, generation = self.generation,
+            endpoints = candidates.len(), members = self.membership.members().len(),
+            "snapshot published"
+        );
+        self.published.store(snapshot);
+    }
+}
+
+/// Builds a picker. A policy that panics is a bug in the policy, but no reason to stop serving: the
+/// default policy takes its place for this snapshot.
+fn build(policy: &dyn Policy, candidates: &Candidates) -> Arc<dyn Picker> {
+    catch_unwind(AssertUnwindSafe(|| policy.build(candidates))).unwrap_or_else(|_| {
+        tracing::error!(
+            ?policy,
+            "the policy panicked; requests go by LeastRequest meanwhile"
+        );
+        LeastRequest::new().build(candidates)
+    })
+}
+
+struct Closing<S>(Arc<Published<S>>);
+
+impl<S> Drop for Closing<S> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

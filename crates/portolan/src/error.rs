@@ -1,0 +1,235 @@
+//! What a request, or the making of a balancer, can fail with.
+
+use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use portolan_core::{Endpoint, Freshness, Placement, Reason, ServiceRef, SourceError};
+
+use crate::Sent;
+
+/// Any error, as tower and its friends pass it on.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a request was not answered: which Service it was for, which endpoints were tried, and what
+/// each of them said.
+///
+/// The last endpoint's own error is the [`source`](StdError::source).
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    service: ServiceRef,
+    attempts: Vec<Attempt>,
+    source_error: Option<SourceError>,
+}
+
+/// What kind of failure an [`Error`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No endpoint was there to serve the request, for as long as it was allowed to wait.
+    NoEndpoints {
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// There is no such Service, and none was made for as long as the request was allowed to wait.
+    NotFound {
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// The source cannot say what the endpoints are, and waiting will not help.
+    Discovery,
+    /// Each endpoint was tried, and none took the request.
+    Exhausted,
+    /// An endpoint failed, and the request may have been processed: it was not sent again.
+    Failed,
+    /// Each endpoint has as many requests in flight as it may have.
+    Overloaded,
+    /// Too many requests are waiting for an endpoint already.
+    TooManyWaiting,
+    /// The policy refused the request.
+    Refused(Reason),
+    /// The policy named an endpoint that does not exist. A bug in the policy.
+    PolicyAtFault,
+    /// The task that follows the Service has ended: the runtime it ran on was shut down.
+    Closed,
+}
+
+/// One endpoint that was tried for a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The endpoint.
+    pub endpoint: Arc<Endpoint>,
+    /// Whether the request may have reached it.
+    pub sent: Sent,
+    /// What happened.
+    pub cause: BoxError,
+}
+
+impl Attempt {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, sent: Sent, cause: BoxError) -> Self {
+        Self {
+            endpoint,
+            sent,
+            cause,
+        }
+    }
+
+    /// The stable name of the endpoint.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        self.endpoint.placement()
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, service: ServiceRef) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            service,
+            attempts: Vec::new(),
+            source_error: None,
+        }))
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// Adds what the source has against the Service, where it has something.
+    pub(crate) fn with_freshness(mut self, freshness: &Freshness) -> Self {
+        if let Freshness::Stale { error, .. } = freshness {
+            self.0.source_error = Some(error.clone());
+        }
+        self
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The Service that the request was for.
+    #[must_use]
+    pub fn service(&self) -> &ServiceRef {
+        &self.0.service
+    }
+
+    /// The endpoints that were tried, in order.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.0.attempts
+    }
+
+    /// What the source said last, where it is failing.
+    #[must_use]
+    pub fn source_error(&self) -> Option<&SourceError> {
+        self.0.source_error.as_ref()
+    }
+
+    /// Whether the request provably was not processed, so that it may be sent again.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.0
+            .attempts
+            .iter()
+            .all(|attempt| attempt.sent != Sent::Maybe)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.service, self.0.kind)?;
+        for (nth, attempt) in self.0.attempts.iter().enumerate() {
+            f.write_str(if nth == 0 { "; tried " } else { ", " })?;
+            write!(
+                f,
+                "{} ({}): {}",
+                attempt.placement(),
+                attempt.address(),
+                attempt.cause
+            )?;
+        }
+        match &self.0.source_error {
+            Some(error) => write!(f, "; discovery is failing: {error}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndpoints { waited } => {
+                write!(f, "no endpoint is ready (waited {waited:?})")
+            }
+            Self::NotFound { waited } => {
+                write!(f, "there is no such Service (waited {waited:?})")
+            }
+            Self::Discovery => f.write_str("its endpoints cannot be found out"),
+            Self::Exhausted => f.write_str("no endpoint took the request"),
+            Self::Failed => f.write_str("the endpoint failed"),
+            Self::Overloaded => {
+                f.write_str("every endpoint has as many requests in flight as it may have")
+            }
+            Self::TooManyWaiting => f.write_str("too many requests are waiting for an endpoint"),
+            Self::Refused(reason) => reason.fmt(f),
+            Self::PolicyAtFault => f.write_str("the policy named an endpoint that does not exist"),
+            Self::Closed => f.write_str("the balancer has been shut down with its runtime"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("service", &self.0.service)
+            .field("attempts", &self.0.attempts)
+            .field("source_error", &self.0.source_error)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match (self.0.attempts.last(), &self.0.source_error) {
+            (Some(attempt), _) => Some(attempt.cause.as_ref()),
+            (None, Some(error)) => Some(error),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Why a balancer could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The name of the Service cannot be read.
+    #[error(transparent)]
+    Service(#[from] portolan_core::ParseServiceRefError),
+    /// There is no tokio runtime on which to follow the Service.
+    #[error(
+        "there is no tokio runtime here on which to follow {0}: build the balancer in an async \
+         function, or inside `Runtime::enter`"
+    )]
+    NoRuntime(ServiceRef),
+    /// A setting makes no sense.
+    #[error("{setting} is {value}: {expected}")]
+    Setting {
+        /// Which one.
+        setting: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+}

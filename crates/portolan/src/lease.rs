@@ -1,0 +1,116 @@
+//! The hold on one endpoint, for the length of one request.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use portolan_core::{Endpoint, EndpointState, InFlight, Outcome, Time};
+
+use crate::clock::Clock;
+
+/// One endpoint, chosen for one request.
+///
+/// For as long as the lease lives the request counts as in flight. What became of it is recorded by
+/// [`succeed`](Self::succeed) and [`fail`](Self::fail); a lease that is dropped without either was
+/// cancelled, which is held against the endpoint only if it took longer than it usually does.
+///
+/// ```no_run
+/// # async fn example(balancer: portolan::Nodes) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut lease = balancer.pick(b"user:17").await?;
+/// match tokio::net::TcpStream::connect(lease.address()).await {
+///     Ok(connection) => {
+///         // … talk any protocol …
+///         # drop(connection);
+///         lease.succeed();
+///     }
+///     Err(error) => {
+///         lease.fail();
+///         return Err(error.into());
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the request counts as in flight only for as long as the lease lives"]
+pub struct Lease {
+    in_flight: InFlight,
+    started: Time,
+    clock: Clock,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has come back.
+    Waiting,
+    /// The response has begun, well.
+    Answered,
+    /// It is known to have failed.
+    Failed,
+}
+
+impl Lease {
+    pub(crate) fn new(in_flight: InFlight, started: Time, clock: Clock) -> Self {
+        Self {
+            in_flight,
+            started,
+            clock,
+            phase: Phase::Waiting,
+        }
+    }
+
+    /// The endpoint that was chosen.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        self.in_flight.state().endpoint()
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint().address()
+    }
+
+    /// The name of the Pod, where the endpoint is one.
+    #[must_use]
+    pub fn pod(&self) -> Option<&str> {
+        self.endpoint().pod()
+    }
+
+    /// Records that the endpoint has answered, now, and well. The request stays in flight until the
+    /// lease is dropped. The first word counts: after [`fail`](Self::fail) this does nothing.
+    pub fn succeed(&mut self) {
+        if self.phase == Phase::Waiting {
+            self.phase = Phase::Answered;
+            self.record(Outcome::Success);
+        }
+    }
+
+    /// Records that the endpoint failed the request, even after a good beginning.
+    pub fn fail(&mut self) {
+        let outcome = match self.phase {
+            Phase::Waiting => Outcome::Failure,
+            Phase::Answered => Outcome::Interrupted,
+            Phase::Failed => return,
+        };
+        self.phase = Phase::Failed;
+        self.record(outcome);
+    }
+
+    /// The state of the endpoint, after what there was to record has been.
+    pub(crate) fn into_state(self) -> Arc<EndpointState> {
+        Arc::clone(self.in_flight.state())
+    }
+
+    fn record(&self, outcome: Outcome) {
+        let now = self.clock.now();
+        self.in_flight.record(outcome, now.since(self.started), now);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.phase == Phase::Waiting {
+            self.record(Outcome::Cancelled);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Choosing an endpoint for anything that is not a request of a known protocol.
+
+use std::sync::Arc;
+
+use crate::{
+    Balance, Endpoint, Error, Lease, Opaque,
+    balance::{Journey, Step, Waited},
+    builder::Checked,
+};
+
+/// The live endpoints of a Service, to choose from.
+///
+/// Talk any protocol to the one that is chosen, and say how it went: see [`Lease`].
+///
+/// Cloning is for handing it to another task; clones share everything.
+#[derive(Clone, Debug)]
+pub struct Nodes {
+    balance: Balance<(), Opaque>,
+}
+
+impl Nodes {
+    pub(crate) fn new(checked: Checked) -> Self {
+        let nothing = |_: &Endpoint| ();
+        Self {
+            balance: checked.start(nothing, Opaque),
+        }
+    }
+
+    /// Chooses an endpoint for `key`: what the caller is about to do is about this key, and a policy
+    /// that keys on it sends the same key to the same place. Policies that do not, ignore it.
+    ///
+    /// # Errors
+    /// Where there is no endpoint for as long as the balancer waits for one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready chooses nothing.
+    pub async fn pick(&self, key: impl AsRef<[u8]>) -> Result<Lease, Error> {
+        let published = self.balance.published();
+        let mut journey = Journey::default();
+        loop {
+            match journey.next(published, Some(key.as_ref()))? {
+                Step::Go((), lease) => return Ok(lease),
+                Step::Wait(generation, deadline) => {
+                    match Arc::clone(published).wait(generation, deadline).await {
+                        Waited::Changed => {}
+                        how => return Err(journey.waited_in_vain(published, how)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a lease back because its endpoint could not be connected to. The endpoint is left out
+    /// of the choice until it can be.
+    pub fn unreachable(&self, mut lease: Lease) {
+        lease.fail();
+        self.balance
+            .published()
+            .report_unreachable(&lease.into_state());
+    }
+}

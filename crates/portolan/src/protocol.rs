@@ -1,0 +1,100 @@
+//! What the balancer must know of a protocol, and nothing more.
+
+use tower_service::Service;
+
+use crate::{BoxError, Lease};
+
+/// How one protocol's responses and errors are to be read.
+///
+/// It is the only place where the balancer touches a response or an error: to tie the [`Lease`] to
+/// the end of the response, to tell a success from a failure, and to get back a request that was
+/// not sent.
+pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
+    /// What the caller gets: the response, with whatever ends the lease.
+    type Response;
+
+    /// Whether the request may be sent again although it may have been processed. Asked once for
+    /// each request, before it is sent. By default, never.
+    fn is_idempotent(&self, request: &Req) -> bool {
+        let _ = request;
+        false
+    }
+
+    /// The endpoint has answered. Records how well, and ties the lease to the end of the response.
+    fn respond(&self, response: S::Response, lease: Lease) -> Self::Response;
+
+    /// The endpoint's service failed.
+    fn fail(&self, error: S::Error) -> Failure<Req>;
+}
+
+/// What an endpoint's service makes of a request that failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure<Req> {
+    /// Whether the request may have reached the endpoint.
+    pub sent: Sent,
+    /// The request, whole, where it can still be sent to another endpoint.
+    pub request: Option<Req>,
+    /// What happened.
+    pub cause: BoxError,
+}
+
+/// Whether a request may have reached an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Sent {
+    /// Nothing left: there was no connection to send it on.
+    Unreachable,
+    /// It provably was not processed: the connection closed before the request left, or the
+    /// endpoint refused it unread (HTTP/2 `REFUSED_STREAM`, or GOAWAY below its id).
+    No,
+    /// It may have been processed.
+    Maybe,
+}
+
+impl<Req> Failure<Req> {
+    /// A failure of which nothing is known: the request is gone and may have been processed.
+    pub fn new(cause: impl Into<BoxError>) -> Self {
+        Self {
+            sent: Sent::Maybe,
+            request: None,
+            cause: cause.into(),
+        }
+    }
+
+    /// Sets whether the request may have reached the endpoint.
+    #[must_use]
+    pub fn with_sent(mut self, sent: Sent) -> Self {
+        self.sent = sent;
+        self
+    }
+
+    /// Gives the request back.
+    #[must_use]
+    pub fn with_request(mut self, request: impl Into<Option<Req>>) -> Self {
+        self.request = request.into();
+        self
+    }
+}
+
+/// A protocol of which nothing is known: `Ok` is a success, and the request ends with it; `Err` is a
+/// failure after which the request may have been processed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opaque;
+
+impl<Req, S> Protocol<Req, S> for Opaque
+where
+    S: Service<Req>,
+    S::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+
+    fn respond(&self, response: S::Response, mut lease: Lease) -> S::Response {
+        lease.succeed();
+        response
+    }
+
+    fn fail(&self, error: S::Error) -> Failure<Req> {
+        Failure::new(error)
+    }
+}

@@ -1,0 +1,99 @@
+//! What of a balancer can be set, whatever the protocol, and why it is as it is when it is not.
+
+use std::time::Duration;
+
+use portolan_core::Measurement;
+
+use crate::BuildError;
+
+/// What a request does while there is no endpoint that could serve it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// It waits for one, so long at most. A rolling restart of a single Pod, or a scale from zero,
+    /// then costs time instead of failures.
+    UpTo(Duration),
+    /// It fails at once. Only while discovery has not said anything at all yet, right after the
+    /// start, does it wait, 5 s at most.
+    FailFast,
+}
+
+impl Wait {
+    /// How long a request waits for the first word of the source, even if it should fail fast.
+    const FIRST_WORD: Duration = Duration::from_secs(5);
+
+    /// How long to wait, where `known` is whether the source has said anything yet.
+    pub(crate) fn limit(self, known: bool) -> Duration {
+        match (self, known) {
+            (Self::UpTo(limit), _) => limit,
+            (Self::FailFast, true) => Duration::ZERO,
+            (Self::FailFast, false) => Self::FIRST_WORD,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) wait: Wait,
+    pub(crate) max_in_flight_per_endpoint: u32,
+    pub(crate) max_waiting: usize,
+    pub(crate) max_attempts: usize,
+    pub(crate) retry_unsent: bool,
+    pub(crate) ready_timeout: Duration,
+    pub(crate) measurement: Measurement,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            wait: Wait::UpTo(Duration::from_secs(5)),
+            max_in_flight_per_endpoint: 4096,
+            max_waiting: 4096,
+            max_attempts: 16,
+            retry_unsent: true,
+            ready_timeout: Duration::from_secs(5),
+            measurement: Measurement::default(),
+        }
+    }
+}
+
+impl Settings {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let refuse = |setting, value: &dyn std::fmt::Debug, expected| {
+            Err(BuildError::Setting {
+                setting,
+                value: format!("{value:?}"),
+                expected,
+            })
+        };
+        let Measurement {
+            decay,
+            failure_latency,
+            ..
+        } = self.measurement;
+        if self.max_in_flight_per_endpoint == 0 {
+            return refuse("max_in_flight_per_endpoint", &0, "expected at least 1");
+        }
+        if self.max_attempts == 0 {
+            return refuse("max_attempts", &0, "expected at least 1, the first");
+        }
+        if self.ready_timeout.is_zero() {
+            return refuse(
+                "ready_timeout",
+                &self.ready_timeout,
+                "expected more than zero",
+            );
+        }
+        if decay.is_zero() {
+            return refuse("measurement.decay", &decay, "expected more than zero");
+        }
+        if failure_latency.is_zero() {
+            return refuse(
+                "measurement.failure_latency",
+                &failure_latency,
+                "expected more than zero, or failing fast looks like answering fast",
+            );
+        }
+        Ok(())
+    }
+}
