@@ -26,7 +26,7 @@ pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use weighted_round_robin::WeightedRoundRobin;
 
-use crate::{Candidates, Index};
+pub use crate::candidates::{Candidate, Candidates, Index};
 
 /// A recipe for choosing endpoints: builds a [`Picker`] for each new set of candidates.
 ///

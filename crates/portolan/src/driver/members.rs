@@ -68,16 +68,14 @@ impl<M: MakeEndpoint> Members<M> {
             .is_some_and(|member| !member.reachability.is_reachable())
     }
 
-    /// Takes up reports of endpoints that could not be reached. Whether there were any.
-    pub(super) fn look_after(&mut self, unreachable: Vec<Arc<EndpointState>>) -> bool {
+    /// Takes up reports of endpoints that could not be reached.
+    pub(super) fn look_after(&mut self, unreachable: Vec<Arc<EndpointState>>) {
         // Services that heal know better themselves, by now.
         if self.make.heals() {
-            return false;
+            return;
         }
-        let mut any = false;
         for state in unreachable {
             if let Some(member) = self.members.get_mut(&Key::of(&state)) {
-                any = true;
                 member.reachability.not_reached();
                 let address = state.endpoint().address();
                 member
@@ -85,7 +83,6 @@ impl<M: MakeEndpoint> Members<M> {
                     .get_or_insert_with(|| Probe::start(address, member.reachability.clone()));
             }
         }
-        any
     }
 
     /// Whether an endpoint has come into reach or gone out of it since this was last asked.

@@ -96,8 +96,8 @@ impl<M: MakeEndpoint> Driver<M> {
             }
             pace.work(|| {
                 let learnt = news.is_some_and(|resolution| self.learn(resolution));
-                let reported = self.members.look_after(self.published.take_unreachable());
-                if learnt || reported || self.members.reachability_changed() {
+                self.members.look_after(self.published.take_unreachable());
+                if self.members.reachability_changed() || learnt {
                     self.publish();
                 }
             });
