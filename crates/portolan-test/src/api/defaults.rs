@@ -1,0 +1,146 @@
+//! What the API server fills in when an object leaves it out.
+
+use serde_json::{Value, json};
+
+use crate::json;
+use crate::kind::Kind;
+
+/// Settings of the cluster that defaults depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    /// For Pods that name no `terminationGracePeriodSeconds`, in whole seconds.
+    pub(crate) grace_seconds: u64,
+}
+
+impl Defaults {
+    /// Fills in `object`. `serial` is a number that no other object gets: virtual addresses are
+    /// made from it.
+    pub(crate) fn fill_in(self, kind: Kind, object: &mut Value, serial: u64) {
+        match kind {
+            Kind::Namespace => json::default(object, &["status", "phase"], "Active"),
+            Kind::Service => service(object, serial),
+            Kind::Pod => {
+                if let Some(spec) = object.get_mut("spec") {
+                    self.pod_spec(spec);
+                }
+                json::default(object, &["status", "phase"], "Pending");
+                json::default(object, &["status", "qosClass"], "BestEffort");
+            }
+            Kind::StatefulSet => {
+                self.template(object);
+                json::default(object, &["spec", "replicas"], 1);
+                json::default(object, &["spec", "podManagementPolicy"], "OrderedReady");
+                json::default(object, &["spec", "updateStrategy", "type"], "RollingUpdate");
+                if json::text(object, "/spec/updateStrategy/type") == "RollingUpdate" {
+                    let partition = ["spec", "updateStrategy", "rollingUpdate", "partition"];
+                    json::default(object, &partition, 0);
+                }
+                json::default(object, &["spec", "revisionHistoryLimit"], 10);
+            }
+            Kind::Deployment => {
+                self.template(object);
+                json::default(object, &["spec", "replicas"], 1);
+                json::default(object, &["spec", "strategy", "type"], "RollingUpdate");
+                if json::text(object, "/spec/strategy/type") == "RollingUpdate" {
+                    let rolling = |field| ["spec", "strategy", "rollingUpdate", field];
+                    json::default(object, &rolling("maxSurge"), "25%");
+                    json::default(object, &rolling("maxUnavailable"), "25%");
+                }
+            }
+            Kind::EndpointSlice => {
+                for endpoint in object
+                    .get_mut("endpoints")
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
+                    json::default(endpoint, &["conditions"], json!({}));
+                }
+                for port in object
+                    .get_mut("ports")
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
+                    json::default(port, &["name"], "");
+                    json::default(port, &["protocol"], "TCP");
+                }
+                // Through the storage, an empty list comes back as none.
+                for field in ["endpoints", "ports"] {
+                    if json::items(object, &format!("/{field}")).is_empty() {
+                        json::set(object, &[field], Value::Null);
+                    }
+                }
+            }
+            Kind::Node
+            | Kind::Endpoints
+            | Kind::ConfigMap
+            | Kind::ControllerRevision
+            | Kind::Lease => {}
+        }
+    }
+
+    fn template(self, workload: &mut Value) {
+        if let Some(spec) = workload.pointer_mut("/spec/template/spec") {
+            self.pod_spec(spec);
+        }
+    }
+
+    fn pod_spec(self, spec: &mut Value) {
+        let grace = self.grace_seconds;
+        json::default(spec, &["terminationGracePeriodSeconds"], grace);
+        json::default(spec, &["restartPolicy"], "Always");
+        json::default(spec, &["dnsPolicy"], "ClusterFirst");
+        let containers = spec.get_mut("containers").and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let ports = container.get_mut("ports").and_then(Value::as_array_mut);
+            for port in ports.into_iter().flatten() {
+                json::default(port, &["protocol"], "TCP");
+            }
+        }
+    }
+}
+
+fn service(object: &mut Value, serial: u64) {
+    json::default(object, &["spec", "type"], "ClusterIP");
+    json::default(object, &["spec", "sessionAffinity"], "None");
+    for port in object
+        .pointer_mut("/spec/ports")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        json::default(port, &["protocol"], "TCP");
+        let number = port.get("port").cloned().unwrap_or(Value::Null);
+        json::default(port, &["targetPort"], number);
+    }
+    if json::text(object, "/spec/type") == "ExternalName" {
+        return;
+    }
+    json::default(object, &["spec", "internalTrafficPolicy"], "Cluster");
+    let dual = json::text(object, "/spec/ipFamilyPolicy").contains("DualStack");
+    json::default(object, &["spec", "ipFamilyPolicy"], "SingleStack");
+    let families = if dual {
+        json!(["IPv4", "IPv6"])
+    } else {
+        json!(["IPv4"])
+    };
+    json::default(object, &["spec", "ipFamilies"], families);
+    let addresses: Vec<Value> = json::items(object, "/spec/ipFamilies")
+        .iter()
+        .map(|family| {
+            if family.as_str() == Some("IPv6") {
+                json!(format!("fd00:10:96::{serial:x}"))
+            } else {
+                json!(format!("10.96.{}.{}", serial >> 8 & 0xff, serial & 0xff))
+            }
+        })
+        .collect();
+    let first = addresses.first().cloned().unwrap_or(Value::Null);
+    json::default(object, &["spec", "clusterIP"], first);
+    let addresses = match json::text(object, "/spec/clusterIP") {
+        "None" => json!(["None"]),
+        _ => Value::Array(addresses),
+    };
+    json::default(object, &["spec", "clusterIPs"], addresses);
+}
