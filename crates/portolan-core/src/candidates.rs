@@ -75,6 +75,12 @@ impl Candidates {
     }
 
     /// All, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Candidate] {
+        &self.list
+    }
+
+    /// All, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Candidate> {
         self.list.iter()
     }

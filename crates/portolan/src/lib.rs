@@ -45,7 +45,7 @@ mod protocol;
 mod settings;
 pub mod source;
 
-pub use balance::{Balance, BalanceLayer, ResponseFuture};
+pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, View};
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
 pub use endpoint::{MakeEndpoint, Reachability};
@@ -53,6 +53,7 @@ pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
+    Candidate, EndpointState, Time,
     Conditions, Endpoint, EndpointSet, Freshness, Hints, Incarnation, Intent, Measurement, Outcome,
     ParseServiceRefError, PickContext, Picker, Placement, Policy, PortRef, Resolution, ServiceRef,
     Source, SourceError, SourceErrorKind, Verdict, Weight, policy,

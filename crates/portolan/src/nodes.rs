@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Balance, Endpoint, Error, Lease, Opaque,
+    Balance, Endpoint, Error, Lease, Observer, Opaque,
     balance::{Journey, Step, Waited},
     builder::Checked,
 };
@@ -48,6 +48,12 @@ impl Nodes {
                 }
             }
         }
+    }
+
+    /// Looks at the balancer from outside.
+    #[must_use]
+    pub fn observe(&self) -> Observer {
+        self.balance.observe()
     }
 
     /// Gives a lease back because its endpoint could not be connected to. The endpoint is left out

@@ -3,6 +3,7 @@
 mod future;
 mod journey;
 mod layer;
+mod observer;
 pub(crate) mod published;
 
 use std::{
@@ -16,6 +17,7 @@ use tower_service::Service;
 pub use future::ResponseFuture;
 pub(crate) use journey::{Journey, Step};
 pub use layer::BalanceLayer;
+pub use observer::{Observer, View};
 pub(crate) use published::{Published, Waited};
 
 use crate::{BoxError, Error, Opaque, Protocol, driver::DriverGuard};
@@ -53,6 +55,15 @@ impl<S, P> Balance<S, P> {
                 driver: Arc::new(driver),
             }),
         }
+    }
+
+    /// Looks at the balancer from outside.
+    #[must_use]
+    pub fn observe(&self) -> Observer
+    where
+        S: Send + Sync + 'static,
+    {
+        Observer::new(Arc::clone(&self.handle.published))
     }
 
     pub(crate) fn published(&self) -> &Arc<Published<S>> {

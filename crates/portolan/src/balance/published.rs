@@ -87,19 +87,28 @@ impl<S> Published<S> {
         let Some(_place) = self.queue() else {
             return Waited::Crowded;
         };
+        match timeout_at(deadline, self.replaced(generation)).await {
+            Ok(true) => Waited::Changed,
+            Ok(false) => Waited::Closed,
+            Err(_) => Waited::TimedOut,
+        }
+    }
+
+    /// Waits for a snapshot other than that of `generation`. Whether there is one: when there never
+    /// will be, that is known at once.
+    pub(crate) async fn replaced(&self, generation: u64) -> bool {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
+            // Subscribe first, look afterwards: so no change falls between the two.
             changed.as_mut().enable();
             if self.load().generation() != generation {
-                return Waited::Changed;
+                return true;
             }
             if self.closed.load(Ordering::Acquire) {
-                return Waited::Closed;
+                return false;
             }
-            if timeout_at(deadline, changed).await.is_err() {
-                return Waited::TimedOut;
-            }
+            changed.await;
         }
     }
 
