@@ -25,6 +25,7 @@ mod resolution;
 mod service_ref;
 mod snapshot;
 mod state;
+mod sync;
 mod time;
 
 pub use candidates::{Candidate, Candidates, Index};

@@ -1,14 +1,14 @@
 //! Each in turn.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
 use super::{PickContext, Picker, Policy, Verdict};
-use crate::Candidates;
+use crate::{
+    Candidates,
+    sync::{AtomicU64, Ordering},
+};
 
 /// Each endpoint in turn, in the order of their placement; weights do not count.
 ///

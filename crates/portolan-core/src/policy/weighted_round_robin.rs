@@ -10,15 +10,15 @@
 //! Such an endpoint is given several places on the round, far from each other, none of which weighs
 //! more than a few times the mean: then a pick passes a handful of places, however uneven the weights.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
 use super::{PickContext, Picker, Policy, RoundRobin, Verdict};
-use crate::{Candidates, Index};
+use crate::{
+    Candidates, Index,
+    sync::{AtomicU64, Ordering},
+};
 
 /// Each endpoint in turn, as often as its weight says, and evenly: weights 5, 1, 1 never send five in
 /// a row to the first one.

@@ -8,13 +8,14 @@
 //! of float for nanoseconds, 32 bits of time in ticks of 65.5 µs. A reader never sees the one
 //! without the other, and no lock is needed.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::Measurement;
-use crate::{Time, time::saturating_nanos};
+use crate::{
+    Time,
+    sync::{AtomicU64, Ordering},
+    time::saturating_nanos,
+};
 
 /// 2^16 ns. 32 bits of these wrap after 78 hours; a sample older than that is taken for younger,
 /// which only delays its decay by a few τ.

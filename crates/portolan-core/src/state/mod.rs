@@ -3,17 +3,14 @@
 mod in_flight;
 mod latency;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crossbeam_utils::CachePadded;
 
-use crate::{Endpoint, Time};
+use crate::{
+    Endpoint, Time,
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
 use latency::PeakEwma;
 
 pub use in_flight::InFlight;
