@@ -1,0 +1,330 @@
+//! Making an HTTP client.
+
+use std::{fmt, time::Duration};
+
+use http::{
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+use portolan_core::{PortRef, ServiceRef};
+
+use super::{
+    HttpClient,
+    endpoint::MakeHttp,
+    idempotent::Idempotency,
+    protocol::Http,
+    replay,
+    request::Target,
+    settings::{ConnectionSettings, KeepAlive, Version},
+};
+use crate::{BalancerBuilder, BuildError};
+
+/// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
+///
+/// ```
+/// use portolan::{Cluster, source::Fixed};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portolan::BuildError> {
+/// # let cluster = Cluster::from_source(Fixed::default());
+/// let orders = cluster
+///     .service("orders.shop:http")?
+///     .http()
+///     .http2()
+///     .connect_timeout(Duration::from_secs(1))
+///     .retry_idempotent()
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct HttpBuilder {
+    balancer: BalancerBuilder,
+    pub(crate) channel: Channel,
+}
+
+impl BalancerBuilder {
+    /// An HTTP client: see [`portolan::http`](crate::http).
+    pub fn http(self) -> HttpBuilder {
+        HttpBuilder {
+            balancer: self,
+            channel: Channel::default(),
+        }
+    }
+}
+
+impl HttpBuilder {
+    /// HTTP/1.1 only. Without TLS this is the default; with TLS the default is whichever protocol the
+    /// endpoint agrees to.
+    pub fn http1(mut self) -> Self {
+        self.channel.connections.version = Version::Http1;
+        self
+    }
+
+    /// HTTP/2 only; without TLS, with prior knowledge (h2c).
+    pub fn http2(mut self) -> Self {
+        self.channel.connections.version = Version::Http2;
+        self
+    }
+
+    /// Whom requests are for that do not say it themselves: the Host header, or `:authority`. A
+    /// request says it by an authority in its URI, or by a Host header. Default: the Service's host,
+    /// with its port where that was written as a number.
+    pub fn authority(mut self, authority: Authority) -> Self {
+        self.channel.authority = Some(authority);
+        self
+    }
+
+    /// Speaks TLS. The certificate is checked for the Service's host, as in
+    /// [`ServiceRef::host`](crate::ServiceRef::host), whichever endpoint is dialled.
+    ///
+    /// Which protocols are offered (ALPN) is set by this builder, and not taken from `config`. The
+    /// crypto provider is the one of `config`; none is installed for the process.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let cluster = portolan::Cluster::from_source(portolan::source::Fixed::default());
+    /// use portolan::http::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    /// use std::sync::Arc;
+    ///
+    /// let roots = RootCertStore::empty(); // … and the cluster's own
+    /// let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///     .with_safe_default_protocol_versions()?
+    ///     .with_root_certificates(roots)
+    ///     .with_no_client_auth();
+    /// let orders = cluster.service("orders.shop:https")?.http().tls(config).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.channel.tls = Some(config);
+        self
+    }
+
+    /// The name that certificates are checked for. Default: the Service's host.
+    #[cfg(feature = "tls")]
+    pub fn server_name(mut self, name: rustls_pki_types::ServerName<'static>) -> Self {
+        self.channel.server_name = Some(name);
+        self
+    }
+
+    /// How many connections to each endpoint are made ahead of traffic and kept up. Default: 1. With
+    /// HTTP/2 these are all there are, and requests take turns on them; more than one is for more
+    /// throughput than one core of the endpoint's server gives to a connection. With HTTP/1.1 more
+    /// are made as they are needed.
+    pub fn connections_per_endpoint(mut self, connections: usize) -> Self {
+        self.channel.connections.connections = connections;
+        self
+    }
+
+    /// How many HTTP/1.1 connections there may be to each endpoint. A request that finds all of them
+    /// busy waits for one, no longer than the connect timeout, and goes to another endpoint then.
+    /// Default: 512, which few servers' workers can make use of.
+    pub fn max_connections_per_endpoint(mut self, connections: usize) -> Self {
+        self.channel.connections.max_connections = connections;
+        self
+    }
+
+    /// How long connecting may take, TLS included, and how long a request may wait for a connection.
+    /// Default: 2 s. Within a cluster it takes about a millisecond; the rest is for one lost packet,
+    /// which TCP sends again after a second (RFC 6298).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.channel.connections.connect_timeout = timeout;
+        self
+    }
+
+    /// After how long without a request an HTTP/1.1 connection is closed, unless it is one of those
+    /// that are kept ready. Default: 60 s, which is shorter than what most servers have.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.channel.connections.idle_timeout = timeout;
+        self
+    }
+
+    /// Sends an HTTP/2 ping on a connection that has been silent for `interval`, and gives the
+    /// connection up when it is not answered within `timeout`. Default: 20 s and 10 s.
+    ///
+    /// Connections of either protocol to a node that has died are found out in half a minute without
+    /// it, by TCP; this finds out a server that hangs, too.
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.channel.connections.keep_alive = Some(KeepAlive { interval, timeout });
+        self
+    }
+
+    /// Sends no HTTP/2 pings.
+    pub fn no_keep_alive(mut self) -> Self {
+        self.channel.connections.keep_alive = None;
+        self
+    }
+
+    /// How many bytes of a request's body are kept until it is answered, so that it can be sent
+    /// again. A request of which more was read when it failed is not. Default: 64 KiB. What is kept
+    /// is shared with the request, not copied.
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.channel.replay_limit = bytes;
+        self
+    }
+
+    /// Takes requests with idempotent methods (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE, PUT,
+    /// DELETE) for safe to send twice. Where one fails without an answer, it is tried on another
+    /// endpoint even if the first may have processed it. By default only requests marked
+    /// [`Idempotent`](super::Idempotent) are.
+    pub fn retry_idempotent(mut self) -> Self {
+        self.channel.idempotency.by_method();
+        self
+    }
+
+    /// Takes requests for which `rule` holds for safe to send twice, besides others that are.
+    pub fn retry_if(mut self, rule: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.channel.idempotency.by_rule(rule);
+        self
+    }
+
+    /// Makes the client, and starts to follow the Service.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, or there is no tokio runtime.
+    pub fn build(self) -> Result<HttpClient, BuildError> {
+        let make = self.channel.make(self.balancer.service_ref())?;
+        Ok(HttpClient {
+            balance: self.balancer.build_with(make, Http)?,
+            send: self.channel.sending(),
+        })
+    }
+}
+
+/// What of an HTTP client can be set, for plain HTTP and for gRPC.
+#[derive(Clone)]
+pub(crate) struct Channel {
+    pub(crate) connections: ConnectionSettings,
+    pub(crate) authority: Option<Authority>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<rustls::ClientConfig>,
+    #[cfg(feature = "tls")]
+    pub(crate) server_name: Option<rustls_pki_types::ServerName<'static>>,
+    pub(crate) replay_limit: usize,
+    pub(crate) idempotency: Idempotency,
+}
+
+/// What a client does to each request before it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    replay_limit: usize,
+    idempotency: Idempotency,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            connections: ConnectionSettings::default(),
+            authority: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
+            replay_limit: replay::DEFAULT_LIMIT,
+            idempotency: Idempotency::default(),
+        }
+    }
+}
+
+impl Channel {
+    /// What makes the services of the endpoints.
+    pub(crate) fn make(&self, service: &ServiceRef) -> Result<MakeHttp, BuildError> {
+        self.connections.check()?;
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        let (scheme, usual_port) = match is_tls {
+            true => (Scheme::HTTPS, 443),
+            false => (Scheme::HTTP, 80),
+        };
+        let authority = match &self.authority {
+            Some(authority) => authority.clone(),
+            None => default_authority(service, usual_port)?,
+        };
+        Ok(MakeHttp {
+            target: Target::new(scheme, authority),
+            settings: self.connections.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.make_tls(service)?,
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    fn make_tls(
+        &self,
+        service: &ServiceRef,
+    ) -> Result<Option<std::sync::Arc<super::tls::Tls>>, BuildError> {
+        let Some(config) = &self.tls else {
+            return Ok(None);
+        };
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => service
+                .host()
+                .try_into()
+                .map_err(|_| not_a_name("server_name", service))?,
+        };
+        let tls = super::tls::Tls::new(config, name);
+        Ok(Some(std::sync::Arc::new(tls)))
+    }
+
+    pub(crate) fn sending(self) -> Sending {
+        Sending {
+            replay_limit: self.replay_limit,
+            idempotency: self.idempotency,
+        }
+    }
+}
+
+/// The Service as a URL names it.
+pub(crate) fn default_authority(
+    service: &ServiceRef,
+    usual_port: u16,
+) -> Result<Authority, BuildError> {
+    let host = service.host();
+    match service.port() {
+        Some(PortRef::Number(port)) if port.get() != usual_port => format!("{host}:{port}"),
+        _ => host,
+    }
+    .try_into()
+    .map_err(|_| not_a_name("authority", service))
+}
+
+fn not_a_name(setting: &'static str, service: &ServiceRef) -> BuildError {
+    BuildError::Setting {
+        setting,
+        value: service.host(),
+        expected: "expected a host name; set one",
+    }
+}
+
+impl Sending {
+    /// The request as the balancer takes it: one that can be sent again.
+    pub(crate) fn prepare<B>(&self, request: http::Request<B>) -> super::endpoint::Request
+    where
+        B: http_body::Body + Send + Unpin + 'static,
+        B::Error: Into<crate::BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let idempotent = self.idempotency.allows(&head);
+        let body = replay::Replay::new(body, self.replay_limit).idempotent(idempotent);
+        http::Request::from_parts(head, body)
+    }
+}
+
+impl fmt::Debug for HttpBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpBuilder")
+            .field("balancer", &self.balancer)
+            .field("connections", &self.channel.connections)
+            .field("authority", &self.channel.authority)
+            .field("idempotency", &self.channel.idempotency)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,115 @@
+//! Connecting to one endpoint: TCP to its addresses, then TLS by the Service's name.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use super::{ConnectError, transport::Transport};
+#[cfg(feature = "tls")]
+use crate::http::tls::Tls;
+
+/// How long the preferred address has before the other one of a dual-stack Pod is dialled besides
+/// (RFC 8305, 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Dials one endpoint, and nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    pub(super) address: SocketAddr,
+    pub(super) alternate: Option<SocketAddr>,
+    pub(super) timeout: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// Which protocols are offered, where TLS offers any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Http1,
+    Http2,
+    Both,
+}
+
+impl Dialer {
+    /// A connection on which requests can be sent. Takes no longer than the timeout.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub(super) async fn dial(&self, offer: Offer) -> Result<Transport, ConnectError> {
+        match timeout(self.timeout, self.connect(offer)).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectError::TimedOut(self.timeout)),
+        }
+    }
+
+    async fn connect(&self, offer: Offer) -> Result<Transport, ConnectError> {
+        let tcp = race(self.address, self.alternate)
+            .await
+            .map_err(|error| ConnectError::Tcp(Arc::new(error)))?;
+        tune(&tcp);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return tls.handshake(tcp, offer).await;
+        }
+        let _ = offer;
+        Ok(Transport::Plain(tcp))
+    }
+}
+
+/// Happy Eyeballs, for two addresses: the first that answers.
+async fn race(address: SocketAddr, alternate: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let Some(alternate) = alternate else {
+        return TcpStream::connect(address).await;
+    };
+    let first = TcpStream::connect(address);
+    tokio::pin!(first);
+    let failed = tokio::select! {
+        connected = &mut first => match connected {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => Some(error),
+        },
+        () = sleep(HEAD_START) => None,
+    };
+    let second = TcpStream::connect(alternate);
+    let Some(error) = failed else {
+        tokio::pin!(second);
+        return tokio::select! {
+            connected = &mut first => match connected {
+                Ok(tcp) => Ok(tcp),
+                Err(error) => second.await.map_err(|_| error),
+            },
+            connected = &mut second => match connected {
+                Ok(tcp) => Ok(tcp),
+                Err(_) => first.await,
+            },
+        };
+    };
+    // The preferred address says best what is wrong.
+    second.await.map_err(|_| error)
+}
+
+/// Sets what makes a connection quick, and its end noticed.
+///
+/// A node that dies says nothing. With these, a connection to it fails within half a minute, be it
+/// idle (keep-alive probes) or not (data that is not acknowledged). HTTP/2 pings would do the same,
+/// but gRPC servers take frequent ones for abuse and hang up.
+fn tune(tcp: &TcpStream) {
+    let socket = SockRef::from(tcp);
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5));
+    // A connection on which any of these cannot be set is slower or staler, but works.
+    let mut results = vec![
+        tcp.set_nodelay(true),
+        socket.set_tcp_keepalive(&probes),
+    ];
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    results.push(socket.set_tcp_user_timeout(Some(Duration::from_secs(30))));
+    for error in results.into_iter().filter_map(Result::err) {
+        tracing::debug!(%error, "a socket option could not be set");
+    }
+}

@@ -1,0 +1,160 @@
+//! Why an endpoint could not be connected to, and what became of the request.
+
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
+
+use super::Request;
+use crate::{BoxError, Failure, Sent};
+
+/// Why there was no connection to an endpoint.
+///
+/// It is the `cause` of an [`Attempt`](crate::Attempt), and the source of the
+/// [`Error`](crate::Error) where that attempt was the last.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The endpoint cannot be connected to.
+    #[error("cannot connect: {0}")]
+    Tcp(#[source] Arc<io::Error>),
+    /// The endpoint did not answer in time.
+    #[error("not connected within {0:?}: the endpoint does not answer")]
+    TimedOut(Duration),
+    /// The endpoint did not prove to be who it should be, or does not speak TLS.
+    #[cfg(feature = "tls")]
+    #[error(
+        "TLS failed: {source}. The certificate was checked for the name {name}; if the endpoints \
+         have another one, set `server_name`"
+    )]
+    Tls {
+        /// The name that the certificate was checked for.
+        name: String,
+        /// What failed.
+        source: Arc<io::Error>,
+    },
+    /// HTTP/2 is wanted, and the endpoint's TLS did not agree to it.
+    #[error("the endpoint's TLS did not agree to HTTP/2 (ALPN h2)")]
+    NoHttp2,
+    /// The connection was made, and HTTP failed on it at once.
+    #[error("the connection failed at once: {0}")]
+    Http(#[source] Arc<hyper::Error>),
+    /// The endpoint takes connections and closes them at once.
+    #[error("the endpoint closes connections as soon as they are made")]
+    ClosedAtOnce,
+    /// There are as many connections as there may be, and none came free in time.
+    #[error(
+        "all {connections} connections are busy: raise `max_connections_per_endpoint`, or use HTTP/2"
+    )]
+    Busy {
+        /// How many connections there may be.
+        connections: usize,
+    },
+    /// The connections were closed because the endpoint is gone, or the runtime is.
+    #[error("the endpoint is gone")]
+    Gone,
+}
+
+impl ConnectError {
+    fn sent(&self) -> Sent {
+        match self {
+            // These two say nothing about whether the endpoint can be reached.
+            Self::Busy { .. } | Self::Gone => Sent::No,
+            _ => Sent::Unreachable,
+        }
+    }
+}
+
+/// What is made of a request that was not answered.
+pub(crate) struct SendError(Box<Failure<Request>>);
+
+impl SendError {
+    /// There was no connection to send it on.
+    pub(super) fn not_connected(error: ConnectError, request: Request) -> Self {
+        Self(Box::new(
+            Failure::new(error.clone())
+                .with_sent(error.sent())
+                .with_request(request),
+        ))
+    }
+
+    /// It provably was not processed.
+    pub(super) fn unsent(error: hyper::Error, request: Option<Request>) -> Self {
+        Self(Box::new(
+            Failure::new(NotAnswered(error))
+                .with_sent(Sent::No)
+                .with_request(request),
+        ))
+    }
+
+    /// It may have been processed.
+    pub(super) fn lost(error: hyper::Error, request: Option<Request>) -> Self {
+        Self(Box::new(
+            Failure::new(NotAnswered(error)).with_request(request),
+        ))
+    }
+
+    pub(crate) fn into_failure(self) -> Failure<Request> {
+        *self.0
+    }
+}
+
+/// Whether a request of which hyper says only this was certainly not processed.
+///
+/// HTTP/2 alone has words for it: a stream that was refused (RFC 9113, 8.7), and a connection that
+/// goes away and names the last stream it has taken up (6.8). The latter reaches only the streams
+/// beyond that one: those up to it go on, and fail otherwise if they do.
+pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
+    is_refusal(error)
+        || said_by_endpoint(error).is_some_and(h2::Error::is_go_away)
+}
+
+/// Whether the endpoint refused this one request, on a connection that goes on.
+pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+    said_by_endpoint(error).is_some_and(|error| {
+        error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    })
+}
+
+fn said_by_endpoint(error: &hyper::Error) -> Option<&h2::Error> {
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .filter(|error| error.is_remote())
+}
+
+/// The endpoint did not answer. Hyper's errors tell half of it themselves and half in their source.
+#[derive(Debug)]
+struct NotAnswered(hyper::Error);
+
+impl fmt::Display for NotAnswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        match self.0.source() {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for NotAnswered {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.cause.fmt(f)
+    }
+}
+
+impl StdError for SendError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let cause: &BoxError = &self.0.cause;
+        cause.source()
+    }
+}

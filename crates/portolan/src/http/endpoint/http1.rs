@@ -1,0 +1,437 @@
+//! HTTP/1.1: a pool of connections, of which some are made ahead of traffic and more on demand.
+//!
+//! Each connection has a task. A connection that is lent out for a request comes back to its task with
+//! the response, and the task puts it into the pool again when the response has been read to its end.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{
+    Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport, deadline,
+    http2::GOOD_LIFE,
+};
+use crate::{
+    backoff::{Backoff, BackoffSettings},
+    http::replay::Replay,
+};
+
+/// The connections to one endpoint.
+pub(super) struct Pool {
+    connect: Connect,
+    runtime: Handle,
+    state: Mutex<State>,
+    /// A connection is to be made, maybe.
+    wanted: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The one that was used last is used first, so that what is not needed gets old.
+    idle: Vec<Idle>,
+    /// Who comes first is served first.
+    waiting: VecDeque<oneshot::Sender<Result<Lent, ConnectError>>>,
+    /// All that are there, or are being made.
+    connections: usize,
+    next_id: u64,
+}
+
+struct Idle {
+    connection: Lent,
+    since: Instant,
+}
+
+/// A connection on which nothing is being done.
+struct Lent {
+    id: u64,
+    sender: SendRequest<Replay>,
+    home: mpsc::Sender<Lent>,
+}
+
+/// Counts a connection for as long as it is there, or is being made.
+struct Counted {
+    pool: Weak<Pool>,
+    id: u64,
+}
+
+/// Sends one request.
+pub(super) async fn send(
+    mut pool: Arc<Pool>,
+    target: &Target,
+    mut request: Request,
+) -> Result<Response, SendError> {
+    let deadline = deadline(&pool.connect.settings);
+    loop {
+        let mut connection = match pool.connection(deadline).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(SendError::not_connected(error, request)),
+        };
+        // An answer that is long in coming must not keep the connections of an endpoint that is gone.
+        let endpoint = Arc::downgrade(&pool);
+        drop(pool);
+        let (mut head, body) = request.into_parts();
+        target.prepare_http1(&mut head);
+        // HTTP/1.1 cannot say that a request was not processed. What was not sent at all comes back
+        // from hyper; the rest is of use only where it may be sent twice.
+        let spare = body.is_idempotent().then(|| (head.clone(), body.spare()));
+        let response = connection
+            .sender
+            .try_send_request(Request::from_parts(head, body));
+        let mut error = match response.await {
+            Ok(response) => {
+                connection.go_home();
+                return Ok(response);
+            }
+            Err(error) => error,
+        };
+        let Some(given_back) = error.take_message() else {
+            let again =
+                spare.and_then(|(head, body)| Some(Request::from_parts(head, body.rewind()?)));
+            return Err(SendError::lost(error.into_error(), again));
+        };
+        // The endpoint closed the connection while it was idle, as it may. Another one will do.
+        match endpoint.upgrade() {
+            Some(endpoint) if Instant::now() < deadline => {
+                pool = endpoint;
+                request = given_back;
+            }
+            _ => return Err(SendError::unsent(error.into_error(), Some(given_back))),
+        }
+    }
+}
+
+impl Lent {
+    /// Goes back to its task, which waits for the end of the response.
+    fn go_home(self) {
+        let home = self.home.clone();
+        // There is room for one, and there is only one. If the task is gone, so is the connection.
+        let _ = home.try_send(self);
+    }
+}
+
+impl Pool {
+    /// Starts to connect, with this connection as the first if there is one already.
+    pub(super) fn start(connect: Connect, first: Option<Transport>) -> Arc<Self> {
+        let pool = Arc::new(Self {
+            connect,
+            runtime: Handle::current(),
+            state: Mutex::default(),
+            wanted: Arc::default(),
+        });
+        let first = first.map(|transport| (transport, pool.count(&mut pool.state())));
+        tokio::spawn(keep_warm(Arc::downgrade(&pool), first));
+        pool
+    }
+
+    /// The lock is held for a few instructions at a time, and never while anything is waited for.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection: an idle one, else the first that is made or comes free.
+    async fn connection(self: &Arc<Self>, deadline: Instant) -> Result<Lent, ConnectError> {
+        let lent = match self.idle_or_wait() {
+            Asked::Idle(connection) => return Ok(connection),
+            Asked::Busy => return Err(self.busy()),
+            Asked::Wait(lent, dial) => {
+                if let Some(counted) = dial {
+                    let connect = self.connect.clone();
+                    self.runtime.spawn(dial_and_put(connect, None, counted));
+                }
+                lent
+            }
+        };
+        match timeout_at(deadline, lent).await {
+            Ok(Ok(lent)) => lent,
+            Ok(Err(_)) => Err(ConnectError::Gone),
+            // Dials are over by now, one way or the other: what did not come is a free connection.
+            Err(_) if self.state().connections >= self.connect.settings.max_connections => {
+                Err(self.busy())
+            }
+            Err(_) => Err(ConnectError::TimedOut(self.connect.settings.connect_timeout)),
+        }
+    }
+
+    fn idle_or_wait(self: &Arc<Self>) -> Asked {
+        let max = self.connect.settings.max_connections;
+        let mut state = self.state();
+        while let Some(Idle { connection, .. }) = state.idle.pop() {
+            // One that is not ready was closed by the endpoint. Its task will see to it.
+            if connection.sender.is_ready() {
+                return Asked::Idle(connection);
+            }
+        }
+        if state.waiting.len() >= max {
+            state.waiting.retain(|waiting| !waiting.is_closed());
+            if state.waiting.len() >= max {
+                return Asked::Busy;
+            }
+        }
+        let (lend, lent) = oneshot::channel();
+        state.waiting.push_back(lend);
+        let dial = (state.connections < max).then(|| self.count(&mut state));
+        Asked::Wait(lent, dial)
+    }
+
+    fn busy(&self) -> ConnectError {
+        ConnectError::Busy {
+            connections: self.connect.settings.max_connections,
+        }
+    }
+
+    fn count(self: &Arc<Self>, state: &mut State) -> Counted {
+        state.connections += 1;
+        state.next_id += 1;
+        Counted {
+            pool: Arc::downgrade(self),
+            id: state.next_id,
+        }
+    }
+
+    /// A connection is free: for who has been waiting for it, else for who comes next.
+    fn put(&self, mut connection: Lent) {
+        let mut state = self.state();
+        while let Some(waiting) = state.waiting.pop_front() {
+            match waiting.send(Ok(connection)) {
+                Ok(()) => return,
+                // It was cancelled.
+                Err(Ok(still_here)) => connection = still_here,
+                Err(Err(_)) => return,
+            }
+        }
+        state.idle.push(Idle {
+            connection,
+            since: Instant::now(),
+        });
+    }
+
+    /// A connection could not be made. Nobody should wait for the next: there are other endpoints.
+    fn cannot_connect(&self, error: &ConnectError) {
+        self.connect.reachability.not_reached();
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for waiting in waiting {
+            let _ = waiting.send(Err(error.clone()));
+        }
+    }
+
+    /// Closes what has been idle for too long, and finds out what is to be made.
+    fn look_after(self: &Arc<Self>) -> Chores {
+        let settings = &self.connect.settings;
+        let mut state = self.state();
+        let spare = state.connections.saturating_sub(settings.connections);
+        let old = state
+            .idle
+            .iter()
+            .take(spare)
+            .take_while(|idle| idle.since.elapsed() >= settings.idle_timeout)
+            .count();
+        let closing: Vec<Idle> = state.idle.drain(..old).collect();
+        // Some wait, and the connection that they wait for may be one that was closed meanwhile.
+        let abandoned = state.waiting.iter().any(|waiting| !waiting.is_closed())
+            && state.connections < settings.max_connections;
+        let for_waiting = abandoned.then(|| self.count(&mut state));
+        let out_of_reach = !self.connect.reachability.is_reachable();
+        let missing = settings
+            .connections
+            .saturating_sub(state.connections)
+            .max(usize::from(out_of_reach));
+        drop(state);
+        drop(closing);
+        Chores {
+            for_waiting,
+            missing,
+        }
+    }
+
+    fn count_more(self: &Arc<Self>, more: usize) -> Vec<Counted> {
+        let mut state = self.state();
+        (0..more).map(|_| self.count(&mut state)).collect()
+    }
+}
+
+/// What comes of asking for a connection.
+enum Asked {
+    Idle(Lent),
+    Wait(
+        oneshot::Receiver<Result<Lent, ConnectError>>,
+        Option<Counted>,
+    ),
+    Busy,
+}
+
+/// Which connections are to be made.
+struct Chores {
+    /// One for a request that waits, at once.
+    for_waiting: Option<Counted>,
+    /// So many ahead of traffic.
+    missing: usize,
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Tells the task that keeps it warm.
+        self.wanted.notify_one();
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Some(pool) = self.pool.upgrade() else {
+            return;
+        };
+        let gone = {
+            let mut state = pool.state();
+            state.connections = state.connections.saturating_sub(1);
+            let position = state
+                .idle
+                .iter()
+                .position(|idle| idle.connection.id == self.id);
+            position.map(|position| state.idle.remove(position))
+        };
+        drop(gone);
+        pool.wanted.notify_one();
+    }
+}
+
+/// Keeps as many connections as are to be ready, tries until an endpoint out of reach can be reached
+/// again, and closes what nobody needs. Ends with the pool.
+async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
+    let Some((connect, news)) = pool
+        .upgrade()
+        .map(|pool| (pool.connect.clone(), Arc::clone(&pool.wanted)))
+    else {
+        return;
+    };
+    if let Some((transport, counted)) = first {
+        dial_and_put(connect.clone(), Some(transport), counted).await;
+    }
+    let nap = (connect.settings.idle_timeout / 4).max(Duration::from_millis(10));
+    let mut backoff = Backoff::new(BackoffSettings::CONNECT);
+    let mut last = None;
+    let mut next = Instant::now();
+    loop {
+        let Some(chores) = pool.upgrade().map(|pool| pool.look_after()) else {
+            return;
+        };
+        if let Some(counted) = chores.for_waiting {
+            tokio::spawn(dial_and_put(connect.clone(), None, counted));
+        }
+        if chores.missing > 0 && next <= Instant::now() {
+            let Some(counted) = pool.upgrade().map(|pool| pool.count_more(chores.missing)) else {
+                return;
+            };
+            let started = Instant::now();
+            let dials = counted
+                .into_iter()
+                .map(|counted| dial_and_put(connect.clone(), None, counted));
+            let connected = join_all(dials).await.into_iter().all(|connected| connected);
+            // An endpoint that closes connections as soon as they are made is as good as one that
+            // cannot be connected to.
+            let lasted = last.is_none_or(|last| started - last >= GOOD_LIFE);
+            last = Some(Instant::now());
+            next = if connected && lasted {
+                backoff.reset();
+                Instant::now()
+            } else {
+                Instant::now() + backoff.next()
+            };
+            continue;
+        }
+        let until = if chores.missing > 0 {
+            next
+        } else {
+            Instant::now() + nap
+        };
+        tokio::select! {
+            () = news.notified() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+}
+
+/// Makes a connection, and puts it into the pool. Whether it could be made.
+async fn dial_and_put(
+    connect: Connect,
+    ready_made: Option<Transport>,
+    counted: Counted,
+) -> bool {
+    let address = connect.dialer.address;
+    let made = establish(&connect, ready_made).await;
+    let Some(pool) = counted.pool.upgrade() else {
+        return false;
+    };
+    match made {
+        Ok((sender, connection)) => {
+            tracing::debug!(%address, "connected");
+            connect.reachability.reached();
+            let (home, returns) = mpsc::channel(1);
+            let new = Lent {
+                id: counted.id,
+                sender,
+                home,
+            };
+            // Its task puts it into the pool as soon as it is ready.
+            new.go_home();
+            tokio::spawn(run(connection, returns, counted));
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%address, %error, "cannot connect");
+            pool.cannot_connect(&error);
+            false
+        }
+    }
+}
+
+type Http1 = Connection<TokioIo<Transport>, Replay>;
+
+async fn establish(
+    connect: &Connect,
+    ready_made: Option<Transport>,
+) -> Result<(SendRequest<Replay>, Http1), ConnectError> {
+    let transport = match ready_made {
+        Some(transport) => transport,
+        None => connect.dialer.dial(Offer::Http1).await?,
+    };
+    Builder::new()
+        .handshake(TokioIo::new(transport))
+        .await
+        .map_err(|error| ConnectError::Http(Arc::new(error)))
+}
+
+/// Runs one connection to its end, and puts it into the pool whenever it is free.
+async fn run(connection: Http1, mut returns: mpsc::Receiver<Lent>, counted: Counted) {
+    let pool = Weak::clone(&counted.pool);
+    let put_when_free = async move {
+        while let Some(mut lent) = returns.recv().await {
+            if lent.sender.ready().await.is_err() {
+                return;
+            }
+            let Some(pool) = pool.upgrade() else {
+                return;
+            };
+            pool.put(lent);
+        }
+    };
+    let connection = connection.with_upgrades();
+    tokio::pin!(connection, put_when_free);
+    tokio::select! {
+        _ = &mut connection => {}
+        // Nobody will use it again. What is under way is finished.
+        () = &mut put_when_free => {
+            let _ = connection.await;
+        }
+    }
+    drop(counted);
+}

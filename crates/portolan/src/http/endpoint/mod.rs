@@ -1,0 +1,186 @@
+//! The service of one endpoint: it sends requests on connections of its own, which end with it.
+//!
+//! It is built on hyper's connections and not on a pooling client, for three things that those do not
+//! give: connections are made ahead of traffic and kept up by tasks, so that a dead endpoint is known
+//! before a request finds out; a request that was not sent is given back whole; and the connections
+//! are this endpoint's alone, whatever name the request bears.
+
+mod dial;
+mod error;
+mod http1;
+mod http2;
+mod negotiate;
+mod transport;
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tower_service::Service;
+
+pub use error::ConnectError;
+pub(crate) use dial::Offer;
+pub(crate) use error::SendError;
+pub(crate) use transport::Transport;
+
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::{
+    replay::Replay,
+    request::Target,
+    settings::{ConnectionSettings, Version},
+};
+use crate::{Endpoint, MakeEndpoint, Reachability};
+use dial::Dialer;
+use negotiate::Negotiation;
+
+pub(crate) type Request = http::Request<Replay>;
+pub(crate) type Response = http::Response<Incoming>;
+
+/// Makes [`HttpEndpoint`]s.
+#[derive(Clone, Debug)]
+pub(crate) struct MakeHttp {
+    pub(super) target: Target,
+    pub(super) settings: ConnectionSettings,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+impl MakeEndpoint for MakeHttp {
+    type Service = HttpEndpoint;
+
+    fn make(&self, endpoint: &Endpoint, reachability: Reachability) -> HttpEndpoint {
+        let dialer = Dialer {
+            address: endpoint.address(),
+            alternate: endpoint.alternate(),
+            timeout: self.settings.connect_timeout,
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+        };
+        let connect = Connect {
+            dialer,
+            settings: self.settings.clone(),
+            reachability,
+        };
+        let connections = match self.version() {
+            Version::Http1 => Connections::Known(connect.http1(None)),
+            Version::Http2 => Connections::Known(connect.http2(None)),
+            Version::Negotiated => Connections::Asking(Negotiation::start(connect)),
+        };
+        HttpEndpoint(Arc::new(Inner {
+            target: self.target.clone(),
+            connections,
+        }))
+    }
+
+    fn heals(&self) -> bool {
+        true
+    }
+}
+
+impl MakeHttp {
+    fn version(&self) -> Version {
+        #[cfg(feature = "tls")]
+        let negotiates = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let negotiates = false;
+        match self.settings.version {
+            Version::Negotiated if !negotiates => Version::Http1,
+            version => version,
+        }
+    }
+}
+
+/// Sends requests to one endpoint. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct HttpEndpoint(Arc<Inner>);
+
+struct Inner {
+    target: Target,
+    connections: Connections,
+}
+
+enum Connections {
+    Known(Protocol),
+    Asking(Negotiation),
+}
+
+/// The connections, by the protocol that is spoken on them.
+#[derive(Clone)]
+enum Protocol {
+    Http1(Arc<http1::Pool>),
+    Http2(Arc<http2::Links>),
+}
+
+/// All that is needed for connecting.
+#[derive(Clone, Debug)]
+struct Connect {
+    dialer: Dialer,
+    settings: ConnectionSettings,
+    reachability: Reachability,
+}
+
+impl Connect {
+    fn http1(self, first: Option<Transport>) -> Protocol {
+        Protocol::Http1(http1::Pool::start(self, first))
+    }
+
+    fn http2(self, first: Option<Transport>) -> Protocol {
+        Protocol::Http2(Arc::new(http2::Links::start(self, first)))
+    }
+}
+
+impl Inner {
+    async fn send(self: Arc<Self>, request: Request) -> Result<Response, SendError> {
+        let connections = match &self.connections {
+            Connections::Known(known) => known.clone(),
+            Connections::Asking(negotiation) => match negotiation.outcome().await {
+                Ok(known) => known,
+                Err(error) => return Err(SendError::not_connected(error, request)),
+            },
+        };
+        let target = self.target.clone();
+        drop(self);
+        match connections {
+            Protocol::Http1(pool) => http1::send(pool, &target, request).await,
+            Protocol::Http2(links) => http2::send(links, &target, request).await,
+        }
+    }
+}
+
+impl Service<Request> for HttpEndpoint {
+    type Response = Response;
+    type Error = SendError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, SendError>> + Send>>;
+
+    /// Always ready: waiting for a connection is part of the call, so that it is bounded by the
+    /// connect timeout and ends in an error that gives the request back.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(Arc::clone(&self.0).send(request))
+    }
+}
+
+impl fmt::Debug for HttpEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpEndpoint")
+            .field("target", &self.0.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Until when a request may be on its way to a connection, tries on several included.
+fn deadline(settings: &ConnectionSettings) -> Instant {
+    Instant::now() + settings.connect_timeout
+}
+
+#[cfg(test)]
+mod tests;

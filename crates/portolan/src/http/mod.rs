@@ -1,0 +1,146 @@
+//! HTTP/1.1 and HTTP/2, in clear text or TLS, on hyper.
+//!
+//! ```
+//! use http_body_util::{BodyExt, Full};
+//! use portolan::Cluster;
+//!
+//! # async fn example(cluster: Cluster) -> Result<(), Box<dyn std::error::Error>> {
+//! let orders = cluster.service("orders.shop:http")?.http().build()?;
+//! let request = http::Request::post("/orders").body(Full::from("one portolan, please"))?;
+//! let response = orders.send(request).await?;
+//! let body = response.into_body().collect().await?.to_bytes();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Names
+//! Only the address that is dialled is the endpoint's. The Host header or `:authority`, and the name
+//! in TLS, are the Service's own, or what the request says.
+//!
+//! # Connections
+//! Each endpoint has connections of its own, which are made as soon as the endpoint is known, ahead of
+//! traffic, and made again when they are lost. When the endpoint is gone they finish what is in flight,
+//! and close.
+//!
+//! # Sending again
+//! A request that provably was not processed is tried on another endpoint: the endpoint could not be
+//! connected to, the connection was closed before the request left, or HTTP/2 says so (`REFUSED_STREAM`,
+//! or GOAWAY with a lower stream). One that may have been processed is tried again only where it is
+//! [`Idempotent`], or the client was [told so](HttpBuilder::retry_idempotent). A response of any status
+//! is an answer, and is never retried.
+//!
+//! # What counts against an endpoint
+//! A request that was not answered, a response body that broke off, and the statuses 5xx except 501
+//! and 505.
+
+mod body;
+mod builder;
+pub(crate) mod endpoint;
+mod idempotent;
+mod protocol;
+pub(crate) mod replay;
+mod request;
+pub(crate) mod settings;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+pub use body::ResponseBody;
+pub use builder::HttpBuilder;
+pub use endpoint::ConnectError;
+pub use idempotent::Idempotent;
+/// The version of rustls whose `ClientConfig` is taken.
+#[cfg(feature = "tls")]
+pub use rustls;
+
+pub(crate) use body::Tracked;
+pub(crate) use builder::{Channel, Sending, default_authority};
+
+use crate::{Balance, BoxError, Error};
+use endpoint::{HttpEndpoint, Request};
+use protocol::Http;
+
+/// An HTTP client over all live endpoints of a Service.
+///
+/// It is a tower [`Service`], and takes requests with any body. Cloning is for handing it to another
+/// task; clones share everything.
+///
+/// See the [module](self) for what becomes of a request, and [`HttpBuilder`] for what can be set.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    balance: Balance<HttpEndpoint, Http>,
+    send: Sending,
+}
+
+impl HttpClient {
+    /// Sends a request to an endpoint of the balancer's choice.
+    ///
+    /// # Errors
+    /// Where no endpoint answered; the [`Error`] names those that were tried, and why.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the request. It may have been processed.
+    pub fn send<B>(&self, request: http::Request<B>) -> ResponseFuture
+    where
+        B: Body + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = self.send.prepare(request);
+        ResponseFuture {
+            inner: self.balance.clone().call(request),
+        }
+    }
+}
+
+impl<B> Service<http::Request<B>> for HttpClient
+where
+    B: Body + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<ResponseBody>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ResponseFuture {
+        let request = self.send.prepare(request);
+        ResponseFuture {
+            inner: self.balance.call(request),
+        }
+    }
+}
+
+pin_project! {
+    /// The response of an [`HttpClient`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture {
+        #[pin]
+        inner: crate::ResponseFuture<HttpEndpoint, Http, Request>,
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<http::Response<ResponseBody>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,45 @@
+//! How the balancer reads HTTP responses and errors.
+
+use http::StatusCode;
+
+use super::{
+    body::ResponseBody,
+    endpoint::{HttpEndpoint, Request, Response, SendError},
+};
+use crate::{Failure, Lease, Protocol};
+
+/// Plain HTTP: the status says how it went, and the lease ends with the body.
+#[derive(Debug)]
+pub(crate) struct Http;
+
+impl Protocol<Request, HttpEndpoint> for Http {
+    type Response = http::Response<ResponseBody>;
+
+    fn is_idempotent(&self, request: &Request) -> bool {
+        request.body().is_idempotent()
+    }
+
+    fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
+        if is_failure(response.status()) {
+            lease.fail();
+        } else {
+            lease.succeed();
+        }
+        response.map(|body| ResponseBody::new(body, lease))
+    }
+
+    fn fail(&self, error: SendError) -> Failure<Request> {
+        error.into_failure()
+    }
+}
+
+/// Whether a status counts against the endpoint: those of the server's errors that another endpoint
+/// might not have made. A request that makes every endpoint answer 500 counts against all of them
+/// alike and changes nothing between them; an endpoint that answers everything with 500, quickly,
+/// would draw all traffic to itself if that counted as a success. (Envoy counts all of 5xx as well.)
+fn is_failure(status: StatusCode) -> bool {
+    status.is_server_error()
+        && status != StatusCode::NOT_IMPLEMENTED
+        && status != StatusCode::HTTP_VERSION_NOT_SUPPORTED
+}
+
