@@ -20,16 +20,14 @@ mod view;
 
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use clap::{Parser, ValueEnum};
-use http_body_util::Empty;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use portolan::{Cluster, Policy, http::HttpClient, policy};
 
 use crate::{follow::Follower, load::Load, story::Story, tally::Tally, view::View};
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
-type Client = HttpClient<Empty<Bytes>>;
+type Client = HttpClient;
 
 /// Sends a steady load to a Service through Portolan, and shows where it goes.
 #[derive(Debug, Parser)]
