@@ -1,0 +1,173 @@
+//! The cluster: the source that everything else starts from.
+
+mod infer;
+mod options;
+
+use std::{
+    fmt,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use futures::{Stream, stream};
+use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
+
+pub use options::{IpFamilies, WatchOptions};
+
+use crate::{
+    Error,
+    watch::{Key, Registry, subscribe},
+};
+
+/// A Kubernetes cluster, as a [`Source`] of endpoints.
+///
+/// ```no_run
+/// use portolan_core::{ServiceRef, Source};
+/// use portolan_kube::Cluster;
+///
+/// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+/// let cluster = Cluster::infer().await?; // in a Pod, else by the kubeconfig
+/// let service: ServiceRef = "orders.shop:http".parse()?;
+/// let resolutions = cluster.watch(&service);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Cloning is cheap, and clones share their watches: there is one watch per Service and process,
+/// however many balancers follow it. It starts when the first stream is polled and ends when the
+/// last one is dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+///
+/// # What it asks of the API server
+/// A list (streaming where the server can) and a watch of the Service and of its EndpointSlices,
+/// filtered by the server; `list` and `watch` on both are the permissions needed (see [`ROLE`]).
+/// Where Services may not be read, the slices are followed alone: the port must then be named, and
+/// a Service that does not exist looks like one without endpoints.
+///
+/// [`ROLE`]: crate::ROLE
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    namespace: Arc<str>,
+    families: IpFamilies,
+}
+
+/// What the clones of a cluster share.
+pub(crate) struct Shared {
+    pub(crate) client: kube::Client,
+    pub(crate) options: WatchOptions,
+    pub(crate) registry: Arc<Registry>,
+    /// Whether the API server is believed to have streaming lists.
+    pub(crate) streaming: Arc<AtomicBool>,
+}
+
+impl Cluster {
+    /// The cluster that this program runs in, by its Pod's service account; outside of a Pod, the one
+    /// of the kubeconfig (`$KUBECONFIG`, else `~/.kube/config`) and its current context.
+    ///
+    /// A service account's token is read again as it rotates. Nothing is asked of the cluster yet.
+    ///
+    /// # Errors
+    /// Where there is neither, or where what there is cannot be used; each error says what to do.
+    pub async fn infer() -> Result<Self, Error> {
+        infer::infer().await.map(Self::from)
+    }
+
+    /// The cluster of a kubeconfig file, by the context of this name or else its current one.
+    ///
+    /// # Errors
+    /// Where the file is missing or malformed, has no such context, or names credentials that cannot
+    /// be loaded.
+    pub async fn from_kubeconfig(path: impl AsRef<Path>, context: Option<&str>) -> Result<Self, Error> {
+        infer::from_kubeconfig(path.as_ref(), context).await.map(Self::from)
+    }
+
+    /// The same cluster, where Services that are named without a namespace are in this one. Default:
+    /// the Pod's own, or the one of the kubeconfig's context.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// The same cluster with another choice among a Pod's addresses. Default:
+    /// [`IpFamilies::AsService`].
+    #[must_use]
+    pub fn with_ip_families(mut self, families: IpFamilies) -> Self {
+        self.families = families;
+        self
+    }
+
+    /// The same cluster with another timing of watches. It shares none with the former.
+    #[must_use]
+    pub fn with_watch_options(mut self, options: WatchOptions) -> Self {
+        self.shared = Arc::new(Shared::new(self.shared.client.clone(), options));
+        self
+    }
+
+    /// The namespace of Services that are named without one.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Shared {
+    fn new(client: kube::Client, options: WatchOptions) -> Self {
+        Self {
+            client,
+            options,
+            registry: Arc::default(),
+            streaming: Arc::new(AtomicBool::new(true)),
+        }
+    }
+}
+
+impl From<kube::Client> for Cluster {
+    /// The cluster that this client talks to. [`kube`] is re-exported by this crate.
+    ///
+    /// The client had better not retry by itself (`Config::default_retry`), or failures are seen
+    /// later than they could be.
+    fn from(client: kube::Client) -> Self {
+        Self {
+            namespace: client.default_namespace().into(),
+            shared: Arc::new(Shared::new(client, WatchOptions::default())),
+            families: IpFamilies::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the client: it holds credentials.
+        f.debug_struct("Cluster")
+            .field("namespace", &self.namespace)
+            .field("families", &self.families)
+            .field("options", &self.shared.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source for Cluster {
+    fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
+        let service = match service.clone().or_namespace(&self.namespace) {
+            Ok(service) => service,
+            Err(wrong) => {
+                let error = SourceError::new(SourceErrorKind::Invalid, wrong.to_string()).with_cause(wrong);
+                let failed = stream::iter([Resolution::Failed(error)]);
+                return Box::pin(futures::StreamExt::chain(failed, stream::pending()));
+            }
+        };
+        let key = Key {
+            namespace: service.namespace().unwrap_or(&self.namespace).into(),
+            name: service.name().into(),
+        };
+        let port = service.port().cloned();
+        Box::pin(subscribe(Arc::clone(&self.shared), key, port, self.families))
+    }
+}

@@ -1,0 +1,126 @@
+//! What of a [`Cluster`](crate::Cluster) can be set.
+
+use std::time::Duration;
+
+use crate::{resolve::FamilyOrder, service::Family};
+
+/// Which of a Pod's addresses are used, where it has two.
+///
+/// In a dual-stack cluster the slices of a Service come once for each family; an endpoint is then
+/// one Pod with an [`address`](portolan_core::Endpoint::address) of the preferred family and the
+/// other as the [`alternate`](portolan_core::Endpoint::alternate).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IpFamilies {
+    /// As the Service says: the first of its `spec.ipFamilies` is preferred. Whoever made the
+    /// Service knows what its cluster routes, so this is the default.
+    #[default]
+    AsService,
+    /// IPv4 where there is one, else IPv6.
+    PreferV4,
+    /// IPv6 where there is one, else IPv4.
+    PreferV6,
+    /// IPv4 only: a Pod without one is no endpoint.
+    V4Only,
+    /// IPv6 only: a Pod without one is no endpoint.
+    V6Only,
+}
+
+impl IpFamilies {
+    pub(crate) fn order(self, of_service: Option<Family>) -> FamilyOrder {
+        let (first, second) = match self {
+            Self::AsService if of_service == Some(Family::V6) => (Family::V6, Some(Family::V4)),
+            Self::AsService | Self::PreferV4 => (Family::V4, Some(Family::V6)),
+            Self::PreferV6 => (Family::V6, Some(Family::V4)),
+            Self::V4Only => (Family::V4, None),
+            Self::V6Only => (Family::V6, None),
+        };
+        FamilyOrder { first, second }
+    }
+}
+
+/// The timing of watches: how soon trouble is noticed, and how hard the API server is pressed.
+///
+/// The API server is shared by everything in the cluster, so the defaults ask little of it: while
+/// nothing changes, a Service costs one request in 15 s and one in a minute.
+///
+/// ```
+/// use portolan_kube::WatchOptions;
+/// use std::time::Duration;
+///
+/// // Notice a dead watch within 5 s, for four times as many requests.
+/// let options = WatchOptions::default().idle_timeout(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WatchOptions {
+    pub(crate) idle_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) backoff_initial: Duration,
+    pub(crate) backoff_max: Duration,
+    pub(crate) rewatch_interval: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Duration::from_secs(20),
+            request_timeout: Duration::from_secs(10),
+            backoff_initial: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(30),
+            rewatch_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+impl WatchOptions {
+    /// A watch that says nothing for this long is dead, and is opened anew where it stopped. Default:
+    /// 20 s; at least 2 s.
+    ///
+    /// A healthy watch is never that silent, whatever the Service does: the API server is asked to
+    /// end it after three quarters of this time (`timeoutSeconds`), and 2 s before it does so it
+    /// sends a bookmark. That finds every kind of death (a connection that a NAT forgot, a server
+    /// that hangs and still acknowledges packets, a proxy that keeps the client's side open), heals
+    /// it by the very request that finds it, and keeps the resource version fresh, so that no relist
+    /// follows. A request for some object would cost as much and prove less: over HTTP/1.1 it goes
+    /// through another connection.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout.max(Duration::from_secs(2));
+        self
+    }
+
+    /// How long the API server may take to begin an answer, and to go on with a list. Default: 10 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// The delays between attempts that fail: they double from `initial` to `max`, each with a jitter
+    /// of half of it, and begin anew after a success. Default: 250 ms to 30 s.
+    ///
+    /// It is also how soon a permission is noticed that was granted later: within `max`.
+    #[must_use]
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
+        self.backoff_initial = initial.max(Duration::from_millis(1));
+        self.backoff_max = max.max(self.backoff_initial);
+        self
+    }
+
+    /// The least time between two attempts to open the same watch, however politely the former one
+    /// ended. Default: 1 s.
+    ///
+    /// A server (or a proxy before it) that ends each watch at once without an error would otherwise
+    /// be asked again without pause, thousands of times a second.
+    #[must_use]
+    pub fn rewatch_interval(mut self, interval: Duration) -> Self {
+        self.rewatch_interval = interval;
+        self
+    }
+
+    /// For how long the server is asked to keep a watch open, in the seconds of `timeoutSeconds`.
+    pub(crate) fn watch_seconds(&self) -> u32 {
+        u32::try_from((self.idle_timeout * 3 / 4).as_secs()).unwrap_or(u32::MAX).max(1)
+    }
+}

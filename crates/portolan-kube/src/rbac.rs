@@ -1,0 +1,49 @@
+//! The permissions that discovery needs, and how to ask for them.
+//!
+//! The manifests are files of this crate (`rbac/`), so that what an error prints, what the
+//! documentation shows and what is tested on a real API server are one text.
+
+/// A Role for one namespace, and its RoleBinding to one service account: `list` and `watch` on
+/// `services` and on `endpointslices`.
+///
+/// Change the three places that are marked, or let the error do it: a refused request ends in a
+/// [`SourceError`](portolan_core::SourceError) with this manifest filled in.
+pub const ROLE: &str = include_str!("../rbac/role.yaml");
+
+/// The same for all namespaces: a ClusterRole and its ClusterRoleBinding.
+pub const CLUSTER_ROLE: &str = include_str!("../rbac/cluster-role.yaml");
+
+/// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
+/// asked.
+pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
+    let role = ROLE.replace("namespace: default # of the Service", &format!("namespace: {namespace} # of the Service"));
+    let Some(user) = user else { return role };
+    let account = user
+        .strip_prefix("system:serviceaccount:")
+        .and_then(|account| account.split_once(':'))
+        .filter(|(namespace, name)| is_plain(namespace) && is_plain(name));
+    match account {
+        Some((of, name)) => role
+            .replace("name: default # who asks", &format!("name: {name} # who asks"))
+            .replace("namespace: default # of who asks", &format!("namespace: {of} # of who asks")),
+        None => role
+            .replace("kind: ServiceAccount\n    name: default # who asks", &user_subject(user))
+            .replace("    namespace: default # of who asks\n", ""),
+    }
+}
+
+/// Whether it can stand in YAML as it is, as each name of a service account can.
+fn is_plain(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    !name.is_empty() && name.bytes().all(plain)
+}
+
+/// The subject where somebody asks who is no service account, such as a person's kubeconfig.
+fn user_subject(user: &str) -> String {
+    // JSON is YAML, and quotes whatever a user name may hold.
+    let quoted = serde_json::Value::from(user);
+    format!("kind: User\n    apiGroup: rbac.authorization.k8s.io\n    name: {quoted} # who asks")
+}
+
+#[cfg(test)]
+mod tests;

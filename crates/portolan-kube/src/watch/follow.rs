@@ -1,0 +1,297 @@
+//! The task behind a watched Service: two informers in, one resolution per view out.
+
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
+
+use futures::StreamExt as _;
+use portolan_core::{Resolution, SourceError, SourceErrorKind};
+use tokio::sync::{Notify, watch};
+
+use super::{
+    fault::Errand,
+    informer::{Informer, Update},
+    pace::Pace,
+    registry::{Join, Key, Registration},
+    subscription::Latest,
+};
+use crate::{
+    cluster::{Shared, WatchOptions},
+    object::Object,
+    resolve::{ServiceState, Touched, View, World},
+    service::{Service, WireService},
+    slice::{Names, Rejected, Slice, WireSlice},
+};
+
+/// The Service object changes seldom, and while one of the two watches lives, so does the server:
+/// this one is checked so many times less often.
+const SERVICE_PATIENCE: u32 = 4;
+
+/// Follows a Service for as long as somebody wants to know.
+pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registration) {
+    let suspicion = Arc::new(Notify::new());
+    let mut slices = pin!(informer::<WireSlice>(&shared, &key, &suspicion, 1));
+    let mut service = pin!(informer::<WireService>(&shared, &key, &suspicion, SERVICE_PATIENCE));
+    let mut following = Following::new(&key);
+    tracing::debug!(service = following.world.name, "watching");
+    loop {
+        following.join(registration.take_joins());
+        if following.views.is_empty() && registration.leave() {
+            tracing::debug!(service = following.world.name, "nobody watches any more");
+            return;
+        }
+        // Whoever came or went is heard first, so that a task that nobody needs ends at once even
+        // while events pour in.
+        tokio::select! {
+            biased;
+            () = registration.woken() => following.forget_those_who_left(),
+            Some(update) = service.next() => following.on_service(update),
+            Some(update) = slices.next() => following.on_slices(update),
+        }
+    }
+}
+
+fn informer<K: Object>(
+    shared: &Shared,
+    key: &Key,
+    suspicion: &Arc<Notify>,
+    patience: u32,
+) -> impl futures::Stream<Item = Update<K>> + Send + use<K> {
+    let WatchOptions { idle_timeout, backoff_initial, backoff_max, rewatch_interval, .. } = shared.options;
+    let informer = Informer {
+        client: shared.client.clone(),
+        errand: Errand {
+            resource: K::RESOURCE,
+            namespace: key.namespace.to_string(),
+            service: key.name.to_string(),
+        },
+        options: shared.options.clone().idle_timeout(idle_timeout * patience),
+        pace: Pace::new(backoff_initial, backoff_max, rewatch_interval, fastrand::Rng::new()),
+        streaming: Arc::clone(&shared.streaming),
+        suspicion: Arc::clone(suspicion),
+    };
+    informer.follow()
+}
+
+struct Following {
+    world: World,
+    names: Names,
+    views: Vec<Shown>,
+    /// Why the slices, and the Service, are not heard of at present.
+    slices_failure: Option<SourceError>,
+    service_failure: Option<SourceError>,
+    /// What was left out of each slice, so that it is said once and not with each event.
+    rejected: BTreeMap<Arc<str>, Rejected>,
+    rejected_total: u64,
+}
+
+/// A view, and those who look at it.
+struct Shown {
+    view: View,
+    /// What was published last, to be seen by whoever comes later.
+    latest: Latest,
+    published: Option<Resolution>,
+    audience: Vec<watch::Sender<Latest>>,
+}
+
+impl Following {
+    fn new(key: &Key) -> Self {
+        Self {
+            world: World::new(format!("{}.{}", key.name, key.namespace)),
+            names: Names::default(),
+            views: Vec::new(),
+            slices_failure: None,
+            service_failure: None,
+            rejected: BTreeMap::new(),
+            rejected_total: 0,
+        }
+    }
+
+    fn join(&mut self, joins: Vec<Join>) {
+        for Join { port, families, latest } in joins {
+            let mut views = self.views.iter_mut();
+            if let Some(shown) = views.find(|shown| shown.view.is(port.as_ref(), families)) {
+                shown.admit(latest);
+                continue;
+            }
+            let mut shown = Shown {
+                view: View::new(port, families),
+                latest: Latest::default(),
+                published: None,
+                audience: Vec::new(),
+            };
+            shown.resolve(&self.world, &[]);
+            if let Some(failure) = self.slices_failure.as_ref().or(self.service_failure.as_ref()) {
+                shown.publish(Resolution::Failed(failure.clone()));
+            }
+            shown.admit(latest);
+            self.views.push(shown);
+        }
+    }
+
+    fn forget_those_who_left(&mut self) {
+        self.views.retain_mut(|shown| {
+            shown.audience.retain(|sender| sender.receiver_count() > 0);
+            !shown.audience.is_empty()
+        });
+    }
+
+    fn on_slices(&mut self, update: Update<WireSlice>) {
+        let touched = match update {
+            Update::Replaced(listed) => self.replace_slices(listed),
+            Update::Applied(slice) => self.apply_slice(slice).into_iter().collect(),
+            Update::Deleted(slice) => {
+                let name = slice.metadata.name;
+                self.rejected.remove(name.as_str());
+                let before = self.world.slices.get_or_insert_default().remove(name.as_str());
+                before.map(|slice| Touched { before: Some(slice), after: None }).into_iter().collect()
+            }
+            Update::Failed(error) => {
+                self.publish_failure(&error);
+                self.slices_failure = Some(error);
+                return;
+            }
+            Update::Recovered => Vec::new(),
+        };
+        self.slices_failure = None;
+        self.resolve(&touched);
+    }
+
+    /// Takes a full list for the truth. A slice that did not change stays the same object.
+    fn replace_slices(&mut self, listed: Vec<WireSlice>) -> Vec<Touched> {
+        let mut former = self.world.slices.replace(BTreeMap::new()).unwrap_or_default();
+        let mut touched = Vec::new();
+        self.rejected.retain(|name, _| listed.iter().any(|slice| slice.metadata.name == **name));
+        for slice in listed {
+            let before = former.remove(slice.metadata.name.as_str());
+            match before.filter(|before| before.version != 0 && slice.metadata.version() == Some(before.version)) {
+                Some(unchanged) => {
+                    let slices = self.world.slices.get_or_insert_default();
+                    slices.insert(Arc::clone(&unchanged.name), unchanged);
+                }
+                None => touched.extend(self.apply_slice(slice)),
+            }
+        }
+        touched.extend(former.into_values().map(|slice| Touched { before: Some(slice), after: None }));
+        touched
+    }
+
+    fn apply_slice(&mut self, slice: WireSlice) -> Option<Touched> {
+        let (mut slice, rejected) = Slice::from_wire(slice, &mut self.names);
+        self.note_rejected(&slice.name, rejected);
+        let slices = self.world.slices.get_or_insert_default();
+        let before = slices.get(&slice.name).map(Arc::clone);
+        if let Some(before) = &before {
+            slice.share_with(before);
+        }
+        let slice = Arc::new(slice);
+        slices.insert(Arc::clone(&slice.name), Arc::clone(&slice));
+        Some(Touched { before, after: Some(slice) })
+    }
+
+    fn note_rejected(&mut self, slice: &Arc<str>, rejected: Rejected) {
+        if rejected.is_empty() {
+            self.rejected.remove(slice);
+        } else if self.rejected.get(slice) != Some(&rejected) {
+            let Rejected { names, addresses, ports, example } = &rejected;
+            let count = u64::try_from(names + addresses + ports).unwrap_or(u64::MAX);
+            self.rejected_total = self.rejected_total.saturating_add(count);
+            tracing::warn!(
+                service = self.world.name,
+                slice = &**slice,
+                names,
+                addresses,
+                ports,
+                example,
+                total = self.rejected_total,
+                "left out what cannot be connected to"
+            );
+            self.rejected.insert(Arc::clone(slice), rejected);
+        }
+    }
+
+    fn on_service(&mut self, update: Update<WireService>) {
+        self.world.service = match update {
+            Update::Replaced(listed) => match listed.into_iter().next() {
+                Some(service) => known(service),
+                None => ServiceState::Absent,
+            },
+            Update::Applied(service) => known(service),
+            Update::Deleted(_) => ServiceState::Absent,
+            Update::Failed(error) => {
+                if error.kind() == SourceErrorKind::Forbidden {
+                    // The slices may be enough. What is published is what they come to.
+                    self.hide_service(error);
+                } else {
+                    self.publish_failure(&error);
+                    self.service_failure = Some(error);
+                }
+                return;
+            }
+            Update::Recovered => self.world.service.clone(),
+        };
+        self.service_failure = None;
+        self.resolve(&[]);
+    }
+
+    fn hide_service(&mut self, error: SourceError) {
+        tracing::warn!(
+            service = self.world.name,
+            "the Service may not be read, so its slices alone are followed: a Service that does not \
+             exist looks like one without endpoints, and its ports are known by name only"
+        );
+        self.world.service = ServiceState::Hidden(error);
+        self.service_failure = None;
+        self.resolve(&[]);
+    }
+
+    fn resolve(&mut self, touched: &[Touched]) {
+        let failing = self.slices_failure.as_ref().or(self.service_failure.as_ref());
+        for shown in &mut self.views {
+            shown.resolve(&self.world, touched);
+            if let Some(error) = failing {
+                shown.publish(Resolution::Failed(error.clone()));
+            }
+        }
+    }
+
+    fn publish_failure(&mut self, error: &SourceError) {
+        for shown in &mut self.views {
+            shown.publish(Resolution::Failed(error.clone()));
+        }
+    }
+}
+
+impl Shown {
+    fn admit(&mut self, sender: watch::Sender<Latest>) {
+        sender.send_replace(self.latest.clone());
+        self.audience.push(sender);
+    }
+
+    fn resolve(&mut self, world: &World, touched: &[Touched]) {
+        if let Some(resolution) = self.view.resolve(world, touched) {
+            self.publish(resolution);
+        }
+    }
+
+    fn publish(&mut self, resolution: Resolution) {
+        let said = match (&self.published, &resolution) {
+            (Some(Resolution::Present(before)), Resolution::Present(now)) => before.is_same(now),
+            (Some(Resolution::Absent), Resolution::Absent) => true,
+            (Some(Resolution::Failed(before)), Resolution::Failed(now)) => {
+                before.kind() == now.kind() && before.to_string() == now.to_string()
+            }
+            _ => false,
+        };
+        if said {
+            return;
+        }
+        self.latest.publish(resolution.clone());
+        self.published = Some(resolution);
+        for sender in &self.audience {
+            sender.send_replace(self.latest.clone());
+        }
+    }
+}
+
+fn known(service: WireService) -> ServiceState {
+    ServiceState::Known(Arc::new(Service::from(service)))
+}

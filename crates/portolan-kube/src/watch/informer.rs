@@ -1,0 +1,441 @@
+//! Follows one collection of objects, for ever.
+//!
+//! It lists (streaming where the server can), watches from there, resumes where a watch stopped, and
+//! lists anew where it must. `kube::runtime::watcher` does the same, but it hides what a client that
+//! chooses among Pods has to know or to do:
+//! - that a watch works again after a failure (it says so only with the next event, which may be
+//!   hours later), and that a bookmark came;
+//! - that a watch ended cleanly: it opens the next one at once, thousands of times a second if the
+//!   server goes on like that;
+//! - an event that cannot be parsed is lost, and no relist follows;
+//! - a 410 that comes as the answer, not as an event, is retried with the same version for ever;
+//! - a server that does not answer at all is waited for without a limit.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{AsyncBufRead, Stream, stream};
+use kube::{
+    Client,
+    api::{ListParams, WatchParams},
+    core::{Request, WatchEvent},
+};
+use portolan_core::SourceError;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use super::{
+    body::{Lines, ReadError, read_all},
+    fault::{Errand, Fault, Remedy},
+    pace::Pace,
+};
+use crate::{
+    cluster::WatchOptions,
+    object::{Meta, Object, ObjectList, Selector},
+};
+
+/// Objects in a page of a list, as many as client-go asks for.
+const PAGE: u32 = 500;
+/// More objects than this are no Service's slices: a million endpoints.
+const OBJECTS_LIMIT: usize = 10_000;
+/// The mark on the bookmark that ends the initial events of a streaming list (KEP-3157).
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// What an informer has to say.
+#[derive(Debug)]
+pub(super) enum Update<K> {
+    /// These are all objects there are; whatever else was known is gone.
+    Replaced(Vec<K>),
+    /// This object is new, or replaces its former self.
+    Applied(K),
+    /// This object is gone.
+    Deleted(K),
+    /// Nothing is learnt at present. Said once, until another reason takes its place.
+    Failed(SourceError),
+    /// It goes on after a failure, and nothing was missed.
+    Recovered,
+}
+
+/// Follows the objects of one Service in one collection.
+pub(super) struct Informer {
+    pub(super) client: Client,
+    pub(super) errand: Errand,
+    pub(super) options: WatchOptions,
+    pub(super) pace: Pace,
+    /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
+    /// speaks for all.
+    pub(super) streaming: Arc<AtomicBool>,
+    /// Told when a watch is found dead: the other watch of the Service most likely is, too.
+    pub(super) suspicion: Arc<Notify>,
+}
+
+type Body = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
+
+enum Phase {
+    /// Nothing is known, or nothing that can be built upon.
+    List,
+    /// Everything up to this version is known, `fresh`ly or from a watch that ended.
+    Resume { version: String, fresh: bool },
+    /// The watch is open.
+    Watch { version: String, body: Body, opened: Instant },
+}
+
+struct Following<K> {
+    informer: Informer,
+    phase: Phase,
+    /// The failure that was told, until it is over.
+    failure: Option<SourceError>,
+    /// The server forgot our version, and that of everybody else most likely.
+    expired: bool,
+    /// Streaming did not work out here, though the server did not refuse it.
+    by_pages: bool,
+    retry_after: Duration,
+    /// What to say before anything else.
+    pending: Option<Update<K>>,
+    line: Vec<u8>,
+}
+
+impl Informer {
+    /// Everything it learns, for ever. Nothing is asked before it is polled.
+    pub(super) fn follow<K: Object>(self) -> impl Stream<Item = Update<K>> + Send {
+        let following = Following {
+            informer: self,
+            phase: Phase::List,
+            failure: None,
+            expired: false,
+            by_pages: false,
+            retry_after: Duration::ZERO,
+            pending: None,
+            line: Vec::new(),
+        };
+        stream::unfold(following, |mut following| async {
+            let update = following.next().await;
+            Some((update, following))
+        })
+    }
+
+    fn params(&self, selector: Selector, initial: bool) -> WatchParams {
+        let params = WatchParams {
+            send_initial_events: initial,
+            timeout: Some(self.options.watch_seconds()),
+            ..WatchParams::default()
+        };
+        match selector {
+            Selector::Labels(labels) => params.labels(&labels),
+            Selector::Fields(fields) => params.fields(&fields),
+        }
+    }
+
+    fn request<K: Object>(&self) -> Request {
+        Request::new(K::RESOURCE.path(&self.errand.namespace))
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<impl AsyncBufRead + Send + use<>, Fault> {
+        let mut request = request.map_err(|error| self.errand.refused(kube::Error::BuildRequest(error)))?;
+        // A compressed watch holds events back until a block is full.
+        let identity = http::HeaderValue::from_static("identity");
+        request.headers_mut().insert(http::header::ACCEPT_ENCODING, identity);
+        let patience = self.options.request_timeout;
+        match timeout(patience, self.client.request_stream(request)).await {
+            Ok(answer) => answer.map_err(|error| self.errand.refused(error)),
+            Err(_) => Err(self.errand.timed_out(patience)),
+        }
+    }
+
+    /// Opens a watch from `version` on, or from the beginning with all there is.
+    async fn open<K: Object>(&self, version: Option<&str>) -> Result<Body, Fault> {
+        let params = self.params(K::selector(&self.errand.service), version.is_none());
+        let request = self.request::<K>().watch(&params, version.unwrap_or_default());
+        let answer = self.send(request).await?;
+        Ok(Lines::new(Box::pin(answer)))
+    }
+
+    /// All objects, page by page, and the version of the whole.
+    async fn list<K: Object>(&self) -> Result<(Vec<K>, String), Fault> {
+        let params = ListParams::default().limit(PAGE);
+        let mut params = match K::selector(&self.errand.service) {
+            Selector::Labels(labels) => params.labels(&labels),
+            Selector::Fields(fields) => params.fields(&fields),
+        };
+        let mut all = Vec::new();
+        loop {
+            let answer = self.send(self.request::<K>().list(&params)).await?;
+            let patience = self.options.request_timeout;
+            let body = match timeout(patience, read_all(Box::pin(answer))).await {
+                Ok(body) => body.map_err(|error| self.errand.unread(error))?,
+                Err(_) => return Err(self.errand.timed_out(patience)),
+            };
+            let page: ObjectList<K> = serde_json::from_slice(&body)
+                .map_err(|error| self.errand.corrupt("a list that cannot be parsed", Some(error)))?;
+            all.extend(page.items.into_iter().filter(|object| is_wanted(object, &self.errand)));
+            self.limit(all.len())?;
+            if page.metadata.next_page.is_empty() {
+                return match page.metadata.resource_version {
+                    version if version.is_empty() => Err(self.errand.corrupt("a list without a version", None)),
+                    version => Ok((all, version)),
+                };
+            }
+            params.continue_token = Some(page.metadata.next_page);
+        }
+    }
+
+    fn limit(&self, objects: usize) -> Result<(), Fault> {
+        match objects {
+            0..=OBJECTS_LIMIT => Ok(()),
+            _ => Err(self.errand.corrupt("more objects than a Service has", None)),
+        }
+    }
+}
+
+impl<K: Object> Following<K> {
+    async fn next(&mut self) -> Update<K> {
+        loop {
+            if let Some(update) = self.pending.take() {
+                return update;
+            }
+            // What comes next is to list, unless something better is known.
+            let result = match std::mem::replace(&mut self.phase, Phase::List) {
+                Phase::List => self.list().await,
+                Phase::Resume { version, fresh } => self.resume(version, fresh).await,
+                Phase::Watch { version, body, opened } => self.watch(version, body, opened).await,
+            };
+            match result {
+                Ok(Some(update)) => return update,
+                Ok(None) => {}
+                Err(fault) => {
+                    if let Some(failed) = self.fail(fault) {
+                        return failed;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Learns everything.
+    async fn list(&mut self) -> Result<Option<Update<K>>, Fault> {
+        if std::mem::take(&mut self.expired) {
+            self.informer.pace.jitter().await;
+        }
+        self.informer.pace.attempt(self.retry_after).await;
+        let streaming = !self.by_pages && self.informer.streaming.load(Ordering::Relaxed);
+        let objects = if streaming {
+            match self.list_by_watch().await? {
+                Some(objects) => objects,
+                None => {
+                    self.by_pages = true;
+                    return Ok(None);
+                }
+            }
+        } else {
+            let (objects, version) = self.informer.list().await?;
+            self.phase = Phase::Resume { version, fresh: true };
+            objects
+        };
+        self.recovered();
+        // A full list says more than a recovery.
+        self.pending = None;
+        Ok(Some(Update::Replaced(objects)))
+    }
+
+    /// Learns everything from a watch that begins with all there is (KEP-3157): the API server
+    /// serves it from its cache, without building the whole list in memory. Nothing if the server
+    /// does not do that.
+    async fn list_by_watch(&mut self) -> Result<Option<Vec<K>>, Fault> {
+        let informer = &self.informer;
+        let opened = Instant::now();
+        let mut body = match informer.open::<K>(None).await {
+            Ok(body) => body,
+            Err(fault) if fault.remedy == Remedy::AskOtherwise => {
+                tracing::debug!(error = %fault.error, "no streaming lists here, listing by pages");
+                informer.streaming.store(false, Ordering::Relaxed);
+                return Ok(None);
+            }
+            Err(fault) => return Err(fault),
+        };
+        let mut objects: BTreeMap<String, K> = BTreeMap::new();
+        loop {
+            // A server that is too old to know the parameter opens a common watch, and then says
+            // nothing more.
+            let Ok(read) = timeout(informer.options.request_timeout, body.next(&mut self.line)).await else {
+                tracing::debug!(asked = %informer.errand, "the initial events do not end, listing by pages");
+                return Ok(None);
+            };
+            if !read.map_err(|error| informer.errand.unread(error))? {
+                let cut_off = std::io::ErrorKind::UnexpectedEof.into();
+                return Err(informer.errand.unread(ReadError::Broken(cut_off)));
+            }
+            match parse::<K>(&self.line, &informer.errand)? {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    if is_wanted(&object, &informer.errand) {
+                        objects.insert(object.meta().name.clone(), object);
+                        informer.limit(objects.len())?;
+                    }
+                }
+                // Between the first and the last initial event an object may change, or go.
+                WatchEvent::Deleted(object) => {
+                    objects.remove(&object.meta().name);
+                }
+                WatchEvent::Bookmark(bookmark) => {
+                    if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
+                        let version = bookmark.metadata.resource_version;
+                        self.phase = Phase::Watch { version, body, opened };
+                        self.informer.pace.opened();
+                        return Ok(Some(objects.into_values().collect()));
+                    }
+                }
+                WatchEvent::Error(status) => return Err(informer.errand.status(&status)),
+            }
+        }
+    }
+
+    /// Opens a watch where the last one stopped.
+    async fn resume(&mut self, version: String, fresh: bool) -> Result<Option<Update<K>>, Fault> {
+        let again = Phase::Resume { version: version.clone(), fresh: false };
+        self.phase = again;
+        if !fresh {
+            self.informer.pace.attempt(self.retry_after).await;
+        }
+        let body = self.informer.open::<K>(Some(&version)).await?;
+        self.informer.pace.opened();
+        let opened = Instant::now();
+        self.phase = Phase::Watch { version, body, opened };
+        self.recovered();
+        Ok(None)
+    }
+
+    /// Waits for an event of the open watch.
+    async fn watch(&mut self, version: String, mut body: Body, opened: Instant) -> Result<Option<Update<K>>, Fault> {
+        let idle = self.informer.options.idle_timeout;
+        let read = tokio::select! {
+            read = timeout(idle, body.next(&mut self.line)) => read,
+            () = self.informer.suspicion.notified() => {
+                tracing::debug!(asked = %self.informer.errand, "opening a watch anew, since its sibling was found dead");
+                self.phase = Phase::Resume { version, fresh: false };
+                return Ok(None);
+            }
+        };
+        match read {
+            Ok(Ok(true)) => {}
+            Ok(ended) => {
+                // A server ends its watches all the time: after `timeoutSeconds`, when it restarts.
+                // The next one tells whether there is anything wrong. One that ends as soon as it
+                // was opened counts as a failure, so that the next waits longer and longer.
+                tracing::debug!(asked = %self.informer.errand, ?ended, "a watch ended");
+                if opened.elapsed() < self.informer.options.rewatch_interval {
+                    self.informer.pace.failed();
+                } else {
+                    self.informer.pace.succeeded();
+                }
+                self.phase = Phase::Resume { version, fresh: false };
+                return Ok(None);
+            }
+            Err(_) => {
+                tracing::warn!(asked = %self.informer.errand, silent_for = ?idle, "a watch is dead, opening it anew");
+                self.informer.suspicion.notify_waiters();
+                self.phase = Phase::Resume { version, fresh: false };
+                return Ok(None);
+            }
+        }
+        // Whatever is wrong with this event, what was known before it still holds; where it is the
+        // event itself that was lost, the remedy is to list.
+        let event = match parse::<K>(&self.line, &self.informer.errand) {
+            Ok(WatchEvent::Error(status)) => Err(self.informer.errand.status(&status)),
+            parsed => parsed,
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(fault) => {
+                self.phase = Phase::Resume { version, fresh: false };
+                return Err(fault);
+            }
+        };
+        self.informer.pace.succeeded();
+        let (update, seen) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                let seen = object.meta().resource_version.clone();
+                (is_wanted(&object, &self.informer.errand).then_some(Update::Applied(object)), seen)
+            }
+            WatchEvent::Deleted(object) => {
+                let seen = object.meta().resource_version.clone();
+                (Some(Update::Deleted(object)), seen)
+            }
+            WatchEvent::Bookmark(bookmark) => (None, bookmark.metadata.resource_version),
+            WatchEvent::Error(_) => (None, String::new()),
+        };
+        if goes_back(&version, &seen) {
+            // The versions of one watch only grow (KEP-5504). An event from the past would bring
+            // back what is gone.
+            let fault = self.informer.errand.corrupt(&format!("version {seen} after {version}"), None);
+            return Err(fault);
+        }
+        let version = if seen.is_empty() { version } else { seen };
+        self.phase = Phase::Watch { version, body, opened };
+        Ok(update)
+    }
+
+    /// The watch works: if it did not before, that is said.
+    fn recovered(&mut self) {
+        self.retry_after = Duration::ZERO;
+        if self.failure.take().is_some() {
+            tracing::info!(asked = %self.informer.errand, "the API server answers again");
+            self.pending = Some(Update::Recovered);
+        }
+    }
+
+    /// Notes a fault, and says it unless it was said already.
+    fn fail(&mut self, fault: Fault) -> Option<Update<K>> {
+        let Fault { error, remedy, retry_after } = fault;
+        self.retry_after = retry_after;
+        self.informer.pace.failed();
+        match remedy {
+            Remedy::Retry => {}
+            Remedy::Relist | Remedy::AskOtherwise => self.phase = Phase::List,
+            Remedy::Expired => {
+                // This is how the API works, and no failure: the list will tell.
+                tracing::debug!("{error}");
+                self.expired = true;
+                self.phase = Phase::List;
+                return None;
+            }
+        }
+        let told = self.failure.as_ref();
+        if told.is_some_and(|told| told.kind() == error.kind() && told.to_string() == error.to_string()) {
+            return None;
+        }
+        tracing::warn!(kind = ?error.kind(), "{error}");
+        self.failure = Some(error.clone());
+        Some(Update::Failed(error))
+    }
+}
+
+fn parse<K: Object>(line: &[u8], errand: &Errand) -> Result<WatchEvent<K>, Fault> {
+    serde_json::from_slice(line).map_err(|error| errand.corrupt("an event that cannot be parsed", Some(error)))
+}
+
+fn is_wanted(object: &impl Object, errand: &Errand) -> bool {
+    let Meta { name, .. } = object.meta();
+    let wanted = !name.is_empty() && object.belongs_to(&errand.service);
+    if !wanted {
+        tracing::debug!(object = ?name, asked = %errand, "an object that was not asked for");
+    }
+    wanted
+}
+
+fn goes_back(known: &str, seen: &str) -> bool {
+    match (known.parse::<u64>(), seen.parse::<u64>()) {
+        (Ok(known), Ok(seen)) => seen < known,
+        _ => false,
+    }
+}

@@ -1,0 +1,21 @@
+//! Watches on the API server: who starts them, who shares them, and what ends them.
+//!
+//! - [`registry`]: one watch per Service and process, however many balancers follow it.
+//! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
+//! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
+//! - [`informer`]: one collection, listed and watched for ever.
+//! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
+
+mod body;
+mod fault;
+mod follow;
+mod informer;
+mod pace;
+mod registry;
+mod subscription;
+
+pub(crate) use registry::{Key, Registry};
+pub(crate) use subscription::subscribe;
+
+#[cfg(test)]
+mod tests;
