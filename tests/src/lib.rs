@@ -1,4 +1,19 @@
-//! The scenarios of Portolan's tests, and what they run on.
+//! The scenarios of Portolan's tests, and the clusters that they run on.
+//!
+//! A scenario ([`scenarios`]) is a story told once: it starts from an [`Arena`](arena::Arena), a
+//! namespace of some cluster, and knows nothing else of that cluster. [`suite!`] makes a test of each
+//! of them, for the embedded cluster (`cargo test -p portolan-scenarios`) and for etcd,
+//! kube-apiserver and kube-controller-manager (`cargo xtask real`). What passes on one and fails on
+//! the other is a bug, in Portolan or in the imitation.
 
+pub mod access;
+pub mod arena;
+pub mod caller;
+pub mod failure;
+pub mod follow;
+pub mod line;
+pub mod load;
 #[cfg(feature = "real")]
 pub mod real;
+pub mod scenarios;
+mod suite;

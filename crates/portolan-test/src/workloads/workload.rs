@@ -25,7 +25,8 @@ pub struct NewWorkload {
     name: String,
     image: String,
     ports: Vec<Value>,
-    /// The whole object but for image and ports.
+    pre_stop: Option<Duration>,
+    /// The whole object but for the container.
     object: Value,
 }
 
@@ -58,6 +59,7 @@ impl NewWorkload {
             name: name.to_owned(),
             image: "echo".to_owned(),
             ports: Vec::new(),
+            pre_stop: None,
             object,
         }
     }
@@ -91,6 +93,13 @@ impl NewWorkload {
         self.with(&field, grace.as_secs())
     }
 
+    /// A pre-stop hook that sleeps, in whole seconds: the Pod goes on serving for so long after its
+    /// deletion, as real Pods do, so that every client hears of it before SIGTERM comes.
+    pub fn pre_stop(mut self, sleep: Duration) -> Self {
+        self.pre_stop = Some(sleep);
+        self
+    }
+
     /// All Pods at once instead of one after the other (StatefulSet only).
     pub fn parallel(self) -> Self {
         self.with(&["spec", "podManagementPolicy"], "Parallel")
@@ -113,11 +122,15 @@ impl NewWorkload {
     /// What the API says.
     pub async fn create(self) -> Result<Workload, Error> {
         let mut object = self.object;
-        let container = json!([{"name": "main", "image": self.image, "ports": self.ports}]);
+        let mut container = json!({"name": "main", "image": self.image, "ports": self.ports});
+        if let Some(sleep) = self.pre_stop {
+            let hook = ["lifecycle", "preStop", "sleep", "seconds"];
+            json::set(&mut container, &hook, sleep.as_secs());
+        }
         json::set(
             &mut object,
             &["spec", "template", "spec", "containers"],
-            container,
+            json!([container]),
         );
         self.workloads.namespace(&self.namespace).await?;
         self.workloads.create(self.kind, object).await?;

@@ -1,0 +1,332 @@
+//! Where a scenario takes place: a namespace of its own in a cluster, whichever it is.
+//!
+//! What differs between the clusters is behind a private trait, and there is little of it: how the
+//! API server is stopped, who may do what. Everything else goes through the Kubernetes API, by the
+//! helpers of `portolan-test`, whose kubelet runs the Pods here and there.
+
+mod embedded;
+#[cfg(feature = "real")]
+mod real;
+
+use std::{io::Write as _, net::SocketAddr, time::Duration};
+
+use futures::future::BoxFuture;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use portolan_kube::WatchOptions;
+use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    access::{Account, documents, Document},
+    failure::{Failure, Result},
+    line::Line,
+};
+
+/// What only the cluster itself can do.
+trait Backend: Send + Sync {
+    /// All rights, and a way to the API server of its own.
+    fn client(&self) -> Client;
+    /// A hand that sets the stage, by the same way or a shorter one.
+    fn workloads(&self) -> Workloads;
+    /// All rights.
+    fn kubeconfig(&self) -> String;
+    fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle>;
+    fn pods(&self) -> Vec<PodHandle>;
+    fn stop_api(&self) -> BoxFuture<'_, Result>;
+    fn start_api(&self) -> BoxFuture<'_, Result>;
+    fn pause_api(&self) -> BoxFuture<'_, Result>;
+    fn resume_api(&self) -> BoxFuture<'_, Result>;
+    fn forget_history(&self) -> BoxFuture<'_, Result>;
+    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> BoxFuture<'a, Result<usize>>;
+    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Account>>;
+    fn revoke<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result>;
+    fn renew<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result>;
+    fn grant<'a>(&'a self, manifest: &'a [Document]) -> BoxFuture<'a, Result>;
+}
+
+/// A namespace of its own in a cluster, and a [`Line`] to the API server.
+///
+/// Balancers reach the API server through the line only; what sets the stage does not.
+pub struct Arena {
+    backend: Box<dyn Backend>,
+    namespace: String,
+    line: Line,
+    config: Config,
+}
+
+impl Arena {
+    /// An embedded cluster, for this scenario alone.
+    ///
+    /// # Errors
+    /// What the machine refuses.
+    pub async fn embedded(scenario: &str) -> Result<Self> {
+        Self::new(Box::new(embedded::Embedded::start().await?), scenario).await
+    }
+
+    /// A namespace of the real cluster, which all scenarios of a run share.
+    ///
+    /// # Errors
+    /// What is missing, or did not start.
+    #[cfg(feature = "real")]
+    pub async fn real(scenario: &str) -> Result<Self> {
+        Self::new(Box::new(real::Real::share().await?), scenario).await
+    }
+
+    async fn new(backend: Box<dyn Backend>, scenario: &str) -> Result<Self> {
+        let kubeconfig = Kubeconfig::from_yaml(&backend.kubeconfig())?;
+        let mut config =
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        // As Portolan has it for clients of its own: no failure is retried in secret.
+        config.default_retry = false;
+        let line = Line::to(address(&config)?).await?;
+        let scheme = config.cluster_url.scheme_str().unwrap_or("http");
+        config.cluster_url = format!("{scheme}://{}", line.address()).parse()?;
+        let namespace = scenario.replace('_', "-");
+        backend.workloads().namespace(&namespace).await?;
+        Ok(Self { backend, namespace, line, config })
+    }
+
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The full name of something in this namespace: `db.shop:http` of `db:http`.
+    #[must_use]
+    pub fn full(&self, service: &str) -> String {
+        let (name, port) = service.split_once(':').unwrap_or((service, ""));
+        let colon = if port.is_empty() { "" } else { ":" };
+        format!("{name}.{}{colon}{port}", self.namespace)
+    }
+
+    /// The way by which balancers reach the API server.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// A client that may do everything.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.backend.client()
+    }
+
+    /// Makes workloads and Services.
+    #[must_use]
+    pub fn workloads(&self) -> Workloads {
+        self.backend.workloads()
+    }
+
+    /// A Service to be made here.
+    pub fn service(&self, name: &str) -> NewService {
+        self.workloads().service(&self.namespace, name)
+    }
+
+    /// A StatefulSet to be made here, of Pods that answer HTTP on a port `http`, 8080.
+    pub fn stateful_set(&self, name: &str, replicas: u32) -> NewWorkload {
+        self.workloads().stateful_set(&self.namespace, name, replicas).port("http", 8080)
+    }
+
+    /// A Deployment to be made here, of the same Pods.
+    pub fn deployment(&self, name: &str, replicas: u32) -> NewWorkload {
+        self.workloads().deployment(&self.namespace, name, replicas).port("http", 8080)
+    }
+
+    /// A Pod that runs here.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn pod(&self, name: &str) -> Result<PodHandle> {
+        self.backend.pod(&self.namespace, name)
+    }
+
+    /// All Pods that run here, by name.
+    #[must_use]
+    pub fn pods(&self) -> Vec<PodHandle> {
+        let mut pods = self.backend.pods();
+        pods.retain(|pod| pod.namespace() == self.namespace);
+        pods
+    }
+
+    /// Discovery with all rights, through the line.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn discovery(&self) -> Result<portolan::Cluster> {
+        self.discovery_with(WatchOptions::default())
+    }
+
+    /// The same with another timing of watches.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn discovery_with(&self, options: WatchOptions) -> Result<portolan::Cluster> {
+        let client = Client::try_from(self.config.clone())?;
+        Ok(portolan_kube::Cluster::from(client).with_watch_options(options).into())
+    }
+
+    /// The same with the rights of a service account.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn discovery_as(&self, account: &Account, options: WatchOptions) -> Result<portolan::Cluster> {
+        let client = account.client(self.config.clone())?;
+        Ok(portolan_kube::Cluster::from(client).with_watch_options(options).into())
+    }
+
+    /// Ends the API server as a crash does. What it stored stays.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn stop_api(&self) -> Result {
+        self.backend.stop_api().await
+    }
+
+    /// Starts the API server again at the same address, and waits until it is ready.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn start_api(&self) -> Result {
+        self.backend.start_api().await
+    }
+
+    /// Freezes the API server as SIGSTOP does: connections stay open and say nothing.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn pause_api(&self) -> Result {
+        self.backend.pause_api().await
+    }
+
+    /// Lets the API server go on after [`pause_api`](Self::pause_api).
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn resume_api(&self) -> Result {
+        self.backend.resume_api().await
+    }
+
+    /// Makes the API server forget all events up to now, so that no watch can be resumed from
+    /// before. On the real one this takes a restart.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn forget_history(&self) -> Result {
+        self.backend.forget_history().await
+    }
+
+    /// How many watches of `resource` in this namespace the API server holds open.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn open_watches(&self, resource: &str) -> Result<usize> {
+        self.backend.open_watches(&self.namespace, resource).await
+    }
+
+    /// A new service account in this namespace, which may do nothing yet.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn account(&self, name: &str) -> Result<Account> {
+        self.backend.new_account(&self.namespace, name).await
+    }
+
+    /// Makes the token of an account worthless. On the real API server, which believes a token that
+    /// it has just seen for 10 s more, this returns when that is over.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn revoke(&self, account: &Account) -> Result {
+        self.backend.revoke(account).await
+    }
+
+    /// Gives an account another token, after [`revoke`](Self::revoke).
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn renew(&self, account: &Account) -> Result {
+        self.backend.renew(account).await
+    }
+
+    /// Applies a manifest of Roles and bindings, YAML as `kubectl apply -f` takes it.
+    ///
+    /// # Errors
+    /// What the API server has against it.
+    pub async fn grant(&self, manifest: &str) -> Result {
+        self.backend.grant(&documents(manifest)?).await
+    }
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arena").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// Tells a scenario on an embedded cluster of its own.
+///
+/// # Errors
+/// What went wrong, or that it did not end.
+pub fn on_embedded(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    runtime.block_on(limited(name, async {
+        let arena = Arena::embedded(name).await?;
+        story(&arena).await
+    }))
+}
+
+/// Tells a scenario on the real cluster.
+///
+/// # Errors
+/// What went wrong, or that it did not end.
+#[cfg(feature = "real")]
+pub fn on_real(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
+    real::block_on(limited(name, async {
+        let arena = Arena::real(name).await?;
+        story(&arena).await
+    }))
+}
+
+/// Says how long it took, so that a suite that becomes slow can be seen to.
+async fn limited(name: &str, story: impl Future<Output = Result>) -> Result {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let began = Instant::now();
+    let result = timeout(LIMIT, story).await.unwrap_or_else(|_| {
+        Err(Failure::new(format_args!("it did not end in {LIMIT:?}")))
+    });
+    let took = began.elapsed().as_secs_f64();
+    writeln!(std::io::stdout(), "    {}: {took:.2} s", name.replace('_', "-"))?;
+    result
+}
+
+/// Tries until something holds. For what the cluster does in its own time and tells by no event.
+///
+/// # Errors
+/// What was wrong the last time, after `limit`.
+pub async fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    attempt: impl AsyncFn() -> Result<T>,
+) -> Result<T> {
+    let patience = Instant::now() + limit;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(wrong) if Instant::now() >= patience => {
+                return Err(Failure::new(format_args!("{what}: not in {limit:?}: {wrong:?}")));
+            }
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+fn address(config: &Config) -> Result<SocketAddr> {
+    let authority = config.cluster_url.authority();
+    let authority = authority.ok_or_else(|| Failure::new("the kubeconfig names no server"))?;
+    Ok(authority.as_str().parse()?)
+}

@@ -1,0 +1,156 @@
+//! The embedded cluster of `portolan-test`.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use kube::Client;
+use portolan_test::{ApiEndpoint, PodHandle, TestCluster, Token, User, Workloads};
+use serde_json::Value;
+
+use super::Backend;
+use crate::{
+    access::{self, Account, Document},
+    failure::{Failure, Result},
+};
+
+/// A cluster for one scenario.
+pub(super) struct Embedded {
+    cluster: TestCluster,
+    endpoint: ApiEndpoint,
+    accounts: Mutex<HashMap<String, Login>>,
+}
+
+/// A service account: what it may do, and the token that stands for that.
+struct Login {
+    user: User,
+    token: Token,
+    account: Account,
+}
+
+impl Embedded {
+    pub(super) async fn start() -> Result<Self> {
+        // A grace period is waited for in real time here, and only by Pods that do not stop.
+        let cluster = TestCluster::builder().grace_period(Duration::from_secs(5)).start().await?;
+        let endpoint = cluster.serve().await?;
+        Ok(Self { cluster, endpoint, accounts: Mutex::default() })
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, HashMap<String, Login>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the rules of a Role to those whom a binding names.
+    fn bind(&self, binding: &Document, rules: &Value) -> Result {
+        let subjects = binding.object.pointer("/subjects").and_then(Value::as_array);
+        for subject in subjects.into_iter().flatten() {
+            let text = |field| subject.get(field).and_then(Value::as_str).unwrap_or_default();
+            let user = access::user(text("namespace"), text("name"));
+            let mut accounts = self.accounts();
+            let login = accounts
+                .get_mut(&user)
+                .ok_or_else(|| Failure::new(format_args!("nobody here is {user}")))?;
+            login.user = match binding.at("/metadata/namespace") {
+                "" => login.user.clone().cluster_rules(rules)?,
+                namespace => login.user.clone().rules_in(namespace, rules)?,
+            };
+            // Rights belong to the token here, so there is a new one with more of them.
+            login.token = self.cluster.sign_in(login.user.clone());
+            login.account.set_token(login.token.as_str());
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Embedded {
+    fn client(&self) -> Client {
+        self.cluster.client()
+    }
+
+    fn workloads(&self) -> Workloads {
+        self.cluster.workloads()
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.endpoint.kubeconfig()
+    }
+
+    fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle> {
+        Ok(self.cluster.pod(namespace, name)?)
+    }
+
+    fn pods(&self) -> Vec<PodHandle> {
+        self.cluster.pods()
+    }
+
+    fn stop_api(&self) -> BoxFuture<'_, Result> {
+        done(self.cluster.faults().api_down())
+    }
+
+    fn start_api(&self) -> BoxFuture<'_, Result> {
+        done(self.cluster.faults().api_up())
+    }
+
+    fn pause_api(&self) -> BoxFuture<'_, Result> {
+        done(self.cluster.faults().hang_api())
+    }
+
+    fn resume_api(&self) -> BoxFuture<'_, Result> {
+        done(self.cluster.faults().api_up())
+    }
+
+    fn forget_history(&self) -> BoxFuture<'_, Result> {
+        done(self.cluster.faults().compact())
+    }
+
+    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> BoxFuture<'a, Result<usize>> {
+        let mut watches = self.cluster.requests().watches();
+        watches.retain(|watch| watch.namespace == namespace && watch.resource == resource);
+        async move { Ok(watches.len()) }.boxed()
+    }
+
+    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Account>> {
+        let user = User::new(access::user(namespace, name));
+        let token = self.cluster.sign_in(user.clone());
+        let account = Account::new(namespace, name, token.as_str());
+        let login = Login { user, token, account: account.clone() };
+        self.accounts().insert(account.user(), login);
+        async move { Ok(account) }.boxed()
+    }
+
+    fn revoke<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result> {
+        if let Some(login) = self.accounts().get(&account.user()) {
+            self.cluster.expire(&login.token);
+        }
+        done(())
+    }
+
+    fn renew<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result> {
+        if let Some(login) = self.accounts().get_mut(&account.user()) {
+            login.token = self.cluster.rotate(&login.token);
+            account.set_token(login.token.as_str());
+        }
+        done(())
+    }
+
+    fn grant<'a>(&'a self, manifest: &'a [Document]) -> BoxFuture<'a, Result> {
+        let bindings = manifest.iter().filter(|document| document.at("/kind").ends_with("Binding"));
+        let bind = |binding: &Document| {
+            let wanted = (binding.at("/roleRef/kind"), binding.at("/roleRef/name"));
+            let role = manifest
+                .iter()
+                .find(|role| (role.at("/kind"), role.at("/metadata/name")) == wanted)
+                .ok_or_else(|| Failure::new(format_args!("the manifest has no {wanted:?}")))?;
+            self.bind(binding, &role.object.get("rules").cloned().unwrap_or_default())
+        };
+        let result = bindings.map(bind).collect();
+        async move { result }.boxed()
+    }
+}
+
+fn done((): ()) -> BoxFuture<'static, Result> {
+    async { Ok(()) }.boxed()
+}

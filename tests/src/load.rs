@@ -1,0 +1,169 @@
+//! A steady load, and what became of each request.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Method;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{
+    caller::{Answer, Caller},
+    failure::{Failure, Result},
+};
+
+/// So many send at once.
+const SENDERS: u32 = 8;
+/// No scenario takes longer; a load that is forgotten ends here.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// A load that is being sent.
+#[derive(Debug)]
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    senders: JoinSet<Vec<Sent>>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// When the caller asked for it.
+    pub at: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// Who answered, or why nobody did.
+    pub result: std::result::Result<Answer, String>,
+}
+
+/// What became of all requests, in the order in which they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    sent: Vec<Sent>,
+}
+
+impl Load {
+    /// Sends GET requests, `rate` a second. A sender that had to wait catches nothing up.
+    #[must_use]
+    pub fn start(caller: &Caller, rate: u32) -> Self {
+        Self::of(caller, rate, &Method::GET)
+    }
+
+    /// Sends requests that may not be sent twice.
+    #[must_use]
+    pub fn of_posts(caller: &Caller, rate: u32) -> Self {
+        Self::of(caller, rate, &Method::POST)
+    }
+
+    fn of(caller: &Caller, rate: u32, method: &Method) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let period = Duration::from_secs(1) * SENDERS / rate.max(1);
+        let mut senders = JoinSet::new();
+        for _ in 0..SENDERS {
+            senders.spawn(send(caller.clone(), method.clone(), period, Arc::clone(&stop)));
+        }
+        Self { stop, senders }
+    }
+
+    /// Stops, and waits for what is in flight.
+    ///
+    /// # Errors
+    /// If a sender panicked.
+    pub async fn stop(mut self) -> Result<Record> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut sent = Vec::new();
+        while let Some(some) = self.senders.join_next().await {
+            sent.extend(some?);
+        }
+        sent.sort_by_key(|one| one.at);
+        Ok(Record { sent })
+    }
+}
+
+async fn send(caller: Caller, method: Method, period: Duration, stop: Arc<AtomicBool>) -> Vec<Sent> {
+    let began = Instant::now();
+    let mut sent = Vec::new();
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while !stop.load(Ordering::Relaxed) && began.elapsed() < LONGEST {
+        ticks.tick().await;
+        let at = Instant::now();
+        let result = caller.send(method.clone()).await.map_err(|error| error.to_string());
+        sent.push(Sent { at, took: at.elapsed(), result });
+    }
+    sent
+}
+
+impl Record {
+    /// Every request.
+    #[must_use]
+    pub fn all(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    /// How many requests each Pod answered, by the Pod's name.
+    #[must_use]
+    pub fn by_pod(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for answer in self.answers() {
+            *counts.entry(answer.pod.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// How many Pods, old and new ones of a name, answered at least one request.
+    #[must_use]
+    pub fn incarnations(&self) -> usize {
+        let uids: std::collections::BTreeSet<_> = self.answers().map(|one| &one.uid).collect();
+        uids.len()
+    }
+
+    /// How many requests failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.sent.iter().filter(|one| one.result.is_err()).count()
+    }
+
+    /// Fails if a request failed, or if there were fewer than `least`: nothing is easier than not to
+    /// fail what was not tried.
+    ///
+    /// # Errors
+    /// How many failed and why the first of them did.
+    pub fn expect_no_failure(&self, least: usize) -> Result {
+        if let Some(error) = self.sent.iter().find_map(|one| one.result.as_ref().err()) {
+            let (failed, all) = (self.failed(), self.sent.len());
+            return Err(Failure::new(format_args!("{failed} of {all} requests failed: {error}")));
+        }
+        if self.sent.len() < least {
+            let sent = self.sent.len();
+            return Err(Failure::new(format_args!("only {sent} requests were sent, not {least}")));
+        }
+        Ok(())
+    }
+
+    /// Fails unless each Pod has an even share of the requests, within a half of it.
+    ///
+    /// # Errors
+    /// Who had how many.
+    pub fn expect_even(&self, pods: &[&str]) -> Result {
+        let counts = self.by_pod();
+        let share = self.sent.len() / pods.len().max(1);
+        let even = |count: usize| count > share / 2 && count < share * 3 / 2;
+        let fair = pods.iter().all(|pod| counts.get(pod).copied().is_some_and(even));
+        if fair && counts.len() == pods.len() {
+            return Ok(());
+        }
+        Err(Failure::new(format_args!("uneven: {counts:?}, not {share} each for {pods:?}")))
+    }
+
+    fn answers(&self) -> impl Iterator<Item = &Answer> {
+        self.sent.iter().filter_map(|one| one.result.as_ref().ok())
+    }
+}

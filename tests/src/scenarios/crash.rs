@@ -1,0 +1,53 @@
+//! Pods that die without a word: nobody has told the client before.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, load::Load};
+
+/// Kill -9 of a Pod's container under load: connections are reset, new ones refused, until it is
+/// started again in the same Pod.
+pub async fn a_pod_is_killed(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    arena.stateful_set("db", 3).create().await?.wait_ready(3).await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+    caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
+    let following = Following::start(arena, &caller).await?;
+    let load = Load::start(&caller, 200);
+    sleep(Duration::from_millis(300)).await;
+
+    arena.pod("db-1")?.kill();
+    caller.until_pods(&["db-0", "db-2"]).await?;
+    caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
+    let back = arena.pod("db-1")?.requests_served();
+    sleep(Duration::from_millis(500)).await;
+    assert!(arena.pod("db-1")?.requests_served() > back, "it gets its share again");
+
+    let record = load.stop().await?;
+    record.expect_no_failure(100)?;
+    assert_eq!(record.incarnations(), 3, "a killed container's Pod is the same Pod");
+    following.finish()?.report(arena, 1)
+}
+
+/// Each Pod in turn, the only ones left serving meanwhile.
+pub async fn every_pod_is_killed_in_turn(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    arena.stateful_set("db", 2).create().await?.wait_ready(2).await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+    caller.until_pods(&["db-0", "db-1"]).await?;
+    let load = Load::start(&caller, 200);
+    for (killed, left) in [("db-0", "db-1"), ("db-1", "db-0")] {
+        arena.pod(killed)?.kill();
+        caller.until_pods(&[left]).await?;
+        caller.until_pods(&["db-0", "db-1"]).await?;
+    }
+    // Both at once: requests wait for whichever is back first.
+    for pod in arena.pods() {
+        pod.kill();
+    }
+    sleep(Duration::from_millis(100)).await;
+    caller.until_pods(&["db-0", "db-1"]).await?;
+    let record = load.stop().await?;
+    record.expect_no_failure(50)
+}

@@ -1,0 +1,138 @@
+//! Watches: how many there are, and what becomes of them.
+
+use std::time::Duration;
+
+use portolan::{Freshness, View};
+use portolan_kube::WatchOptions;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    arena::{Arena, eventually},
+    caller::Caller,
+    failure::{Failure, Result},
+    load::Load,
+};
+
+/// However many balancers of a process follow a Service, there is one watch; it goes with the last
+/// of them.
+pub async fn one_watch_for_all_balancers(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    arena.stateful_set("db", 2).create().await?.wait_ready(2).await?;
+    let cluster = arena.discovery()?;
+    let mut callers = Vec::new();
+    for service in ["db:http", "db:8080", "db"] {
+        for _ in 0..10 {
+            callers.push(Caller::new(&cluster.clone(), &arena.full(service))?);
+        }
+    }
+    for caller in &callers {
+        caller.until_pods(&["db-0", "db-1"]).await?;
+    }
+    expect_watches(arena, 1).await?;
+    assert!(arena.line().connections() <= 4, "{} connections", arena.line().connections());
+
+    let last = callers.pop();
+    drop(callers);
+    expect_watches(arena, 1).await?;
+    if let Some(last) = &last {
+        last.get().await?;
+    }
+    drop(last);
+    expect_watches(arena, 0).await?;
+
+    let again = Caller::new(&cluster, &arena.full("db:http"))?;
+    again.until_pods(&["db-0", "db-1"]).await?;
+    expect_watches(arena, 1).await
+}
+
+/// Connections to the API server break: the watch goes on where it was, and nothing is missed.
+pub async fn watches_that_are_cut(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    let set = arena.stateful_set("db", 1).parallel().create().await?;
+    set.wait_ready(1).await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+    caller.until_pods(&["db-0"]).await?;
+    let load = Load::start(&caller, 100);
+    for round in 0..3 {
+        arena.line().cut();
+        set.scale(2).await?;
+        caller.until_pods(&["db-0", "db-1"]).await?;
+        arena.line().sever();
+        set.scale(1).await?;
+        set.wait_ready(1).await?;
+        assert_eq!(round_view(&caller), 2, "round {round}: nobody could tell");
+        arena.line().mend();
+        let view = caller.until_pods(&["db-0"]).await?;
+        assert!(!matches!(view.freshness(), Freshness::Absent), "round {round}");
+    }
+    caller.until("live again", |view| matches!(view.freshness(), Freshness::Live)).await?;
+    load.stop().await?.expect_no_failure(50)
+}
+
+fn round_view(caller: &Caller) -> usize {
+    caller.observe().view().endpoints().len()
+}
+
+/// Connections that stay open and say nothing, as behind a NAT that has forgotten them, are found
+/// dead in seconds, and opened anew.
+pub async fn watches_that_are_frozen(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    let set = arena.stateful_set("db", 1).create().await?;
+    set.wait_ready(1).await?;
+    let options = WatchOptions::default().idle_timeout(Duration::from_secs(4));
+    let caller = Caller::new(&arena.discovery_with(options)?, &arena.full("db:http"))?;
+    caller.until_pods(&["db-0"]).await?;
+
+    arena.line().freeze();
+    let frozen = Instant::now();
+    set.scale(2).await?;
+    caller.until_pods(&["db-0", "db-1"]).await?;
+    let found = frozen.elapsed();
+    // 4 s of silence, and up to 1 s between two watches.
+    assert!(found < Duration::from_secs(8), "found dead after {found:?}");
+    Ok(())
+}
+
+/// The server does not remember as far back as the balancer left off (410 Gone): it lists anew, and
+/// what is gone meanwhile is gone.
+pub async fn history_that_is_forgotten(arena: &Arena) -> Result {
+    arena.service("db").headless().port("http", 8080).create().await?;
+    let set = arena.stateful_set("db", 3).parallel().create().await?;
+    set.wait_ready(3).await?;
+    let options = WatchOptions::default()
+        .backoff(Duration::from_millis(100), Duration::from_millis(500));
+    let caller = Caller::new(&arena.discovery_with(options)?, &arena.full("db:http"))?;
+    caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
+
+    arena.line().sever();
+    let still: fn(&View) -> bool = |view| matches!(view.freshness(), Freshness::Stale { .. });
+    set.scale(1).await?;
+    set.wait_ready(1).await?;
+    arena.forget_history().await?;
+    let view = caller.until("discovery fails", still).await?;
+    assert_eq!(view.endpoints().len(), 3, "a source that fails takes nothing away");
+    // The next events are after what was forgotten.
+    set.scale(2).await?;
+    set.wait_ready(2).await?;
+    arena.line().mend();
+    let view = caller.until_pods(&["db-0", "db-1"]).await?;
+    assert!(matches!(view.freshness(), Freshness::Live), "{view:?}");
+    sleep(Duration::from_millis(300)).await;
+    assert!(matches!(caller.observe().view().freshness(), Freshness::Live));
+    expect_watches(arena, 1).await
+}
+
+async fn expect_watches(arena: &Arena, wanted: usize) -> Result {
+    for resource in ["endpointslices", "services"] {
+        let what = format!("{wanted} watches of {resource}");
+        // The server hears of a connection's end when it is told.
+        eventually(&what, Duration::from_secs(5), async || {
+            match arena.open_watches(resource).await? {
+                open if open == wanted => Ok(()),
+                open => Err(Failure::new(format_args!("there are {open}"))),
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}

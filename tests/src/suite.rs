@@ -1,0 +1,71 @@
+//! The list of all scenarios, and the tests that are made of it.
+
+/// Makes a test of each scenario, run by `$run`: [`arena::on_embedded`](crate::arena::on_embedded)
+/// or [`arena::on_real`](crate::arena::on_real).
+///
+/// A scenario that is not in this list is run by nobody.
+#[macro_export]
+macro_rules! suite {
+    ($run:path) => {
+        $crate::suite! { $run:
+            discovery {
+                headless_service
+                cluster_ip_service
+                pods_with_different_ports
+                a_port_that_changes
+                an_unknown_port
+                a_service_without_endpoints
+                a_service_made_later
+                a_service_deleted_and_made_again
+            }
+            readiness {
+                unready_pods_get_nothing
+                published_though_not_ready
+                a_terminating_pod_gets_nothing_new
+                the_last_terminating_pod_serves_on
+            }
+            rolling {
+                a_stateful_set_restarts
+                a_stateful_set_restarts_in_good_order
+                a_deployment_restarts
+            }
+            crash {
+                a_pod_is_killed
+                every_pod_is_killed_in_turn
+            }
+            scaling {
+                from_three_to_six_to_two
+                to_zero_and_back
+            }
+            access {
+                a_refusal_prints_the_role_that_mends_it
+                the_minimal_role_is_enough
+                the_cluster_role_is_enough
+                an_expired_token
+            }
+            watch {
+                one_watch_for_all_balancers
+                watches_that_are_cut
+                watches_that_are_frozen
+                history_that_is_forgotten
+            }
+            outage {
+                api_server_is_stopped_during_a_rollout
+                api_server_is_paused
+            }
+        }
+    };
+    ($run:path: $($group:ident { $($scenario:ident)* })*) => {
+        $(
+            mod $group {
+                $(
+                    #[test]
+                    fn $scenario() -> $crate::failure::Result {
+                        let story = $crate::scenarios::$group::$scenario;
+                        $run(stringify!($scenario), async |arena| story(arena).await)
+                    }
+                )*
+            }
+        )*
+    };
+}
