@@ -308,7 +308,7 @@ impl Sending {
     /// The request as the balancer takes it: one that can be sent again.
     pub(crate) fn prepare<B>(&self, request: http::Request<B>) -> super::endpoint::Request
     where
-        B: http_body::Body + Send + Unpin + 'static,
+        B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<crate::BoxError>,
     {
         let (head, body) = request.into_parts();

@@ -50,6 +50,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -65,7 +66,7 @@ pub use rustls;
 pub(crate) use body::Tracked;
 pub(crate) use builder::{Channel, Sending, default_authority};
 
-use crate::{Balance, BoxError, Error};
+use crate::{Balance, BoxError, Error, Observer};
 use endpoint::{HttpEndpoint, Request};
 use protocol::Http;
 
@@ -82,6 +83,12 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
+    /// Looks at the balancer from outside: which endpoints get requests, and how they do.
+    #[must_use]
+    pub fn observe(&self) -> Observer {
+        self.balance.observe()
+    }
+
     /// Sends a request to an endpoint of the balancer's choice.
     ///
     /// # Errors
@@ -91,19 +98,19 @@ impl HttpClient {
     /// Dropping the future cancels the request. It may have been processed.
     pub fn send<B>(&self, request: http::Request<B>) -> ResponseFuture
     where
-        B: Body + Send + Unpin + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let request = self.send.prepare(request);
         ResponseFuture {
-            inner: self.balance.clone().call(request),
+            inner: self.balance.send(request),
         }
     }
 }
 
 impl<B> Service<http::Request<B>> for HttpClient
 where
-    B: Body + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = http::Response<ResponseBody>;

@@ -42,4 +42,3 @@ fn is_failure(status: StatusCode) -> bool {
         && status != StatusCode::NOT_IMPLEMENTED
         && status != StatusCode::HTTP_VERSION_NOT_SUPPORTED
 }
-

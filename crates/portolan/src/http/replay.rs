@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -62,31 +62,20 @@ struct Tape<B: ?Sized> {
 
 /// A body without its types.
 trait AnyBody: Send {
-    fn poll_any(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>>;
     fn hint(&self) -> SizeHint;
     fn has_ended(&self) -> bool;
 }
 
 impl<B> AnyBody for B
 where
-    B: Body + Send + Unpin,
+    B: Body<Data = Bytes> + Send + Unpin,
     B::Error: Into<BoxError>,
 {
-    fn poll_any(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        // Copies nothing where the data are `Bytes`, which they nearly always are.
-        let to_bytes = |mut data: B::Data| data.copy_to_bytes(data.remaining());
-        Pin::new(self).poll_frame(cx).map(|frame| {
-            frame.map(|frame| match frame {
-                Ok(frame) => Ok(frame.map_data(to_bytes)),
-                Err(error) => Err(error.into()),
-            })
-        })
+    fn poll_any(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(self)
+            .poll_frame(cx)
+            .map(|frame| frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn hint(&self) -> SizeHint {
@@ -101,7 +90,7 @@ where
 impl Replay {
     pub(crate) fn new<B>(body: B, limit: usize) -> Self
     where
-        B: Body + Send + Unpin + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let reading = (!body.is_end_stream()).then(|| Reading {
@@ -248,7 +237,10 @@ impl Body for Replay {
         }
         if tape.ended {
             // One past the recorded frames stands for the trailers.
-            let trailers = tape.trailers.as_ref().filter(|_| yielded == tape.frames.len());
+            let trailers = tape
+                .trailers
+                .as_ref()
+                .filter(|_| yielded == tape.frames.len());
             let trailers = trailers.cloned().map(Frame::trailers);
             reading.yielded += usize::from(trailers.is_some());
             return Poll::Ready(trailers.map(Ok));

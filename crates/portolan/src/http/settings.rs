@@ -77,7 +77,11 @@ impl ConnectionSettings {
             );
         }
         if self.idle_timeout.is_zero() {
-            return refuse("idle_timeout", &self.idle_timeout, "expected more than zero");
+            return refuse(
+                "idle_timeout",
+                &self.idle_timeout,
+                "expected more than zero",
+            );
         }
         match self.keep_alive {
             Some(pings) if pings.interval.is_zero() || pings.timeout.is_zero() => {

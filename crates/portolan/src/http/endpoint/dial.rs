@@ -103,10 +103,7 @@ fn tune(tcp: &TcpStream) {
         .with_time(Duration::from_secs(15))
         .with_interval(Duration::from_secs(5));
     // A connection on which any of these cannot be set is slower or staler, but works.
-    let mut results = vec![
-        tcp.set_nodelay(true),
-        socket.set_tcp_keepalive(&probes),
-    ];
+    let mut results = vec![tcp.set_nodelay(true), socket.set_tcp_keepalive(&probes)];
     #[cfg(any(target_os = "linux", target_os = "android"))]
     results.push(socket.set_tcp_user_timeout(Some(Duration::from_secs(30))));
     for error in results.into_iter().filter_map(Result::err) {

@@ -102,15 +102,13 @@ impl SendError {
 /// goes away and names the last stream it has taken up (6.8). The latter reaches only the streams
 /// beyond that one: those up to it go on, and fail otherwise if they do.
 pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
-    is_refusal(error)
-        || said_by_endpoint(error).is_some_and(h2::Error::is_go_away)
+    is_refusal(error) || said_by_endpoint(error).is_some_and(h2::Error::is_go_away)
 }
 
 /// Whether the endpoint refused this one request, on a connection that goes on.
 pub(super) fn is_refusal(error: &hyper::Error) -> bool {
-    said_by_endpoint(error).is_some_and(|error| {
-        error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
-    })
+    said_by_endpoint(error)
+        .is_some_and(|error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 fn said_by_endpoint(error: &hyper::Error) -> Option<&h2::Error> {

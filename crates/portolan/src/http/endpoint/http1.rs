@@ -44,6 +44,8 @@ struct State {
     waiting: VecDeque<oneshot::Sender<Result<Lent, ConnectError>>>,
     /// All that are there, or are being made.
     connections: usize,
+    /// Those that are being made.
+    dialling: Vec<u64>,
     next_id: u64,
 }
 
@@ -159,7 +161,9 @@ impl Pool {
             Err(_) if self.state().connections >= self.connect.settings.max_connections => {
                 Err(self.busy())
             }
-            Err(_) => Err(ConnectError::TimedOut(self.connect.settings.connect_timeout)),
+            Err(_) => Err(ConnectError::TimedOut(
+                self.connect.settings.connect_timeout,
+            )),
         }
     }
 
@@ -180,8 +184,8 @@ impl Pool {
         }
         let (lend, lent) = oneshot::channel();
         state.waiting.push_back(lend);
-        let dial = (state.connections < max).then(|| self.count(&mut state));
-        Asked::Wait(lent, dial)
+        let dial = state.connections < max && state.waiting.len() > state.dialling.len();
+        Asked::Wait(lent, dial.then(|| self.count(&mut state)))
     }
 
     fn busy(&self) -> ConnectError {
@@ -193,15 +197,18 @@ impl Pool {
     fn count(self: &Arc<Self>, state: &mut State) -> Counted {
         state.connections += 1;
         state.next_id += 1;
+        let id = state.next_id;
+        state.dialling.push(id);
         Counted {
             pool: Arc::downgrade(self),
-            id: state.next_id,
+            id,
         }
     }
 
     /// A connection is free: for who has been waiting for it, else for who comes next.
     fn put(&self, mut connection: Lent) {
         let mut state = self.state();
+        state.is_made(connection.id);
         while let Some(waiting) = state.waiting.pop_front() {
             match waiting.send(Ok(connection)) {
                 Ok(()) => return,
@@ -237,8 +244,9 @@ impl Pool {
             .take_while(|idle| idle.since.elapsed() >= settings.idle_timeout)
             .count();
         let closing: Vec<Idle> = state.idle.drain(..old).collect();
-        // Some wait, and the connection that they wait for may be one that was closed meanwhile.
-        let abandoned = state.waiting.iter().any(|waiting| !waiting.is_closed())
+        // Where a connection closes that a request waits for, another one has to be made for it.
+        state.waiting.retain(|waiting| !waiting.is_closed());
+        let abandoned = state.waiting.len() > state.dialling.len()
             && state.connections < settings.max_connections;
         let for_waiting = abandoned.then(|| self.count(&mut state));
         let out_of_reach = !self.connect.reachability.is_reachable();
@@ -257,6 +265,14 @@ impl Pool {
     fn count_more(self: &Arc<Self>, more: usize) -> Vec<Counted> {
         let mut state = self.state();
         (0..more).map(|_| self.count(&mut state)).collect()
+    }
+}
+
+impl State {
+    fn is_made(&mut self, id: u64) {
+        if let Some(position) = self.dialling.iter().position(|dialling| *dialling == id) {
+            self.dialling.swap_remove(position);
+        }
     }
 }
 
@@ -292,6 +308,7 @@ impl Drop for Counted {
         };
         let gone = {
             let mut state = pool.state();
+            state.is_made(self.id);
             state.connections = state.connections.saturating_sub(1);
             let position = state
                 .idle
@@ -361,11 +378,7 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
 }
 
 /// Makes a connection, and puts it into the pool. Whether it could be made.
-async fn dial_and_put(
-    connect: Connect,
-    ready_made: Option<Transport>,
-    counted: Counted,
-) -> bool {
+async fn dial_and_put(connect: Connect, ready_made: Option<Transport>, counted: Counted) -> bool {
     let address = connect.dialer.address;
     let made = establish(&connect, ready_made).await;
     let Some(pool) = counted.pool.upgrade() else {

@@ -16,8 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport,
-    deadline, error,
+    Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport, deadline, error,
 };
 use crate::{
     Reachability,
@@ -84,12 +83,10 @@ impl Links {
             self.links.split_at_checked(turn).unwrap_or_default()
         };
         let mut in_turn = after.iter().chain(before);
-        let usable = in_turn
-            .clone()
-            .find_map(|link| match &*link.borrow() {
-                Link::Up(connection) if !connection.is_closed() => Some(connection.clone()),
-                _ => None,
-            });
+        let usable = in_turn.clone().find_map(|link| match &*link.borrow() {
+            Link::Up(connection) if !connection.is_closed() => Some(connection.clone()),
+            _ => None,
+        });
         if let Some(connection) = usable {
             return Ok(connection);
         }
@@ -105,7 +102,9 @@ impl Links {
                 Link::Dialling => Err(ConnectError::Gone),
             },
             Ok(Err(_)) => Err(ConnectError::Gone),
-            Err(_) => Err(ConnectError::TimedOut(self.connect.settings.connect_timeout)),
+            Err(_) => Err(ConnectError::TimedOut(
+                self.connect.settings.connect_timeout,
+            )),
         }
     }
 }
@@ -167,6 +166,7 @@ async fn keep(
     mut first: Option<Transport>,
 ) {
     let mut backoff = Backoff::new(BackoffSettings::CONNECT);
+    let mut short_lived = 0_u32;
     loop {
         let made = tokio::select! {
             made = establish(&connect, first.take()) => made,
@@ -188,6 +188,12 @@ async fn keep(
                 reach.lost();
                 if since.elapsed() >= GOOD_LIFE {
                     backoff.reset();
+                    short_lived = 0;
+                } else {
+                    short_lived = short_lived.saturating_add(1);
+                }
+                // A server may have its reasons to close a connection early, once.
+                if short_lived <= 1 {
                     link.send_replace(Link::Dialling);
                     continue;
                 }

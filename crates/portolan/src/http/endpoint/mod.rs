@@ -23,8 +23,8 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
 
-pub use error::ConnectError;
 pub(crate) use dial::Offer;
+pub use error::ConnectError;
 pub(crate) use error::SendError;
 pub(crate) use transport::Transport;
 

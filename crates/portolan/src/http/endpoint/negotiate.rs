@@ -42,7 +42,9 @@ impl Negotiation {
                 Outcome::Unknown => Err(ConnectError::Gone),
             },
             Ok(Err(_)) => Err(ConnectError::Gone),
-            Err(_) => Err(ConnectError::TimedOut(self.connect.settings.connect_timeout)),
+            Err(_) => Err(ConnectError::TimedOut(
+                self.connect.settings.connect_timeout,
+            )),
         }
     }
 }
