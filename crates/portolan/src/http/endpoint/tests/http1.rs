@@ -1,5 +1,5 @@
 use super::*;
-use script::{accept, answer, is_closed, listen, read_head};
+use script::{accept, answer, is_closed, listen, read_head, write};
 
 #[tokio::test]
 async fn the_request_names_the_service_and_not_the_endpoint() {
@@ -22,7 +22,7 @@ async fn the_request_names_the_service_and_not_the_endpoint() {
 }
 
 #[tokio::test]
-async fn a_connection_is_used_again_when_the_body_was_read_and_not_before() {
+async fn a_connection_is_used_again_when_the_body_has_come_and_not_before() {
     let listener = listen().await;
     let settings = ConnectionSettings {
         max_connections: 2,
@@ -33,9 +33,9 @@ async fn a_connection_is_used_again_when_the_body_was_read_and_not_before() {
 
     let (unread, ()) = tokio::join!(client.send(get("/1")), async {
         read_head(&mut first).await;
-        answer(&mut first, "one").await;
+        write(&mut first, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n").await;
     });
-    // The first connection is still busy with a body that nobody reads: another one is made.
+    // The first connection is still busy with a body: another one is made.
     let (second, mut other) = tokio::join!(client.ask("/2"), async {
         let mut other = accept(&listener).await;
         read_head(&mut other).await;
@@ -43,6 +43,7 @@ async fn a_connection_is_used_again_when_the_body_was_read_and_not_before() {
         other
     });
     assert_eq!(second, "two");
+    write(&mut first, "one").await;
     assert_eq!(text(unread.unwrap()).await, "one");
 
     // Both come free, and serve two requests at once.

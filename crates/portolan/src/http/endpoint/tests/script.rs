@@ -25,10 +25,14 @@ pub(super) async fn read_head(io: &mut impl Io) -> String {
     String::from_utf8(head).unwrap()
 }
 
+pub(super) async fn write(io: &mut impl Io, text: &str) {
+    io.write_all(text.as_bytes()).await.unwrap();
+}
+
 pub(super) async fn answer(io: &mut impl Io, body: &str) {
     let length = body.len();
     let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
-    io.write_all(text.as_bytes()).await.unwrap();
+    write(io, &text).await;
 }
 
 /// Reads whatever comes until the client closes the connection.
@@ -102,7 +106,11 @@ impl<S: Io> Http2<S> {
     }
 
     /// Answers 200 (entry 8 of the static table), with a body or without.
-    pub(super) async fn answer(&mut self, stream: u32, body: &str) {
+    pub(super) async fn write(io: &mut impl Io, text: &str) {
+    io.write_all(text.as_bytes()).await.unwrap();
+}
+
+pub(super) async fn answer(&mut self, stream: u32, body: &str) {
         let last = if body.is_empty() { END_STREAM } else { 0 };
         self.write(HEADERS, END_HEADERS | last, stream, &[0x88])
             .await;
