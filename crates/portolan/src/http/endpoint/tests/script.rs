@@ -106,11 +106,7 @@ impl<S: Io> Http2<S> {
     }
 
     /// Answers 200 (entry 8 of the static table), with a body or without.
-    pub(super) async fn write(io: &mut impl Io, text: &str) {
-    io.write_all(text.as_bytes()).await.unwrap();
-}
-
-pub(super) async fn answer(&mut self, stream: u32, body: &str) {
+    pub(super) async fn answer(&mut self, stream: u32, body: &str) {
         let last = if body.is_empty() { END_STREAM } else { 0 };
         self.write(HEADERS, END_HEADERS | last, stream, &[0x88])
             .await;
