@@ -1,22 +1,32 @@
 //! The one place that reads the clock for core.
 
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant as SystemInstant},
+};
+
 use portolan_core::Time;
 use tokio::time::Instant;
 
-/// Core's time: how long since the balancer was made. Follows tokio's clock, paused or not.
+/// Core's time, which is one for the whole process: a lease need not carry the moment from which it
+/// is counted. Follows tokio's clock, paused or not.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    origin: Instant,
-}
+pub(crate) struct Clock(());
+
+/// Well before anything happens: a clock that is paused stays behind the one that was read here first.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(|| {
+    let now = SystemInstant::now();
+    let day = Duration::from_secs(86_400);
+    Instant::from_std(now.checked_sub(day).unwrap_or(now))
+});
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self(())
     }
 
+    #[inline]
     pub(crate) fn now(self) -> Time {
-        Time::ORIGIN + self.origin.elapsed()
+        Time::ORIGIN + Instant::now().saturating_duration_since(*ORIGIN)
     }
 }

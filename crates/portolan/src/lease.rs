@@ -38,7 +38,10 @@ pub struct Lease {
     phase: Phase,
 }
 
+// As wide as its neighbours: a lease is moved right after it is made, and what was written in parts
+// is slow to be read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 enum Phase {
     /// Nothing has come back.
     Waiting,

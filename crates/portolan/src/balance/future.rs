@@ -27,6 +27,8 @@ pin_project! {
     {
         #[pin]
         state: State<S, Req, S::Future>,
+        // The hold on the endpoint that is chosen. It stays in one place while the state changes.
+        lease: Option<Lease>,
         journey: Journey,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
@@ -46,11 +48,10 @@ pin_project! {
         Ready {
             request: Option<Req>,
             service: S,
-            lease: Option<Lease>,
             patience: Option<Pin<Box<Sleep>>>,
         },
         /// The request is with it.
-        Call { #[pin] response: F, lease: Option<Lease> },
+        Call { #[pin] response: F },
         Done,
     }
 }
@@ -60,6 +61,7 @@ where
     S: Service<Req>,
     P: Protocol<Req, S>,
 {
+    #[inline]
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
         let span = tracing::debug_span!(
             "request",
@@ -72,6 +74,7 @@ where
             state: State::Pick {
                 request: Some(request),
             },
+            lease: None,
             journey: Journey::default(),
             handle,
             span,
@@ -94,13 +97,37 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => match this.journey.next(published, None) {
-                    Ok(Step::Go(service, lease)) => {
+                    Ok(Step::Go(mut service, lease)) => {
                         record_endpoint(this.span, &lease);
-                        State::Ready {
-                            request: request.take(),
-                            service,
-                            lease: Some(lease),
-                            patience: None,
+                        *this.lease = Some(lease);
+                        // Nearly every service is ready at once, and then is not put away first.
+                        match service.poll_ready(cx) {
+                            Poll::Ready(Ok(())) => {
+                                let Some(request) = request.take() else {
+                                    break Err(this.journey.end(published));
+                                };
+                                let response = service.call(request);
+                                this.state.set(State::Call { response });
+                                continue;
+                            }
+                            Poll::Ready(Err(error)) => {
+                                let failure = not_ready(error, request);
+                                match fail(
+                                    this.journey,
+                                    this.handle,
+                                    *this.idempotent,
+                                    failure,
+                                    this.lease,
+                                ) {
+                                    Ok(request) => State::Pick { request },
+                                    Err(error) => break Err(error),
+                                }
+                            }
+                            Poll::Pending => State::Ready {
+                                request: request.take(),
+                                service,
+                                patience: None,
+                            },
                         }
                     }
                     Ok(Step::Wait(generation, deadline)) => State::Wait {
@@ -120,39 +147,39 @@ where
                 StateProjection::Ready {
                     request,
                     service,
-                    lease,
                     patience,
                 } => {
-                    let cause: BoxError = match service.poll_ready(cx) {
+                    let failure = match service.poll_ready(cx) {
                         Poll::Ready(Ok(())) => {
                             let Some(request) = request.take() else {
                                 break Err(this.journey.end(published));
                             };
                             let response = service.call(request);
-                            let lease = lease.take();
-                            this.state.set(State::Call { response, lease });
+                            this.state.set(State::Call { response });
                             continue;
                         }
-                        Poll::Ready(Err(error)) => error.into(),
+                        Poll::Ready(Err(error)) => not_ready(error, request),
                         Poll::Pending => {
                             let timeout = published.settings.ready_timeout;
                             let patience = patience.get_or_insert_with(|| Box::pin(sleep(timeout)));
                             ready!(patience.as_mut().poll(cx));
-                            format!("it was not ready within {timeout:?}").into()
+                            not_ready(format!("it was not ready within {timeout:?}"), request)
                         }
                     };
-                    // Nothing was sent: the request is still here, and another endpoint may have it.
-                    let failure = Failure::new(cause)
-                        .with_sent(Sent::No)
-                        .with_request(request.take());
-                    match fail(this.journey, this.handle, *this.idempotent, failure, lease) {
+                    match fail(
+                        this.journey,
+                        this.handle,
+                        *this.idempotent,
+                        failure,
+                        this.lease,
+                    ) {
                         Ok(request) => State::Pick { request },
                         Err(error) => break Err(error),
                     }
                 }
-                StateProjection::Call { response, lease } => match ready!(response.poll(cx)) {
+                StateProjection::Call { response } => match ready!(response.poll(cx)) {
                     Ok(response) => {
-                        let Some(lease) = lease.take() else {
+                        let Some(lease) = this.lease.take() else {
                             break Err(this.journey.end(published));
                         };
                         this.span.record("outcome", "answered");
@@ -162,7 +189,13 @@ where
                     }
                     Err(error) => {
                         let failure = this.handle.protocol.fail(error);
-                        match fail(this.journey, this.handle, *this.idempotent, failure, lease) {
+                        match fail(
+                            this.journey,
+                            this.handle,
+                            *this.idempotent,
+                            failure,
+                            this.lease,
+                        ) {
                             Ok(request) => State::Pick { request },
                             Err(error) => break Err(error),
                         }
@@ -180,6 +213,14 @@ where
         })
         .into()
     }
+}
+
+/// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and
+/// another endpoint may have it.
+fn not_ready<Req>(cause: impl Into<BoxError>, request: &mut Option<Req>) -> Failure<Req> {
+    Failure::new(cause)
+        .with_sent(Sent::No)
+        .with_request(request.take())
 }
 
 /// An endpoint has failed the request. Gives the request back where another endpoint may have it.

@@ -12,9 +12,15 @@ use super::published::{Published, Waited};
 use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
-/// allocates nothing for it.
+/// allocates nothing for it, and carries a pointer of it from place to place.
 #[derive(Debug, Default)]
 pub(crate) struct Journey {
+    detours: Option<Box<Detours>>,
+}
+
+/// What there is to know once it does not go straight.
+#[derive(Debug, Default)]
+struct Detours {
     attempts: Vec<Attempt>,
     /// Who is not to be tried again, in this round.
     tried: Vec<Arc<EndpointState>>,
@@ -37,6 +43,7 @@ const MAX_FULL: usize = 8;
 
 impl Journey {
     /// Chooses the next endpoint.
+    #[inline]
     pub(crate) fn next<S: Clone>(
         &mut self,
         published: &Published<S>,
@@ -93,9 +100,10 @@ impl Journey {
             published.report_unreachable(&state);
         }
         let endpoint = Arc::clone(state.endpoint());
-        self.attempts.push(Attempt::new(endpoint, sent, cause));
-        self.tried.push(state);
-        if self.attempts.len() >= published.settings.max_attempts {
+        let detours = self.detours();
+        detours.attempts.push(Attempt::new(endpoint, sent, cause));
+        detours.tried.push(state);
+        if detours.attempts.len() >= published.settings.max_attempts {
             return Err(self.error(published, ErrorKind::Exhausted));
         }
         Ok(())
@@ -103,7 +111,7 @@ impl Journey {
 
     /// The request cannot go on after the last attempt.
     pub(crate) fn end<S>(&mut self, published: &Published<S>) -> Error {
-        let kind = match self.attempts.last() {
+        let kind = match self.attempts().last() {
             Some(last) if last.sent == Sent::Maybe => ErrorKind::Failed,
             _ => ErrorKind::Exhausted,
         };
@@ -112,14 +120,12 @@ impl Journey {
 
     /// What a wait that ended other than by a change means.
     pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
-        let waited = self
-            .waiting
-            .map(|(since, _)| since.elapsed())
-            .unwrap_or_default();
+        let since = self.detours.as_ref().and_then(|detours| detours.waiting);
+        let waited = since.map(|(since, _)| since.elapsed()).unwrap_or_default();
         let kind = match (how, published.load().freshness()) {
             (Waited::Crowded, _) => ErrorKind::TooManyWaiting,
             (Waited::Closed, _) => ErrorKind::Closed,
-            _ if !self.attempts.is_empty() => ErrorKind::Exhausted,
+            _ if !self.attempts().is_empty() => ErrorKind::Exhausted,
             (_, Freshness::Absent) => ErrorKind::NotFound { waited },
             _ => ErrorKind::NoEndpoints { waited },
         };
@@ -134,11 +140,11 @@ impl Journey {
         snapshot: &Snapshot<S>,
     ) -> Result<Step<S>, Error> {
         if self
-            .attempts
+            .attempts()
             .iter()
             .all(|one| one.sent == Sent::Unreachable)
         {
-            self.tried.clear();
+            self.detours().tried.clear();
             return self.wait(published, snapshot);
         }
         Err(self.end(published))
@@ -157,7 +163,7 @@ impl Journey {
             }
             _ => true,
         };
-        let (_, deadline) = *self.waiting.get_or_insert_with(|| {
+        let (_, deadline) = *self.detours().waiting.get_or_insert_with(|| {
             let now = Instant::now();
             let limit = published.settings.wait.limit(known);
             // A limit beyond what the clock can say is a day, which is as good as for ever.
@@ -170,19 +176,34 @@ impl Journey {
         Ok(Step::Wait(snapshot.generation(), deadline))
     }
 
+    fn attempts(&self) -> &[Attempt] {
+        self.detours
+            .as_ref()
+            .map_or(&[], |detours| &detours.attempts)
+    }
+
+    fn detours(&mut self) -> &mut Detours {
+        self.detours.get_or_insert_default()
+    }
+
     fn error<S>(&mut self, published: &Published<S>, kind: ErrorKind) -> Error {
         Error::new(kind, published.service.clone())
-            .with_attempts(std::mem::take(&mut self.attempts))
+            .with_attempts(
+                self.detours
+                    .take()
+                    .map_or_else(Vec::new, |detours| detours.attempts),
+            )
             .with_freshness(published.load().freshness())
     }
 
     /// Where those that were tried stand in this snapshot.
     fn tried_in<S>(&self, snapshot: &Snapshot<S>) -> Tried {
-        if self.tried.is_empty() {
-            return Tried::new();
-        }
+        let before = match &self.detours {
+            Some(detours) if !detours.tried.is_empty() => &detours.tried,
+            _ => return Tried::new(),
+        };
         let was_tried =
-            |state: &Arc<EndpointState>| self.tried.iter().any(|tried| Arc::ptr_eq(tried, state));
+            |state: &Arc<EndpointState>| before.iter().any(|tried| Arc::ptr_eq(tried, state));
         (0u32..)
             .map(Index::new)
             .zip(snapshot.candidates())
