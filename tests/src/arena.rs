@@ -10,7 +10,7 @@ mod real;
 
 use std::{io::Write as _, net::SocketAddr, time::Duration};
 
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
@@ -35,16 +35,16 @@ trait Backend: Send + Sync {
     fn kubeconfig(&self) -> String;
     fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle>;
     fn pods(&self) -> Vec<PodHandle>;
-    fn stop_api(&self) -> BoxFuture<'_, Result>;
-    fn start_api(&self) -> BoxFuture<'_, Result>;
-    fn pause_api(&self) -> BoxFuture<'_, Result>;
-    fn resume_api(&self) -> BoxFuture<'_, Result>;
-    fn forget_history(&self) -> BoxFuture<'_, Result>;
-    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> BoxFuture<'a, Result<usize>>;
-    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Account>>;
-    fn revoke<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result>;
-    fn renew<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result>;
-    fn grant<'a>(&'a self, manifest: &'a [Document]) -> BoxFuture<'a, Result>;
+    fn stop_api(&self) -> LocalBoxFuture<'_, Result>;
+    fn start_api(&self) -> LocalBoxFuture<'_, Result>;
+    fn pause_api(&self) -> LocalBoxFuture<'_, Result>;
+    fn resume_api(&self) -> LocalBoxFuture<'_, Result>;
+    fn forget_history(&self) -> LocalBoxFuture<'_, Result>;
+    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>>;
+    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>>;
+    fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
+    fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
+    fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result>;
 }
 
 /// A namespace of its own in a cluster, and a [`Line`] to the API server.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, future::LocalBoxFuture};
 use kube::Client;
 use portolan_test::{ApiEndpoint, PodHandle, TestCluster, Token, User, Workloads};
 use serde_json::Value;
@@ -86,49 +86,49 @@ impl Backend for Embedded {
         self.cluster.pods()
     }
 
-    fn stop_api(&self) -> BoxFuture<'_, Result> {
+    fn stop_api(&self) -> LocalBoxFuture<'_, Result> {
         done(self.cluster.faults().api_down())
     }
 
-    fn start_api(&self) -> BoxFuture<'_, Result> {
+    fn start_api(&self) -> LocalBoxFuture<'_, Result> {
         done(self.cluster.faults().api_up())
     }
 
-    fn pause_api(&self) -> BoxFuture<'_, Result> {
+    fn pause_api(&self) -> LocalBoxFuture<'_, Result> {
         done(self.cluster.faults().hang_api())
     }
 
-    fn resume_api(&self) -> BoxFuture<'_, Result> {
+    fn resume_api(&self) -> LocalBoxFuture<'_, Result> {
         done(self.cluster.faults().api_up())
     }
 
-    fn forget_history(&self) -> BoxFuture<'_, Result> {
+    fn forget_history(&self) -> LocalBoxFuture<'_, Result> {
         done(self.cluster.faults().compact())
     }
 
-    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> BoxFuture<'a, Result<usize>> {
+    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>> {
         let mut watches = self.cluster.requests().watches();
         watches.retain(|watch| watch.namespace == namespace && watch.resource == resource);
-        async move { Ok(watches.len()) }.boxed()
+        async move { Ok(watches.len()) }.boxed_local()
     }
 
-    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Account>> {
+    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>> {
         let user = User::new(access::user(namespace, name));
         let token = self.cluster.sign_in(user.clone());
         let account = Account::new(namespace, name, token.as_str());
         let login = Login { user, token, account: account.clone() };
         self.accounts().insert(account.user(), login);
-        async move { Ok(account) }.boxed()
+        async move { Ok(account) }.boxed_local()
     }
 
-    fn revoke<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result> {
+    fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
         if let Some(login) = self.accounts().get(&account.user()) {
             self.cluster.expire(&login.token);
         }
         done(())
     }
 
-    fn renew<'a>(&'a self, account: &'a Account) -> BoxFuture<'a, Result> {
+    fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
         if let Some(login) = self.accounts().get_mut(&account.user()) {
             login.token = self.cluster.rotate(&login.token);
             account.set_token(login.token.as_str());
@@ -136,7 +136,7 @@ impl Backend for Embedded {
         done(())
     }
 
-    fn grant<'a>(&'a self, manifest: &'a [Document]) -> BoxFuture<'a, Result> {
+    fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result> {
         let bindings = manifest.iter().filter(|document| document.at("/kind").ends_with("Binding"));
         let bind = |binding: &Document| {
             let wanted = (binding.at("/roleRef/kind"), binding.at("/roleRef/name"));
@@ -147,10 +147,10 @@ impl Backend for Embedded {
             self.bind(binding, &role.object.get("rules").cloned().unwrap_or_default())
         };
         let result = bindings.map(bind).collect();
-        async move { result }.boxed()
+        async move { result }.boxed_local()
     }
 }
 
-fn done((): ()) -> BoxFuture<'static, Result> {
-    async { Ok(()) }.boxed()
+fn done((): ()) -> LocalBoxFuture<'static, Result> {
+    async { Ok(()) }.boxed_local()
 }

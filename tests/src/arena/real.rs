@@ -1,19 +1,19 @@
 //! The real control plane, which all scenarios of a run share: each has a namespace of its own.
 
-use std::{
-    collections::HashSet,
-    sync::{LazyLock, PoisonError},
-    time::Duration,
-};
+use std::{sync::LazyLock, time::Duration};
 
-use futures::{FutureExt, future::BoxFuture};
-use http::Request;
+use futures::{FutureExt, future::LocalBoxFuture};
+use http::{Request, header::CONTENT_TYPE};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{
-    Api, Client,
-    api::{DeleteParams, ListParams, ObjectMeta, PostParams},
+    Api, Client, Config,
+    api::{DeleteParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
-use portolan_test::{Images, Kubelet, KubeletConfig, NodeSpec, PodHandle, PodNetwork, Workloads, programs};
+use portolan_test::{
+    Images, Kubelet, KubeletConfig, NodeSpec, PodHandle, PodNetwork, Workloads, programs,
+};
+use serde_json::Value;
 use tokio::{
     runtime::Runtime,
     sync::{Mutex, OnceCell},
@@ -90,4 +90,160 @@ impl Real {
         drop(cluster);
         Ok(real)
     }
+}
+
+impl Backend for Real {
+    fn client(&self) -> Client {
+        self.shared.client.clone()
+    }
+
+    fn workloads(&self) -> Workloads {
+        Workloads::new(self.client())
+    }
+
+    fn kubeconfig(&self) -> String {
+        self.shared.kubeconfig.clone()
+    }
+
+    fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle> {
+        Ok(self.shared.kubelet.pod(namespace, name)?)
+    }
+
+    fn pods(&self) -> Vec<PodHandle> {
+        self.shared.kubelet.pods()
+    }
+
+    fn stop_api(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.stop_api().await?) }.boxed_local()
+    }
+
+    fn start_api(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.start_api().await?) }.boxed_local()
+    }
+
+    fn pause_api(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.pause_api()?) }.boxed_local()
+    }
+
+    fn resume_api(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.resume_api()?) }.boxed_local()
+    }
+
+    fn forget_history(&self) -> LocalBoxFuture<'_, Result> {
+        // What it has not in its cache of events when it starts, it does not know.
+        async {
+            self.stop_api().await?;
+            self.start_api().await
+        }
+        .boxed_local()
+    }
+
+    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>> {
+        async move {
+            let request = Request::get("/metrics").body(Vec::new())?;
+            let metrics = self.shared.client.request_text(request).await?;
+            let _ = namespace;
+            Ok(narrow_watches(&metrics, resource))
+        }
+        .boxed_local()
+    }
+
+    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>> {
+        async move {
+            self.create_account(namespace, name).await?;
+            let token = self.token(namespace, name).await?;
+            Ok(Account::new(namespace, name, &token))
+        }
+        .boxed_local()
+    }
+
+    fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
+        async {
+            // A token dies with its account, and with no less.
+            let params = DeleteParams::default();
+            self.accounts(account.namespace()).delete(account.name(), &params).await?;
+            let kubeconfig = self.shared.cluster.lock().await.kubeconfig_for_token(&account.token());
+            let client = client(&kubeconfig).await?;
+            eventually("the token is refused", Duration::from_secs(20), async || {
+                match client.apiserver_version().await {
+                    Err(kube::Error::Api(status)) if status.code == 401 => Ok(()),
+                    other => Err(Failure::new(format_args!("it is still accepted: {other:?}"))),
+                }
+            })
+            .await
+        }
+        .boxed_local()
+    }
+
+    fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
+        async {
+            self.create_account(account.namespace(), account.name()).await?;
+            let token = self.token(account.namespace(), account.name()).await?;
+            account.set_token(&token);
+            Ok(())
+        }
+        .boxed_local()
+    }
+
+    fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result> {
+        async move {
+            for document in manifest {
+                // As it is written: the API server understands YAML.
+                let request = Request::post(path(document)?)
+                    .header(CONTENT_TYPE, "application/yaml")
+                    .body(document.text.clone().into_bytes())?;
+                self.shared.client.request::<Value>(request).await?;
+            }
+            Ok(())
+        }
+        .boxed_local()
+    }
+}
+
+impl Real {
+    fn accounts(&self, namespace: &str) -> Api<ServiceAccount> {
+        Api::namespaced(self.shared.client.clone(), namespace)
+    }
+
+    async fn create_account(&self, namespace: &str, name: &str) -> Result {
+        let mut account = ServiceAccount::default();
+        account.metadata.name = Some(name.to_owned());
+        self.accounts(namespace).create(&PostParams::default(), &account).await?;
+        Ok(())
+    }
+
+    async fn token(&self, namespace: &str, name: &str) -> Result<String> {
+        let cluster = self.shared.cluster.lock().await;
+        Ok(cluster.service_account_token(namespace, name).await?)
+    }
+}
+
+async fn client(kubeconfig: &str) -> Result<Client> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Where a document of a manifest is created.
+fn path(document: &Document) -> Result<String> {
+    let group = document.at("/apiVersion");
+    let plural = format!("{}s", document.at("/kind").to_lowercase());
+    match document.at("/metadata/namespace") {
+        "" => Ok(format!("/apis/{group}/{plural}")),
+        namespace => Ok(format!("/apis/{group}/namespaces/{namespace}/{plural}")),
+    }
+}
+
+/// How many watches of `resource` are open that are confined to a namespace or to one object, of the
+/// API server's own account. The control plane's are not, so these are the scenarios'.
+fn narrow_watches(metrics: &str, resource: &str) -> usize {
+    let gauges = metrics.lines().filter_map(|line| {
+        line.strip_prefix("apiserver_longrunning_requests{")?.split_once("} ")
+    });
+    let of_resource = format!("resource=\"{resource}\"");
+    gauges
+        .filter(|(labels, _)| labels.contains("verb=\"WATCH\"") && labels.contains(&of_resource))
+        .filter(|(labels, _)| !labels.contains("scope=\"cluster\""))
+        .filter_map(|(_, count)| count.parse::<usize>().ok())
+        .sum()
 }
