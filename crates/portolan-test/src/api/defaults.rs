@@ -17,7 +17,11 @@ impl Defaults {
     /// made from it.
     pub(crate) fn fill_in(self, kind: Kind, object: &mut Value, serial: u64) {
         match kind {
-            Kind::Namespace => json::default(object, &["status", "phase"], "Active"),
+            Kind::Namespace => {
+                json::default(object, &["status", "phase"], "Active");
+                // Held until the garbage collector has emptied it.
+                json::default(object, &["metadata", "finalizers"], json!(["kubernetes"]));
+            }
             Kind::Service => service(object, serial),
             Kind::Pod => {
                 if let Some(spec) = object.get_mut("spec") {

@@ -315,9 +315,7 @@ impl Writer<'_> {
             let why = "Required value: name or generateName is required";
             return Err(Refusal::invalid(resource.kind, name, "metadata.name", why));
         }
-        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let ends = name.starts_with(lower) && name.ends_with(lower);
-        if !name.is_empty() && !(ends && name.chars().all(|c| lower(c) || c == '-' || c == '.')) {
+        if !name.is_empty() && !is_subdomain(name) {
             let why = format!("Invalid value: {name:?}: a lowercase RFC 1123 subdomain is wanted");
             return Err(Refusal::invalid(resource.kind, name, "metadata.name", &why));
         }
@@ -342,6 +340,16 @@ impl Writer<'_> {
     fn refuse(&self, error: StoreError, name: &str) -> Refusal {
         Refusal::from_store(error, &self.request.kind.resource(), name)
     }
+}
+
+/// Whether `name` is a lowercase RFC 1123 subdomain.
+fn is_subdomain(name: &str) -> bool {
+    let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.starts_with(alphanumeric)
+        && name.ends_with(alphanumeric)
+        && name
+            .chars()
+            .all(|c| alphanumeric(c) || matches!(c, '-' | '.'))
 }
 
 /// How long a Pod has: what is asked for, else what it says itself; nothing if no kubelet has it

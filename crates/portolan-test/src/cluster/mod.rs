@@ -61,7 +61,6 @@ impl TestCluster {
     }
 
     /// Describes a cluster that differs from the default.
-    #[must_use]
     pub fn builder() -> TestClusterBuilder {
         TestClusterBuilder::default()
     }
@@ -168,19 +167,16 @@ impl TestCluster {
     }
 
     /// A StatefulSet to be made.
-    #[must_use]
     pub fn stateful_set(&self, namespace: &str, name: &str, replicas: u32) -> NewWorkload {
         self.workloads().stateful_set(namespace, name, replicas)
     }
 
     /// A Deployment to be made.
-    #[must_use]
     pub fn deployment(&self, namespace: &str, name: &str, replicas: u32) -> NewWorkload {
         self.workloads().deployment(namespace, name, replicas)
     }
 
     /// A Service to be made.
-    #[must_use]
     pub fn service(&self, namespace: &str, name: &str) -> NewService {
         self.workloads().service(namespace, name)
     }

@@ -80,7 +80,7 @@ fn roll(controllers: &Controllers, deployment: &Value, template: &Value, hash: &
     }
 }
 
-/// Resource versions grow with time; creation stamps have whole seconds only.
+/// Sorts by age, in the whole seconds that Kubernetes keeps.
 fn age_rank(pod: &Value) -> String {
     json::text(pod, "/metadata/creationTimestamp").to_owned()
 }

@@ -46,15 +46,17 @@ fn collect_orphans(controllers: &Controllers) {
 /// Deletes what is in a namespace, and lets the namespace go once it is empty.
 fn empty(controllers: &Controllers, namespace: &Value) {
     let name = json::text(namespace, "/metadata/name");
-    let mut left = 0;
-    for kind in Kind::ALL {
-        for object in controllers.store.objects(kind) {
-            if json::text(&object, "/metadata/namespace") == name {
-                left += 1;
-                delete(controllers, kind, &object);
-            }
-        }
+    let contents = || {
+        Kind::ALL.into_iter().flat_map(|kind| {
+            let mut objects = controllers.store.objects(kind);
+            objects.retain(|object| json::text(object, "/metadata/namespace") == name);
+            objects.into_iter().map(move |object| (kind, object))
+        })
+    };
+    for (kind, object) in contents() {
+        delete(controllers, kind, &object);
     }
+    let left = contents().count();
     let key = Key::of(namespace);
     let written = controllers
         .store

@@ -1,6 +1,6 @@
 //! What containers run: ordinary async code, by the name of its image.
 //!
-//! [`http`] serves any tower service (an axum router, tonic's routes), [`echo`] answers what it
+//! [`http()`] serves any tower service (an axum router, tonic's routes), [`echo`] answers what it
 //! was asked, [`tcp`] handles bare connections. A [`Program`] of one's own does the rest.
 
 mod echo;

@@ -59,19 +59,16 @@ impl Workloads {
     }
 
     /// A StatefulSet to be made.
-    #[must_use]
     pub fn stateful_set(&self, namespace: &str, name: &str, replicas: u32) -> NewWorkload {
         NewWorkload::new(self.clone(), Kind::StatefulSet, namespace, name, replicas)
     }
 
     /// A Deployment to be made.
-    #[must_use]
     pub fn deployment(&self, namespace: &str, name: &str, replicas: u32) -> NewWorkload {
         NewWorkload::new(self.clone(), Kind::Deployment, namespace, name, replicas)
     }
 
     /// A Service to be made.
-    #[must_use]
     pub fn service(&self, namespace: &str, name: &str) -> NewService {
         NewService::new(self.clone(), namespace, name)
     }

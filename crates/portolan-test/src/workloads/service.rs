@@ -179,5 +179,5 @@ fn check_endpoints(slices: &Objects, wanted: usize) -> Result<(), String> {
             format!("{pod} {conditions}")
         })
         .collect();
-    Err(format!("{} slices with {all:?}", slices.len()))
+    Err(format!("{} slices with [{}]", slices.len(), all.join(", ")))
 }
