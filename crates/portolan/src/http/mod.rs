@@ -122,10 +122,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> ResponseFuture {
-        let request = self.send.prepare(request);
-        ResponseFuture {
-            inner: self.balance.call(request),
-        }
+        self.send(request)
     }
 }
 

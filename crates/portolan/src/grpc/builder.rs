@@ -1,0 +1,139 @@
+//! Making a gRPC channel.
+
+use std::{fmt, time::Duration};
+
+use http::{request::Parts, uri::Authority};
+
+use super::{GrpcClient, protocol::Grpc};
+use crate::{
+    BalancerBuilder, BuildError,
+    http::{
+        Channel,
+        settings::{KeepAlive, Version},
+    },
+};
+
+/// A gRPC channel in the making. It comes from [`BalancerBuilder::grpc`].
+///
+/// ```
+/// use portolan::{Cluster, source::Fixed};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), portolan::BuildError> {
+/// # let cluster = Cluster::from_source(Fixed::default());
+/// let channel = cluster
+///     .service("greeter.shop:grpc")?
+///     .grpc()
+///     .connections_per_endpoint(2)
+///     .retry_if(|call| call.uri.path().starts_with("/greeter.Greeter/Get"))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct GrpcBuilder {
+    balancer: BalancerBuilder,
+    channel: Channel,
+}
+
+impl BalancerBuilder {
+    /// A gRPC channel: see [`portolan::grpc`](crate::grpc).
+    pub fn grpc(self) -> GrpcBuilder {
+        let mut channel = Channel::default();
+        channel.connections.version = Version::Http2;
+        // Servers of the gRPC family take a ping every few seconds for abuse, unless they are told
+        // otherwise, and hang up ("too_many_pings", gRFC A8).
+        channel.connections.keep_alive = None;
+        GrpcBuilder {
+            balancer: self,
+            channel,
+        }
+    }
+}
+
+impl GrpcBuilder {
+    /// Whom calls are for, `:authority`. Default: the Service's host, with its port where that was
+    /// written as a number.
+    pub fn authority(mut self, authority: Authority) -> Self {
+        self.channel.authority = Some(authority);
+        self
+    }
+
+    /// Speaks TLS. The certificate is checked for the Service's host, whichever endpoint is dialled:
+    /// see [`HttpBuilder::tls`](crate::http::HttpBuilder::tls).
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: rustls::ClientConfig) -> Self {
+        self.channel.tls = Some(config);
+        self
+    }
+
+    /// The name that certificates are checked for. Default: the Service's host.
+    #[cfg(feature = "tls")]
+    pub fn server_name(mut self, name: rustls_pki_types::ServerName<'static>) -> Self {
+        self.channel.server_name = Some(name);
+        self
+    }
+
+    /// How many connections to each endpoint are made ahead of traffic and kept up. Calls take turns
+    /// on them. Default: 1; more is for more throughput than one core of the endpoint's server gives
+    /// to a connection.
+    pub fn connections_per_endpoint(mut self, connections: usize) -> Self {
+        self.channel.connections.connections = connections;
+        self
+    }
+
+    /// How long connecting may take, TLS included, and how long a call may wait for a connection.
+    /// Default: 2 s, as for [HTTP](crate::http::HttpBuilder::connect_timeout).
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.channel.connections.connect_timeout = timeout;
+        self
+    }
+
+    /// Sends an HTTP/2 ping on a connection that has been silent for `interval`, and gives the
+    /// connection up when it is not answered within `timeout`. Default: no pings, for a gRPC server
+    /// hangs up on a client that sends them more often than it has been told to allow (by default,
+    /// every 5 minutes). A node that has died is found out in half a minute without them, by TCP.
+    pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.channel.connections.keep_alive = Some(KeepAlive { interval, timeout });
+        self
+    }
+
+    /// How many bytes of a call's messages are kept until it is answered, so that it can be sent
+    /// again. A call of which more was sent when it failed is not. Default: 64 KiB. What is kept is
+    /// shared with the call, not copied.
+    pub fn replay_limit(mut self, bytes: usize) -> Self {
+        self.channel.replay_limit = bytes;
+        self
+    }
+
+    /// Takes calls for which `rule` holds for safe to send twice, besides those that are marked
+    /// [`Idempotent`](crate::http::Idempotent). Where one fails without an answer, it is tried on
+    /// another endpoint even if the first may have processed it. Default: none.
+    pub fn retry_if(mut self, rule: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.channel.idempotency.by_rule(rule);
+        self
+    }
+
+    /// Makes the channel, and starts to follow the Service.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, or there is no tokio runtime.
+    pub fn build(self) -> Result<GrpcClient, BuildError> {
+        let make = self.channel.make(self.balancer.service_ref())?;
+        Ok(GrpcClient {
+            balance: self.balancer.build_with(make, Grpc)?,
+            send: self.channel.sending(),
+        })
+    }
+}
+
+impl fmt::Debug for GrpcBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcBuilder")
+            .field("balancer", &self.balancer)
+            .field("connections", &self.channel.connections)
+            .field("authority", &self.channel.authority)
+            .finish_non_exhaustive()
+    }
+}

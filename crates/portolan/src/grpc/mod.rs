@@ -1,0 +1,157 @@
+//! gRPC: a channel for generated clients, of tonic or of any other library on `http` and tower.
+//!
+//! ```ignore
+//! let channel = cluster.service("greeter.shop:grpc")?.grpc().build()?;
+//! let mut greeter = GreeterClient::new(channel);
+//! let reply = greeter.say_hello(HelloRequest { name: "you".into() }).await?;
+//! ```
+//!
+//! Nothing here names a version of tonic: whichever the program uses will do.
+//!
+//! # Errors are statuses
+//! As every gRPC channel does, this one says by a gRPC status what went wrong on this side: the call is
+//! answered as if a server had done so, with the whole [`Error`](crate::Error) as the message. What did
+//! not reach a server, or broke off, is `UNAVAILABLE`; a deadline that has passed is
+//! `DEADLINE_EXCEEDED`; a stream that the server reset has the status that gRPC gives to the reason
+//! (`PROTOCOL-HTTP2.md`, "Errors"). The [`Error`](crate::Error) itself is in the response's extensions,
+//! as an `Arc`, for layers that want to look at it.
+//!
+//! # Deadlines
+//! A `grpc-timeout` (tonic: `Request::set_timeout`) is kept to on this side too, waiting for an endpoint
+//! and reading a stream of answers included.
+//!
+//! # Sending again
+//! As with [`http`](crate::http): a call that provably was not processed goes to another endpoint; one
+//! that may have been does only if it is marked [`Idempotent`](crate::http::Idempotent), or
+//! [`retry_if`](GrpcBuilder::retry_if) says so. A call that was answered, with whatever status, is
+//! never retried.
+//!
+//! # What counts against an endpoint
+//! A call that was not answered, a stream that broke off, and the statuses `UNKNOWN`,
+//! `DEADLINE_EXCEEDED`, `RESOURCE_EXHAUSTED`, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. The others say
+//! more about the call than about the server. (gRPC's own outlier detection, gRFC A50, counts every
+//! status but `OK`.)
+
+mod body;
+mod builder;
+mod deadline;
+mod protocol;
+mod status;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, header::USER_AGENT};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+pub use body::ResponseBody;
+pub use builder::GrpcBuilder;
+
+use crate::{
+    Balance, BoxError, Observer,
+    http::{
+        Sending,
+        endpoint::{HttpEndpoint, Request},
+    },
+};
+use deadline::Deadline;
+use protocol::Grpc;
+use status::Status;
+
+/// A gRPC channel over all live endpoints of a Service.
+///
+/// Give it to a generated client. Cloning is for handing it to another task; clones share everything.
+///
+/// See the [module](self) for what becomes of a call, and [`GrpcBuilder`] for what can be set.
+#[derive(Clone, Debug)]
+pub struct GrpcClient {
+    balance: Balance<HttpEndpoint, Grpc>,
+    send: Sending,
+}
+
+impl GrpcClient {
+    /// To look at the endpoints, and what is measured of them.
+    #[must_use]
+    pub fn observe(&self) -> Observer {
+        self.balance.observe()
+    }
+}
+
+/// "Language and version of the library", as `PROTOCOL-HTTP2.md` wants it.
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("grpc-rust-portolan/", env!("CARGO_PKG_VERSION")));
+
+impl<B> Service<http::Request<B>> for GrpcClient
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<ResponseBody>;
+    /// What goes wrong is said by a gRPC status.
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> ResponseFuture {
+        let deadline = Deadline::of(request.headers());
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        ResponseFuture {
+            call: self.balance.send(self.send.prepare(request)),
+            deadline,
+        }
+    }
+}
+
+pin_project! {
+    /// The response of a [`GrpcClient`].
+    ///
+    /// # Cancel safety
+    /// Dropping it cancels the call. It may have been processed.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture {
+        #[pin]
+        call: crate::ResponseFuture<HttpEndpoint, Grpc, Request>,
+        deadline: Option<Deadline>,
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<http::Response<ResponseBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = match this.call.poll(cx) {
+            Poll::Ready(Ok(mut response)) => {
+                response.body_mut().set_deadline(this.deadline.take());
+                response
+            }
+            Poll::Ready(Err(error)) => {
+                let mut response = Status::of(&error).into_response();
+                response.extensions_mut().insert(Arc::new(error));
+                response
+            }
+            Poll::Pending => ready!(Deadline::poll_passed(this.deadline, cx)).into_response(),
+        };
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture")
+            .field("call", &self.call)
+            .field("deadline", &self.deadline)
+            .finish()
+    }
+}

@@ -1,0 +1,35 @@
+//! How the balancer reads gRPC responses and errors.
+
+use super::{ResponseBody, status::Code};
+use crate::{
+    Failure, Lease, Protocol,
+    http::endpoint::{HttpEndpoint, Request, Response, SendError},
+};
+
+/// HTTP/2 with a status at the end.
+#[derive(Debug)]
+pub(crate) struct Grpc;
+
+impl Protocol<Request, HttpEndpoint> for Grpc {
+    type Response = http::Response<ResponseBody>;
+
+    fn is_idempotent(&self, request: &Request) -> bool {
+        request.body().is_idempotent()
+    }
+
+    fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
+        // A call that fails at once has its status in the headers. What is no gRPC at all, such as a
+        // proxy's own answer, has none.
+        let code = Code::of(response.headers());
+        if response.status().is_server_error() || code.is_some_and(Code::is_failure) {
+            lease.fail();
+        } else {
+            lease.succeed();
+        }
+        response.map(|body| ResponseBody::new(body, lease, code.is_some()))
+    }
+
+    fn fail(&self, error: SendError) -> Failure<Request> {
+        error.into_failure()
+    }
+}
