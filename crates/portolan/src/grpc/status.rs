@@ -5,7 +5,7 @@ use std::{error::Error as StdError, fmt::Write};
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 use super::ResponseBody;
-use crate::{Error, ErrorKind};
+use crate::{Error, ErrorKind, http::endpoint::find_h2_error};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -46,7 +46,7 @@ impl Code {
 
     /// What a broken stream means: by the reason that the server gave, if it gave one.
     fn of_broken_stream(error: &(dyn StdError + 'static)) -> Self {
-        let reset = find::<h2::Error>(error)
+        let reset = find_h2_error(error)
             .filter(|error| error.is_reset() && error.is_remote())
             .and_then(h2::Error::reason);
         match reset {
@@ -55,16 +55,6 @@ impl Code {
             Some(h2::Reason::ENHANCE_YOUR_CALM) => Self::RESOURCE_EXHAUSTED,
             Some(h2::Reason::INADEQUATE_SECURITY) => Self::PERMISSION_DENIED,
             Some(_) => Self::INTERNAL,
-        }
-    }
-}
-
-/// The first error of this type among the causes.
-fn find<'a, E: StdError + 'static>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    loop {
-        match error.downcast_ref() {
-            Some(found) => return Some(found),
-            None => error = error.source()?,
         }
     }
 }

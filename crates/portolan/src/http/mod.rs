@@ -63,8 +63,13 @@ pub use idempotent::Idempotent;
 #[cfg(feature = "tls")]
 pub use rustls;
 
+#[cfg(feature = "reqwest")]
 pub(crate) use body::Tracked;
-pub(crate) use builder::{Channel, Sending, default_authority};
+#[cfg(feature = "reqwest")]
+pub(crate) use builder::default_authority;
+pub(crate) use builder::{Channel, Sending};
+#[cfg(feature = "reqwest")]
+pub(crate) use {endpoint::is_unprocessed, protocol::is_failure};
 
 use crate::{Balance, BoxError, Error, Observer};
 use endpoint::{HttpEndpoint, Request};

@@ -37,7 +37,7 @@ impl Protocol<Request, HttpEndpoint> for Http {
 /// might not have made. A request that makes every endpoint answer 500 counts against all of them
 /// alike and changes nothing between them; an endpoint that answers everything with 500, quickly,
 /// would draw all traffic to itself if that counted as a success. (Envoy counts all of 5xx as well.)
-fn is_failure(status: StatusCode) -> bool {
+pub(crate) fn is_failure(status: StatusCode) -> bool {
     status.is_server_error()
         && status != StatusCode::NOT_IMPLEMENTED
         && status != StatusCode::HTTP_VERSION_NOT_SUPPORTED

@@ -20,7 +20,7 @@ use crate::BoxError;
 
 /// How much of a body is kept by default. Most requests are smaller; a larger one is an upload, of
 /// which a copy per request in flight would add up.
-pub(super) const DEFAULT_LIMIT: usize = 64 * 1024;
+pub(crate) const DEFAULT_LIMIT: usize = 64 * 1024;
 
 /// A request body of whatever type, which can be sent again if not too much of it was read.
 pub(crate) struct Replay {

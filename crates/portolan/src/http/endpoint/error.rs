@@ -96,26 +96,35 @@ impl SendError {
     }
 }
 
-/// Whether a request of which hyper says only this was certainly not processed.
+/// Whether a request that ended with this error was certainly not processed.
 ///
 /// HTTP/2 alone has words for it: a stream that was refused (RFC 9113, 8.7), and a connection that
 /// goes away and names the last stream it has taken up (6.8). The latter reaches only the streams
 /// beyond that one: those up to it go on, and fail otherwise if they do.
-pub(super) fn is_unprocessed(error: &hyper::Error) -> bool {
+pub(crate) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
     is_refusal(error) || said_by_endpoint(error).is_some_and(h2::Error::is_go_away)
 }
 
 /// Whether the endpoint refused this one request, on a connection that goes on.
-pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+pub(super) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
     said_by_endpoint(error)
         .is_some_and(|error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
-fn said_by_endpoint(error: &hyper::Error) -> Option<&h2::Error> {
-    error
-        .source()
-        .and_then(|source| source.downcast_ref::<h2::Error>())
-        .filter(|error| error.is_remote())
+fn said_by_endpoint<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
+    find_h2_error(error).filter(|error| error.is_remote())
+}
+
+/// The error of HTTP/2 among the causes of an error.
+pub(crate) fn find_h2_error<'a>(
+    mut error: &'a (dyn StdError + 'static),
+) -> Option<&'a h2::Error> {
+    loop {
+        match error.downcast_ref() {
+            Some(found) => return Some(found),
+            None => error = error.source()?,
+        }
+    }
 }
 
 /// The endpoint did not answer. Hyper's errors tell half of it themselves and half in their source.

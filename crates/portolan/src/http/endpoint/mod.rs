@@ -25,7 +25,7 @@ use tower_service::Service;
 
 pub(crate) use dial::Offer;
 pub use error::ConnectError;
-pub(crate) use error::SendError;
+pub(crate) use error::{SendError, find_h2_error, is_unprocessed};
 pub(crate) use transport::Transport;
 
 #[cfg(feature = "tls")]

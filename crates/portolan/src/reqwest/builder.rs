@@ -1,0 +1,160 @@
+//! Making a reqwest client.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::{Client, ClientBuilder, Request, Url, redirect};
+
+use super::{ReqwestClient, endpoint::MakeReqwest, protocol::Reqwest};
+use crate::{BalancerBuilder, http::default_authority};
+
+/// A reqwest client in the making. It comes from [`BalancerBuilder::reqwest`].
+///
+/// ```
+/// use portolan::{Cluster, source::Fixed};
+/// use std::time::Duration;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cluster = Cluster::from_source(Fixed::default());
+/// let orders = cluster
+///     .service("orders.shop:http")?
+///     .reqwest()
+///     .client(|client| client.user_agent("checkout/1.0").timeout(Duration::from_secs(5)))
+///     .retry_idempotent()
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ReqwestBuilder {
+    balancer: BalancerBuilder,
+    customise: Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>,
+    base: Option<Url>,
+    https: bool,
+    protocol: Reqwest,
+}
+
+/// Why a reqwest client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The balancer cannot be made.
+    #[error(transparent)]
+    Balancer(#[from] crate::BuildError),
+    /// Reqwest cannot make a client as it was [told](ReqwestBuilder::client) to.
+    #[error("reqwest cannot make the client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The base of all paths is no URL that names a host.
+    #[error("{0:?} is no base for the paths of requests: expected a URL such as http://orders.shop/")]
+    Base(String),
+}
+
+impl BalancerBuilder {
+    /// A reqwest client: see [`portolan::reqwest`](crate::reqwest).
+    pub fn reqwest(self) -> ReqwestBuilder {
+        ReqwestBuilder {
+            balancer: self,
+            customise: Arc::new(|client| client),
+            base: None,
+            https: false,
+            protocol: Reqwest::default(),
+        }
+    }
+}
+
+impl ReqwestBuilder {
+    /// Sets what each endpoint's client has. It is called once for each endpoint, with a builder on
+    /// which are set: no proxy, for the endpoints are dialled themselves; no redirects; a connect
+    /// timeout of 2 s. All of that can be changed; name resolution and retries can not.
+    ///
+    /// For TLS, give it a configuration: `client.tls_backend_preconfigured(config)`, with a
+    /// `rustls::ClientConfig`. No crypto provider is installed for the process.
+    pub fn client(
+        mut self,
+        customise: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.customise = Arc::new(customise);
+        self
+    }
+
+    /// Takes paths for `https` rather than `http`.
+    #[cfg(feature = "tls")]
+    pub fn https(mut self) -> Self {
+        self.https = true;
+        self
+    }
+
+    /// What the paths of requests are relative to. Default: `http://`, the Service's host, and its
+    /// port where that was written as a number.
+    pub fn base_url(mut self, base: Url) -> Self {
+        self.base = Some(base);
+        self
+    }
+
+    /// Takes requests with idempotent methods (RFC 9110, 9.2.2: GET, HEAD, OPTIONS, TRACE, PUT,
+    /// DELETE) for safe to send twice. Where one fails without an answer, it is tried on another
+    /// endpoint even if the first may have processed it. Default: none are.
+    pub fn retry_idempotent(mut self) -> Self {
+        self.protocol.by_method = true;
+        self
+    }
+
+    /// Takes requests for which `rule` holds for safe to send twice, besides others that are.
+    pub fn retry_if(mut self, rule: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
+        self.protocol.by_rule = Some(Arc::new(rule));
+        self
+    }
+
+    /// Makes the client, and starts to follow the Service.
+    ///
+    /// # Errors
+    /// Where a setting makes no sense, reqwest cannot make the client, or there is no tokio runtime.
+    pub fn build(self) -> Result<ReqwestClient, BuildError> {
+        let base = self.base()?;
+        let customise = self.customise;
+        let make = MakeReqwest {
+            client: Arc::new(move || {
+                let client = Client::builder()
+                    .no_proxy()
+                    .redirect(redirect::Policy::none())
+                    .connect_timeout(Duration::from_secs(2));
+                customise(client)
+            }),
+        };
+        Ok(ReqwestClient {
+            maker: make.check()?,
+            balance: self.balancer.build_with(make, self.protocol)?,
+            base,
+        })
+    }
+
+    fn base(&self) -> Result<Url, BuildError> {
+        let base = match &self.base {
+            Some(base) => base.clone(),
+            None => {
+                let (scheme, usual_port) = match self.https {
+                    true => ("https", 443),
+                    false => ("http", 80),
+                };
+                let authority = default_authority(self.balancer.service_ref(), usual_port)?;
+                let text = format!("{scheme}://{authority}/");
+                Url::parse(&text).map_err(|_| BuildError::Base(text))?
+            }
+        };
+        match base.domain() {
+            Some(_) => Ok(base),
+            None => Err(BuildError::Base(base.into())),
+        }
+    }
+}
+
+impl fmt::Debug for ReqwestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReqwestBuilder")
+            .field("balancer", &self.balancer)
+            .field("base", &self.base)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! The service of one endpoint: a reqwest client that finds this endpoint under every name.
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use reqwest::{
+    Body, Client, ClientBuilder, Request, Response, ResponseBuilderExt, Url,
+    dns::{Addrs, Name, Resolve, Resolving},
+    header::{HOST, HeaderValue},
+};
+use tower_service::Service;
+
+use crate::{
+    BoxError, Endpoint, Failure, MakeEndpoint, Reachability, Sent,
+    http::{is_unprocessed, replay::Replay},
+};
+
+/// Makes [`ReqwestEndpoint`]s.
+#[derive(Clone)]
+pub(crate) struct MakeReqwest {
+    pub(super) client: Arc<dyn Fn() -> ClientBuilder + Send + Sync>,
+}
+
+/// Sends requests to one endpoint. Clones share its connections.
+#[derive(Clone, Debug)]
+pub(crate) struct ReqwestEndpoint {
+    client: Result<Client, Arc<reqwest::Error>>,
+}
+
+impl MakeReqwest {
+    /// A client that dials these addresses, whatever the URL.
+    fn client(&self, addresses: Arc<[SocketAddr]>) -> reqwest::Result<Client> {
+        (self.client)()
+            // It must not try again at the same endpoint what is to be tried at another.
+            .retry(reqwest::retry::never())
+            .dns_resolver(Here(addresses))
+            .build()
+    }
+
+    /// Finds out what is wrong with the client, if anything is, before there is an endpoint.
+    pub(super) fn check(&self) -> reqwest::Result<Client> {
+        self.client(Arc::from([]))
+    }
+}
+
+impl MakeEndpoint for MakeReqwest {
+    type Service = ReqwestEndpoint;
+
+    fn make(&self, endpoint: &Endpoint, _: Reachability) -> ReqwestEndpoint {
+        let addresses = std::iter::once(endpoint.address()).chain(endpoint.alternate());
+        ReqwestEndpoint {
+            client: self.client(addresses.collect()).map_err(Arc::new),
+        }
+    }
+}
+
+/// The endpoint's addresses, under every name.
+struct Here(Arc<[SocketAddr]>);
+
+impl Resolve for Here {
+    fn resolve(&self, _: Name) -> Resolving {
+        let addresses: Vec<SocketAddr> = self.0.to_vec();
+        let addresses: Addrs = Box::new(addresses.into_iter());
+        Box::pin(std::future::ready(Ok(addresses)))
+    }
+}
+
+impl Service<Request> for ReqwestEndpoint {
+    type Response = Response;
+    type Error = NotSent;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, NotSent>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NotSent>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        Box::pin(send(self.client.clone(), request))
+    }
+}
+
+async fn send(
+    client: Result<Client, Arc<reqwest::Error>>,
+    mut request: Request,
+) -> Result<Response, NotSent> {
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return Err(NotSent::new(Sent::Unreachable, Some(request), error)),
+    };
+    let again = Again::of(&mut request);
+    let url = request.url().clone();
+    if let Err(error) = leave_port_to_endpoint(&mut request) {
+        return Err(NotSent::new(Sent::Maybe, None, error));
+    }
+    let sent_to = request.url().clone();
+    match client.execute(request).await {
+        Ok(response) if sent_to != url && *response.url() == sent_to => {
+            Ok(rebuild(response, url, |body| body))
+        }
+        Ok(response) => Ok(response),
+        Err(error) => {
+            let sent = if error.is_connect() {
+                Sent::Unreachable
+            } else if is_unprocessed(&error) {
+                Sent::No
+            } else {
+                Sent::Maybe
+            };
+            Err(NotSent::new(sent, again.request(), Described(error)))
+        }
+    }
+}
+
+/// Takes the port out of the URL, where reqwest would dial it, and leaves it in the Host header.
+fn leave_port_to_endpoint(request: &mut Request) -> Result<(), AddressInUrl> {
+    let Some(host) = request.url().domain() else {
+        return Err(AddressInUrl(request.url().to_string()));
+    };
+    if let Some(port) = request.url().port() {
+        let host = HeaderValue::from_str(&format!("{host}:{port}")).ok();
+        if let Some(host) = host.filter(|_| !request.headers().contains_key(HOST)) {
+            request.headers_mut().insert(HOST, host);
+        }
+        // It fails for URLs without a host, and this one has one.
+        let _ = request.url_mut().set_port(None);
+    }
+    Ok(())
+}
+
+/// The same response with this URL, and with its body wrapped.
+pub(super) fn rebuild(response: Response, url: Url, wrap: impl FnOnce(Body) -> Body) -> Response {
+    let (mut head, body) = http::Response::<Body>::from(response).into_parts();
+    // A URL that is a URL already makes no error.
+    if let Ok(with_url) = http::Response::builder().url(url).body(()) {
+        head.extensions.extend(with_url.into_parts().0.extensions);
+    }
+    Response::from(http::Response::from_parts(head, wrap(body)))
+}
+
+/// What to send the request again from.
+enum Again {
+    Whole(Request),
+    /// The body is a stream, which is recorded.
+    Streamed(Request, crate::http::replay::Spare),
+    Not,
+}
+
+impl Again {
+    fn of(request: &mut Request) -> Self {
+        if let Some(whole) = request.try_clone() {
+            return Self::Whole(whole);
+        }
+        let Some(stream) = request.body_mut().take() else {
+            return Self::Not;
+        };
+        let body = Replay::new(stream, crate::http::replay::DEFAULT_LIMIT);
+        let spare = body.spare();
+        let head = request.try_clone();
+        *request.body_mut() = Some(Body::wrap(body));
+        head.map_or(Self::Not, |head| Self::Streamed(head, spare))
+    }
+
+    fn request(self) -> Option<Request> {
+        match self {
+            Self::Whole(request) => Some(request),
+            Self::Streamed(mut request, spare) => {
+                *request.body_mut() = Some(Body::wrap(spare.rewind()?));
+                Some(request)
+            }
+            Self::Not => None,
+        }
+    }
+}
+
+/// A request that was not answered.
+pub(crate) struct NotSent(Box<Failure<Request>>);
+
+impl NotSent {
+    fn new(sent: Sent, request: Option<Request>, cause: impl Into<BoxError>) -> Self {
+        let failure = Failure::new(cause).with_sent(sent).with_request(request);
+        Self(Box::new(failure))
+    }
+
+    pub(super) fn into_failure(self) -> Failure<Request> {
+        *self.0
+    }
+}
+
+impl fmt::Debug for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.cause.fmt(f)
+    }
+}
+
+impl StdError for NotSent {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.source()
+    }
+}
+
+/// A URL that names an address is not balanced: reqwest would dial the address.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} names an address: name the Service, by any of its names, for the request to be balanced")]
+struct AddressInUrl(String);
+
+/// Reqwest's errors tell what happened, and leave why to their sources.
+#[derive(Debug)]
+struct Described(reqwest::Error);
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Described {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Debug for MakeReqwest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MakeReqwest").finish_non_exhaustive()
+    }
+}

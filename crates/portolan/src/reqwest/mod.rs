@@ -1,0 +1,160 @@
+//! reqwest, balanced.
+//!
+//! ```
+//! # async fn example(cluster: portolan::Cluster) -> Result<(), Box<dyn std::error::Error>> {
+//! let orders = cluster.service("orders.shop:http")?.reqwest().build()?;
+//! let order = orders.get("/orders/17").bearer_auth("token").send().await?;
+//! println!("{}", order.text().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`ReqwestClient`] is also a tower `Service<reqwest::Request>`. There is a `reqwest::Client` for each
+//! endpoint, with connections of its own; [`ReqwestBuilder::client`] sets what all of them have.
+//!
+//! # Names
+//! URLs name the Service; its name is in the Host header and in TLS, whichever endpoint is dialled. The
+//! URL's port is in the Host header too, and is not what is dialled: that is the port of the endpoint.
+//!
+//! # Redirects
+//! They are not followed by default, for where one leads is not known to be the same Service. A policy
+//! of one's own is followed within the endpoint that answered.
+//!
+//! # Sending again
+//! A request whose endpoint could not be connected to, or refused it unread (HTTP/2), goes to another
+//! endpoint. One that may have been processed does only if the client was
+//! [told so](ReqwestBuilder::retry_idempotent). Reqwest's own retries are off. A body that is a stream
+//! is kept for this up to 64 KiB.
+
+mod builder;
+mod endpoint;
+mod protocol;
+mod request;
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project_lite::pin_project;
+use reqwest::{Method, Request, Response, Url};
+use tower_service::Service;
+
+pub use builder::{BuildError, ReqwestBuilder};
+pub use request::{RequestBuilder, RequestError};
+
+use crate::{Balance, Error, Observer};
+use endpoint::ReqwestEndpoint;
+use protocol::Reqwest;
+
+/// A reqwest client over all live endpoints of a Service.
+///
+/// Cloning is for handing it to another task; clones share everything.
+///
+/// See the [module](self) for what becomes of a request, and [`ReqwestBuilder`] for what can be set.
+#[derive(Clone, Debug)]
+pub struct ReqwestClient {
+    balance: Balance<ReqwestEndpoint, Reqwest>,
+    /// Makes requests, and never sends any.
+    maker: reqwest::Client,
+    base: Url,
+}
+
+impl ReqwestClient {
+    /// Starts a GET request. `path` is taken relative to the [base](ReqwestBuilder::base_url).
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// Starts a POST request.
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// Starts a PUT request.
+    pub fn put(&self, path: &str) -> RequestBuilder {
+        self.request(Method::PUT, path)
+    }
+
+    /// Starts a PATCH request.
+    pub fn patch(&self, path: &str) -> RequestBuilder {
+        self.request(Method::PATCH, path)
+    }
+
+    /// Starts a DELETE request.
+    pub fn delete(&self, path: &str) -> RequestBuilder {
+        self.request(Method::DELETE, path)
+    }
+
+    /// Starts a HEAD request.
+    pub fn head(&self, path: &str) -> RequestBuilder {
+        self.request(Method::HEAD, path)
+    }
+
+    /// Starts a request.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = match self.base.join(path) {
+            Ok(url) => self.maker.request(method, url),
+            // It says what is wrong with it when it is sent.
+            Err(_) => self.maker.request(method, path),
+        };
+        RequestBuilder::new(self.clone(), request)
+    }
+
+    /// Sends a request to an endpoint of the balancer's choice.
+    ///
+    /// # Errors
+    /// Where no endpoint answered; the [`Error`] names those that were tried, and why.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the request. It may have been processed.
+    pub fn execute(&self, request: Request) -> ResponseFuture {
+        ResponseFuture {
+            inner: self.balance.send(request),
+        }
+    }
+
+    /// To look at the endpoints, and what is measured of them.
+    #[must_use]
+    pub fn observe(&self) -> Observer {
+        self.balance.observe()
+    }
+}
+
+impl Service<Request> for ReqwestClient {
+    type Response = Response;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> ResponseFuture {
+        self.execute(request)
+    }
+}
+
+pin_project! {
+    /// The response of a [`ReqwestClient`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture {
+        #[pin]
+        inner: crate::ResponseFuture<ReqwestEndpoint, Reqwest, Request>,
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().inner.poll(cx)
+    }
+}
+
+impl fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}

@@ -1,0 +1,50 @@
+//! How the balancer reads reqwest's responses and errors.
+
+use std::{fmt, sync::Arc};
+
+use reqwest::{Body, Request, Response};
+
+use super::endpoint::{NotSent, ReqwestEndpoint, rebuild};
+use crate::{
+    Failure, Lease, Protocol,
+    http::{Tracked, is_failure},
+};
+
+/// Plain HTTP: the status says how it went, and the lease ends with the body.
+#[derive(Clone, Default)]
+pub(crate) struct Reqwest {
+    pub(super) by_method: bool,
+    pub(super) by_rule: Option<Arc<dyn Fn(&Request) -> bool + Send + Sync>>,
+}
+
+impl Protocol<Request, ReqwestEndpoint> for Reqwest {
+    type Response = Response;
+
+    fn is_idempotent(&self, request: &Request) -> bool {
+        self.by_method && request.method().is_idempotent()
+            || self.by_rule.as_ref().is_some_and(|rule| rule(request))
+    }
+
+    fn respond(&self, response: Response, mut lease: Lease) -> Response {
+        if is_failure(response.status()) {
+            lease.fail();
+        } else {
+            lease.succeed();
+        }
+        let url = response.url().clone();
+        rebuild(response, url, |body| Body::wrap(Tracked::new(body, lease)))
+    }
+
+    fn fail(&self, error: NotSent) -> Failure<Request> {
+        error.into_failure()
+    }
+}
+
+impl fmt::Debug for Reqwest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reqwest")
+            .field("by_method", &self.by_method)
+            .field("by_rule", &self.by_rule.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! A request in the making.
+
+use std::fmt;
+
+use reqwest::{
+    Body, Response,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+
+use super::ReqwestClient;
+use crate::Error;
+
+/// A request in the making, of a [`ReqwestClient`].
+///
+/// What is not here is there by [`with`](Self::with), which gives the whole of
+/// `reqwest::RequestBuilder`:
+///
+/// ```
+/// # use std::time::Duration;
+/// # async fn example(orders: portolan::reqwest::ReqwestClient) -> Result<(), Box<dyn std::error::Error>> {
+/// let response = orders
+///     .post("/orders")
+///     .with(|request| request.timeout(Duration::from_secs(1)).body("one portolan, please"))
+///     .send()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder {
+    client: ReqwestClient,
+    request: reqwest::RequestBuilder,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// The request cannot be made: its path, a header or its body is wrong.
+    #[error("the request cannot be made: {0}")]
+    Request(#[source] reqwest::Error),
+    /// No endpoint answered it.
+    #[error(transparent)]
+    Send(#[from] Error),
+}
+
+impl RequestBuilder {
+    pub(super) fn new(client: ReqwestClient, request: reqwest::RequestBuilder) -> Self {
+        Self { client, request }
+    }
+
+    /// Adds a header.
+    pub fn header<K, V>(self, name: K, value: V) -> Self
+    where
+        HeaderName: TryFrom<K>,
+        <HeaderName as TryFrom<K>>::Error: Into<http::Error>,
+        HeaderValue: TryFrom<V>,
+        <HeaderValue as TryFrom<V>>::Error: Into<http::Error>,
+    {
+        self.with(|request| request.header(name, value))
+    }
+
+    /// Sets headers, in place of those of the same names.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        self.with(|request| request.headers(headers))
+    }
+
+    /// Sets a bearer token.
+    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
+        self.with(|request| request.bearer_auth(token))
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<Body>) -> Self {
+        self.with(|request| request.body(body))
+    }
+
+    /// Anything else that reqwest can do to a request: `json`, `query`, `form`, `multipart`,
+    /// `timeout` (for each try, if there is more than one), …
+    pub fn with(
+        mut self,
+        change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Self {
+        self.request = change(self.request);
+        self
+    }
+
+    /// Sends it to an endpoint of the balancer's choice.
+    ///
+    /// # Errors
+    /// Where the request is wrong in itself, or no endpoint answered.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the request. It may have been processed.
+    pub async fn send(self) -> Result<Response, RequestError> {
+        let request = self.request.build().map_err(RequestError::Request)?;
+        Ok(self.client.execute(request).await?)
+    }
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.request.fmt(f)
+    }
+}
