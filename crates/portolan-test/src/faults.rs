@@ -128,7 +128,8 @@ impl Faults {
         self.condition.send_modify(|condition| condition.ends += 1);
     }
 
-    /// Loses the next `count` events. An event for two watches counts twice.
+    /// Loses the next `count` events. An event for two watches counts twice; what a watch begins
+    /// with is no event.
     pub fn drop_events(&self, count: u64) {
         self.plan().drop_next = count;
     }

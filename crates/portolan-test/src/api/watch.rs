@@ -149,7 +149,8 @@ impl Watch {
         }
         for (_, object) in &listing.objects {
             if self.selects(object) {
-                self.send("ADDED", object, Instant::now());
+                // Faults hit what happens, not what is there already.
+                self.queue("ADDED", object, Instant::now());
             }
         }
         if query.initial_events == Some(true) && query.bookmarks {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Lines, call, config_map, get, patch, post, version};
+use crate::support::{Lines, call, config_map, connect, get, patch, post, version};
 use http::StatusCode;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use portolan_test::{Corruption, TestCluster, User, Verb};
 use serde_json::json;
 
@@ -231,15 +230,6 @@ async fn a_dropped_cluster_is_gone_for_its_clients() {
     drop(cluster);
     assert!(watch.raw().await.unwrap().is_err());
     assert!(client.apiserver_version().await.is_err());
-}
-
-async fn connect(kubeconfig: &str) -> kube::Client {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
-    kube::Client::try_from(config).unwrap()
 }
 
 #[tokio::test]

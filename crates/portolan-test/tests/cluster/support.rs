@@ -4,6 +4,7 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 /// Sends a request and gives the code and the JSON of the answer.
@@ -105,4 +106,14 @@ pub(crate) fn version(object: &Value) -> &str {
 
 pub(crate) fn config_map(name: &str, label: &str) -> Value {
     json!({"metadata": {"name": name, "labels": {"app": label}}})
+}
+
+/// Connects as any program with a kubeconfig does.
+pub(crate) async fn connect(kubeconfig: &str) -> kube::Client {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .unwrap();
+    kube::Client::try_from(config).unwrap()
 }

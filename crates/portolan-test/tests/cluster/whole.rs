@@ -5,8 +5,10 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
-use portolan_test::TestCluster;
+use portolan_test::{Images, Kubelet, PodNetwork, TestCluster, Workloads, programs};
 use serde_json::Value;
+
+use crate::support::connect;
 
 async fn ask(address: std::net::SocketAddr) -> Result<Value, String> {
     let client: HttpClient<_, Empty<bytes::Bytes>> =
@@ -53,4 +55,44 @@ async fn a_stateful_set_serves_is_killed_rolls_and_scales() {
     db.wait_ready(1).await.unwrap();
     service.wait_endpoints(1).await.unwrap();
     assert!(cluster.pod("shop", "db-1").is_err());
+}
+
+#[tokio::test]
+async fn a_kubelet_works_through_any_client_as_on_a_real_cluster() {
+    let cluster = TestCluster::builder().without_kubelet();
+    let cluster = cluster.start().await.unwrap();
+    let endpoint = cluster.serve().await.unwrap();
+    let client = connect(&endpoint.kubeconfig()).await;
+
+    let images = Images::default();
+    images.register("echo", programs::echo());
+    let kubelet = Kubelet::start(client.clone(), PodNetwork::loopback(), images);
+    let kubelet = kubelet.await.unwrap();
+    let workloads = Workloads::new(client);
+    let db = workloads.stateful_set("shop", "db", 2).port("http", 8080);
+    let db = db.create().await.unwrap();
+    db.wait_ready(2).await.unwrap();
+    let pod = kubelet.pod("shop", "db-1").unwrap();
+    assert_eq!(ask(pod.address()).await.unwrap()["pod"], "db-1");
+    db.roll().await.unwrap();
+    db.wait_ready(2).await.unwrap();
+    assert_ne!(kubelet.pod("shop", "db-1").unwrap().uid(), pod.uid());
+}
+
+/// The waits give up after a minute, which finds what is quadratic; it takes seconds.
+#[tokio::test]
+async fn a_few_hundred_pods_are_no_trouble() {
+    let cluster = TestCluster::start().await.unwrap();
+    let service = cluster.service("shop", "db").headless().port("http", 8080);
+    let service = service.create().await.unwrap();
+    let db = cluster
+        .stateful_set("shop", "db", 300)
+        .port("http", 8080)
+        .parallel();
+    let db = db.create().await.unwrap();
+    db.wait_ready(300).await.unwrap();
+    service.wait_endpoints(300).await.unwrap();
+    db.scale(0).await.unwrap();
+    db.wait_ready(0).await.unwrap();
+    service.wait_endpoints(0).await.unwrap();
 }
