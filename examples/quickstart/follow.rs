@@ -49,7 +49,11 @@ pub(crate) struct Report {
 }
 
 impl Follower {
-    pub(crate) fn start(kube: kube::Client, service: ServiceRef, observer: Observer) -> Result<Self> {
+    pub(crate) fn start(
+        kube: kube::Client,
+        service: ServiceRef,
+        observer: Observer,
+    ) -> Result<Self> {
         let namespace = service.namespace().ok_or("the Service has no namespace")?;
         let slices: Api<EndpointSlice> = Api::namespaced(kube, namespace);
         let selector = format!("kubernetes.io/service-name={}", service.name());
@@ -102,7 +106,10 @@ async fn views(mut observer: Observer, shared: Arc<Mutex<Shared>>) {
 
 impl Shared {
     fn announce(&mut self, addresses: Addresses) {
-        let before = self.announced.last().map_or(&self.followed, |(_, last)| last);
+        let before = self
+            .announced
+            .last()
+            .map_or(&self.followed, |(_, last)| last);
         // With nobody ready the client goes by those that still serve: that is another matter.
         if addresses == *before || addresses.is_empty() {
             return;
@@ -120,7 +127,11 @@ impl Shared {
         let now = Instant::now();
         let endpoints = view.endpoints().iter();
         self.followed = endpoints.map(|one| one.endpoint.address().ip()).collect();
-        if let Some(nth) = self.announced.iter().position(|(_, set)| *set == self.followed) {
+        if let Some(nth) = self
+            .announced
+            .iter()
+            .position(|(_, set)| *set == self.followed)
+        {
             // What came before and was passed over has been followed with it.
             let followed = self.announced.drain(..=nth).map(|(since, _)| now - since);
             self.report.announced.extend(followed);
@@ -137,7 +148,12 @@ impl Shared {
 fn ready_addresses(slice: &EndpointSlice) -> Addresses {
     let endpoints = slice.endpoints.iter().flatten();
     endpoints
-        .filter(|one| one.conditions.as_ref().and_then(|it| it.ready).unwrap_or(true))
+        .filter(|one| {
+            one.conditions
+                .as_ref()
+                .and_then(|it| it.ready)
+                .unwrap_or(true)
+        })
         .flat_map(|one| one.addresses.first())
         .filter_map(|address| address.parse().ok())
         .collect()

@@ -76,7 +76,9 @@ impl PolicyName {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
@@ -149,6 +151,10 @@ fn client(cluster: &Cluster, service: &str, arguments: &Arguments) -> Result<Cli
         .policy(arguments.policy.policy())
         .http()
         .retry_idempotent();
-    let http = if arguments.http1 { http.http1() } else { http.http2() };
+    let http = if arguments.http1 {
+        http.http1()
+    } else {
+        http.http2()
+    };
     Ok(http.build()?)
 }

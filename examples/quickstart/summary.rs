@@ -22,7 +22,10 @@ pub(crate) fn print(tally: &Tally, followed: &Report) {
         );
     }
     println!();
-    println!("requests   {requests} in {:.1} s", tally.elapsed().as_secs_f64());
+    println!(
+        "requests   {requests} in {:.1} s",
+        tally.elapsed().as_secs_f64()
+    );
     println!("failures   {}", counts.failures);
     if let Some(failure) = &counts.first_failure {
         println!("           the first: {failure}");
@@ -39,6 +42,9 @@ fn print_times(what: &str, times: &[Duration]) {
         times.get(nth).map(|time| time.as_secs_f64() * 1e3)
     };
     if let (Some(p50), Some(p99)) = (at(0.5), at(0.99)) {
-        println!("{what}: {} (after {p50:.2} ms p50, {p99:.2} ms p99)", times.len());
+        println!(
+            "{what}: {} (after {p50:.2} ms p50, {p99:.2} ms p99)",
+            times.len()
+        );
     }
 }
