@@ -197,13 +197,15 @@ async fn fail_fast_waits_for_the_first_word_only() {
         .unwrap()
         .layer(name);
     let first = tokio::spawn(service.clone().oneshot(()));
-    tokio::task::yield_now().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let told = Instant::now();
     teller.tell(present([]));
     let error = first.await.unwrap().unwrap_err();
     assert!(
         matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
         "{error}"
     );
+    assert!(told.elapsed() < Duration::from_secs(1), "{error}");
     let started = Instant::now();
     service.clone().oneshot(()).await.unwrap_err();
     assert_eq!(started.elapsed(), Duration::ZERO);
@@ -340,6 +342,54 @@ async fn what_may_have_been_sent_is_not_sent_again_unless_it_is_idempotent() {
     let said = error.to_string();
     assert!(said.contains("db-0 (127.0.0.1:1): refused"), "{said}");
     assert!(said.contains("db-1 (127.0.0.1:2): refused"), "{said}");
+}
+
+/// The only endpoint breaks off the first request, refuses connections for a while, and is back.
+#[derive(Clone)]
+struct Restarting {
+    calls: Arc<AtomicUsize>,
+    back: Instant,
+}
+
+impl Service<u32> for Restarting {
+    type Response = u32;
+    type Error = Refused;
+    type Future = Ready<Result<u32, Refused>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        ready(match self.calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Refused(Some(request), Sent::Maybe)),
+            _ if Instant::now() < self.back => Err(Refused(Some(request), Sent::Unreachable)),
+            _ => Ok(request),
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
+    for request in [100, 7] {
+        let (teller, cluster) = cluster_of([0]);
+        let restarting = Restarting {
+            calls: Arc::default(),
+            back: Instant::now() + Duration::from_secs(1),
+        };
+        let service = cluster
+            .service("db")
+            .unwrap()
+            .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
+            .unwrap();
+        let sent = tokio::spawn(service.oneshot(request));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        teller.tell(present([0, 1]));
+        match (request, sent.await.unwrap()) {
+            (100, answer) => assert_eq!(answer.unwrap(), 100),
+            (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

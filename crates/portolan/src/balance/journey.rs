@@ -24,8 +24,8 @@ struct Detours {
     attempts: Vec<Attempt>,
     /// Who is not to be tried again, in this round.
     tried: Vec<Arc<EndpointState>>,
-    /// Since when the request has been waiting for an endpoint, and until when it may.
-    waiting: Option<(Instant, Instant)>,
+    /// Since when the request has been waiting for an endpoint.
+    waiting: Option<Instant>,
 }
 
 /// Where a request is to go next.
@@ -58,7 +58,9 @@ impl Journey {
             let index = match snapshot.pick(&context) {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
-                Verdict::Fail(Reason::AllTried) => return self.next_round(published, &snapshot),
+                Verdict::Fail(Reason::AllTried) => {
+                    return self.next_round(published, &snapshot, key);
+                }
                 Verdict::Fail(reason) => {
                     return Err(self.error(published, ErrorKind::Refused(reason)));
                 }
@@ -121,7 +123,7 @@ impl Journey {
     /// What a wait that ended other than by a change means.
     pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
         let since = self.detours.as_ref().and_then(|detours| detours.waiting);
-        let waited = since.map(|(since, _)| since.elapsed()).unwrap_or_default();
+        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
         let kind = match (how, published.load().freshness()) {
             (Waited::Crowded, _) => ErrorKind::TooManyWaiting,
             (Waited::Closed, _) => ErrorKind::Closed,
@@ -132,20 +134,28 @@ impl Journey {
         self.error(published, kind)
     }
 
-    /// Every endpoint has been tried. Where none of them got anything of the request, it may wait
-    /// for the next change: an endpoint that comes then, or comes back, is one that was not tried.
-    fn next_round<S>(
+    /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
+    /// not be here.
+    ///
+    /// Where an endpoint could not be reached, it waits for the next change: an endpoint that comes
+    /// then, or comes back, is one that was not tried. Where there is one endpoint only, and it broke
+    /// off, that one is tried once more: it is alive after all, or is found not to be.
+    fn next_round<S: Clone>(
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<S>,
+        key: Option<&[u8]>,
     ) -> Result<Step<S>, Error> {
-        if self
-            .attempts()
-            .iter()
-            .all(|one| one.sent == Sent::Unreachable)
-        {
-            self.detours().tried.clear();
+        let detours = self.detours();
+        let attempts = &detours.attempts;
+        if attempts.iter().any(|one| one.sent == Sent::Unreachable) {
+            detours.tried.clear();
             return self.wait(published, snapshot);
+        }
+        // A policy that says so of nobody must not be asked for ever.
+        if attempts.len() == 1 && !detours.tried.is_empty() {
+            detours.tried.clear();
+            return self.next(published, key);
         }
         Err(self.end(published))
     }
@@ -163,14 +173,14 @@ impl Journey {
             }
             _ => true,
         };
-        let (_, deadline) = *self.detours().waiting.get_or_insert_with(|| {
-            let now = Instant::now();
-            let limit = published.settings.wait.limit(known);
-            // A limit beyond what the clock can say is a day, which is as good as for ever.
-            let day = std::time::Duration::from_secs(86_400);
-            (now, now.checked_add(limit).unwrap_or(now + day))
-        });
-        if deadline <= Instant::now() {
+        let now = Instant::now();
+        let since = *self.detours().waiting.get_or_insert(now);
+        // The limit is not the same before and after the source's first word. One beyond what the
+        // clock can say is a day, which is as good as for ever.
+        let limit = published.settings.wait.limit(known);
+        let day = std::time::Duration::from_secs(86_400);
+        let deadline = since.checked_add(limit).unwrap_or(since + day);
+        if deadline <= now {
             return Err(self.waited_in_vain(published, Waited::TimedOut));
         }
         Ok(Step::Wait(snapshot.generation(), deadline))
