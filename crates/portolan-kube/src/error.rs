@@ -75,7 +75,10 @@ pub enum Error {
 }
 
 fn paths(paths: &[PathBuf]) -> String {
-    let paths: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    let paths: Vec<_> = paths
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
     paths.join(", ")
 }
 

@@ -16,7 +16,10 @@ pub const CLUSTER_ROLE: &str = include_str!("../rbac/cluster-role.yaml");
 /// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
 /// asked.
 pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
-    let role = ROLE.replace("namespace: default # of the Service", &format!("namespace: {namespace} # of the Service"));
+    let role = ROLE.replace(
+        "namespace: default # of the Service",
+        &format!("namespace: {namespace} # of the Service"),
+    );
     let Some(user) = user else { return role };
     let account = user
         .strip_prefix("system:serviceaccount:")
@@ -24,17 +27,27 @@ pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
         .filter(|(namespace, name)| is_plain(namespace) && is_plain(name));
     match account {
         Some((of, name)) => role
-            .replace("name: default # who asks", &format!("name: {name} # who asks"))
-            .replace("namespace: default # of who asks", &format!("namespace: {of} # of who asks")),
+            .replace(
+                "name: default # who asks",
+                &format!("name: {name} # who asks"),
+            )
+            .replace(
+                "namespace: default # of who asks",
+                &format!("namespace: {of} # of who asks"),
+            ),
         None => role
-            .replace("kind: ServiceAccount\n    name: default # who asks", &user_subject(user))
+            .replace(
+                "kind: ServiceAccount\n    name: default # who asks",
+                &user_subject(user),
+            )
             .replace("    namespace: default # of who asks\n", ""),
     }
 }
 
 /// Whether it can stand in YAML as it is, as each name of a service account can.
 fn is_plain(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
     !name.is_empty() && name.bytes().all(plain)
 }
 

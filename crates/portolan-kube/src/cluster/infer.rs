@@ -39,8 +39,14 @@ impl Surroundings {
     /// The files that make up the kubeconfig, by the rules of kubectl.
     fn kubeconfigs(&self) -> Vec<PathBuf> {
         match &self.kubeconfig {
-            Some(paths) => env::split_paths(paths).filter(|path| !path.as_os_str().is_empty()).collect(),
-            None => self.home.iter().map(|home| home.join(".kube").join("config")).collect(),
+            Some(paths) => env::split_paths(paths)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect(),
+            None => self
+                .home
+                .iter()
+                .map(|home| home.join(".kube").join("config"))
+                .collect(),
         }
     }
 }
@@ -51,7 +57,9 @@ pub(super) async fn infer() -> Result<Client, Error> {
 
 async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {
     if surroundings.in_a_pod {
-        let config = Config::incluster().map_err(|cause| Error::ServiceAccount { cause: cause.into() })?;
+        let config = Config::incluster().map_err(|cause| Error::ServiceAccount {
+            cause: cause.into(),
+        })?;
         return client(config);
     }
     let files = surroundings.kubeconfigs();
@@ -99,34 +107,66 @@ fn is_missing(cause: &KubeconfigError) -> bool {
 
 fn unread(cause: KubeconfigError, files: Vec<PathBuf>) -> Error {
     if is_missing(&cause) {
-        Error::KubeconfigMissing { looked_at: files, cause: cause.into() }
-    } else {
-        Error::KubeconfigMalformed { files, cause: cause.into() }
+        return Error::KubeconfigMissing {
+            looked_at: files,
+            cause: cause.into(),
+        };
     }
+    let cause = match cause {
+        // The parser shows the lines around the mistake, and those may hold a token or a key.
+        KubeconfigError::Parse(error) => match error.location() {
+            Some(at) => format!(
+                "line {}, column {} is not what it should be",
+                at.line(),
+                at.column()
+            )
+            .into(),
+            None => "it is not YAML, or not of a kubeconfig's shape".into(),
+        },
+        other => other.into(),
+    };
+    Error::KubeconfigMalformed { files, cause }
 }
 
-async fn load(kubeconfig: Kubeconfig, files: Vec<PathBuf>, context: Option<&str>) -> Result<Client, Error> {
-    let known: Vec<_> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+async fn load(
+    kubeconfig: Kubeconfig,
+    files: Vec<PathBuf>,
+    context: Option<&str>,
+) -> Result<Client, Error> {
+    let known: Vec<_> = kubeconfig
+        .contexts
+        .iter()
+        .map(|context| context.name.clone())
+        .collect();
     let options = KubeConfigOptions {
         context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
     match Config::from_custom_kubeconfig(kubeconfig, &options).await {
         Ok(config) => client(config),
-        Err(KubeconfigError::LoadContext(context)) => Err(Error::UnknownContext { files, context, known }),
+        Err(KubeconfigError::LoadContext(context)) => Err(Error::UnknownContext {
+            files,
+            context,
+            known,
+        }),
         Err(KubeconfigError::CurrentContextNotSet) => Err(Error::UnknownContext {
             files,
             context: String::new(),
             known,
         }),
-        Err(cause) => Err(Error::KubeconfigUnusable { files, cause: cause.into() }),
+        Err(cause) => Err(Error::KubeconfigUnusable {
+            files,
+            cause: cause.into(),
+        }),
     }
 }
 
 fn client(mut config: Config) -> Result<Client, Error> {
     // Watches have a backoff of their own, and a failure that is retried in secret is seen late.
     config.default_retry = false;
-    Client::try_from(config).map_err(|cause| Error::Client { cause: cause.into() })
+    Client::try_from(config).map_err(|cause| Error::Client {
+        cause: cause.into(),
+    })
 }
 
 #[cfg(test)]

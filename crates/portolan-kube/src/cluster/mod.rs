@@ -78,8 +78,13 @@ impl Cluster {
     /// # Errors
     /// Where the file is missing or malformed, has no such context, or names credentials that cannot
     /// be loaded.
-    pub async fn from_kubeconfig(path: impl AsRef<Path>, context: Option<&str>) -> Result<Self, Error> {
-        infer::from_kubeconfig(path.as_ref(), context).await.map(Self::from)
+    pub async fn from_kubeconfig(
+        path: impl AsRef<Path>,
+        context: Option<&str>,
+    ) -> Result<Self, Error> {
+        infer::from_kubeconfig(path.as_ref(), context)
+            .await
+            .map(Self::from)
     }
 
     /// The same cluster, where Services that are named without a namespace are in this one. Default:
@@ -158,7 +163,8 @@ impl Source for Cluster {
         let service = match service.clone().or_namespace(&self.namespace) {
             Ok(service) => service,
             Err(wrong) => {
-                let error = SourceError::new(SourceErrorKind::Invalid, wrong.to_string()).with_cause(wrong);
+                let error =
+                    SourceError::new(SourceErrorKind::Invalid, wrong.to_string()).with_cause(wrong);
                 let failed = stream::iter([Resolution::Failed(error)]);
                 return Box::pin(futures::StreamExt::chain(failed, stream::pending()));
             }
@@ -168,6 +174,11 @@ impl Source for Cluster {
             name: service.name().into(),
         };
         let port = service.port().cloned();
-        Box::pin(subscribe(Arc::clone(&self.shared), key, port, self.families))
+        Box::pin(subscribe(
+            Arc::clone(&self.shared),
+            key,
+            port,
+            self.families,
+        ))
     }
 }

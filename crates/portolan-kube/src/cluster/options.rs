@@ -121,6 +121,8 @@ impl WatchOptions {
 
     /// For how long the server is asked to keep a watch open, in the seconds of `timeoutSeconds`.
     pub(crate) fn watch_seconds(&self) -> u32 {
-        u32::try_from((self.idle_timeout * 3 / 4).as_secs()).unwrap_or(u32::MAX).max(1)
+        u32::try_from((self.idle_timeout * 3 / 4).as_secs())
+            .unwrap_or(u32::MAX)
+            .max(1)
     }
 }

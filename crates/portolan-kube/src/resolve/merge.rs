@@ -20,7 +20,11 @@ pub(super) struct Member<'a> {
 
 impl<'a> Member<'a> {
     pub(super) fn family(&self) -> Family {
-        if self.endpoint.ip.is_ipv4() { Family::V4 } else { Family::V6 }
+        if self.endpoint.ip.is_ipv4() {
+            Family::V4
+        } else {
+            Family::V6
+        }
     }
 
     fn address(&self) -> SocketAddr {
@@ -51,10 +55,17 @@ impl<'a> Member<'a> {
 ///
 /// Entries with the same Pod UID are one Pod, which has one address in each family; entries
 /// without a UID are one endpoint where address and port are the same.
-pub(super) fn merge(mut members: Vec<Member<'_>>, families: FamilyOrder, endpoints: &mut Vec<Endpoint>) {
+pub(super) fn merge(
+    mut members: Vec<Member<'_>>,
+    families: FamilyOrder,
+    endpoints: &mut Vec<Endpoint>,
+) {
     members.sort_by(|a, b| {
         let identity = |member: &Member<'_>| member.uid().is_none().then(|| member.address());
-        let order = a.uid().cmp(&b.uid()).then_with(|| identity(a).cmp(&identity(b)));
+        let order = a
+            .uid()
+            .cmp(&b.uid())
+            .then_with(|| identity(a).cmp(&identity(b)));
         order.then_with(|| a.precedence().cmp(&b.precedence()))
     });
     let same = |a: &Member<'_>, b: &Member<'_>| {
@@ -72,8 +83,14 @@ pub(super) fn merge(mut members: Vec<Member<'_>>, families: FamilyOrder, endpoin
 fn merge_one(entries: &[Member<'_>], families: FamilyOrder, endpoints: &mut Vec<Endpoint>) {
     let of_rank = |rank: usize| {
         let mut addresses: Vec<Member<'_>> = Vec::new();
-        for entry in entries.iter().filter(|entry| families.rank(entry.family()) == Some(rank)) {
-            if addresses.iter().all(|known| known.endpoint.ip != entry.endpoint.ip) {
+        for entry in entries
+            .iter()
+            .filter(|entry| families.rank(entry.family()) == Some(rank))
+        {
+            if addresses
+                .iter()
+                .all(|known| known.endpoint.ip != entry.endpoint.ip)
+            {
                 addresses.push(*entry);
             }
         }

@@ -94,7 +94,10 @@ impl World {
     }
 
     fn all_slices(&self) -> impl Iterator<Item = &Slice> + Clone {
-        self.slices.iter().flat_map(BTreeMap::values).map(|slice| &**slice)
+        self.slices
+            .iter()
+            .flat_map(BTreeMap::values)
+            .map(|slice| &**slice)
     }
 }
 
@@ -140,7 +143,9 @@ impl View {
                 return Some(Resolution::Failed(error));
             }
         };
-        let families = self.families.order(service.ok().and_then(|service| service.family));
+        let families = self
+            .families
+            .order(service.ok().and_then(|service| service.family));
         self.update(world, Made { plan, families }, touched);
         Some(Resolution::Present(self.set.clone()))
     }
@@ -169,7 +174,10 @@ impl View {
         let mut buckets: Buckets<Vec<Member<'_>>> = Buckets::default();
         for slice in world.all_slices() {
             for member in made.members(slice) {
-                buckets.entry(member.endpoint.bucket).or_default().push(member);
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .push(member);
             }
         }
         let mut endpoints: Vec<Endpoint> = Vec::with_capacity(buckets.len());
@@ -180,23 +188,38 @@ impl View {
     }
 
     /// Changes the set where the touched slices have something to say, or leaves it.
-    fn patch(&self, world: &World, made: &Made, touched: &[Touched]) -> Option<(EndpointSet, Changes)> {
+    fn patch(
+        &self,
+        world: &World,
+        made: &Made,
+        touched: &[Touched],
+    ) -> Option<(EndpointSet, Changes)> {
         // Each endpoint that stands in a touched slice, as it was and as it is: with its entries in
         // all other slices, since which entry is believed depends on them all.
         let mut buckets: Buckets<BeforeAndAfter<'_>> = Buckets::default();
         for Touched { before, after } in touched {
             for member in before.iter().flat_map(|slice| made.members(slice)) {
-                buckets.entry(member.endpoint.bucket).or_default().before.push(member);
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .before
+                    .push(member);
             }
             for member in after.iter().flat_map(|slice| made.members(slice)) {
-                buckets.entry(member.endpoint.bucket).or_default().after.push(member);
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .after
+                    .push(member);
             }
         }
         if buckets.is_empty() {
             return None;
         }
         let was_touched = |slice: &Slice| {
-            let mut after = touched.iter().filter_map(|touched| touched.after.as_deref());
+            let mut after = touched
+                .iter()
+                .filter_map(|touched| touched.after.as_deref());
             after.any(|after| std::ptr::eq(after, slice))
         };
         for slice in world.all_slices().filter(|slice| !was_touched(slice)) {
@@ -249,7 +272,13 @@ impl Made {
     fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = Member<'a>> {
         let families = self.families;
         let port = self.plan.in_slice(slice);
-        let with_port = move |endpoint| Some(Member { endpoint, slice, port: port? });
+        let with_port = move |endpoint| {
+            Some(Member {
+                endpoint,
+                slice,
+                port: port?,
+            })
+        };
         let members = slice.endpoints.iter().filter_map(with_port);
         members.filter(move |member| families.rank(member.family()).is_some())
     }

@@ -79,7 +79,12 @@ fn by_service<'a>(
         Some(PortRef::Name(wanted)) => service.ports.iter().find(|port| port.name == *wanted),
         Some(PortRef::Number(wanted)) => {
             let wanted = wanted.get();
-            let by_number = || service.ports.iter().filter(move |port| port.number == wanted);
+            let by_number = || {
+                service
+                    .ports
+                    .iter()
+                    .filter(move |port| port.number == wanted)
+            };
             let by_target = |port: &&_| headless && target(port) == Some(wanted);
             // DNS has one number twice, and what is asked for here is spoken over TCP.
             by_number()
@@ -101,7 +106,10 @@ fn by_service<'a>(
         }
         // A named target port may be any number in each Pod, so only the slices can tell.
         let target = PortPlan::Target(number.get());
-        let open = service.ports.iter().any(|port| self::target(port).is_none());
+        let open = service
+            .ports
+            .iter()
+            .any(|port| self::target(port).is_none());
         let empty = slices.clone().all(|slice| slice.endpoints.is_empty());
         if open && (empty || slices.any(|slice| target.in_slice(slice).is_some())) {
             return Ok(target);
@@ -128,7 +136,10 @@ fn by_slices<'a>(
     hidden: &SourceError,
     slices: impl Iterator<Item = &'a Slice>,
 ) -> Result<PortPlan, SourceError> {
-    let in_slices: BTreeSet<&Arc<str>> = slices.flat_map(|slice| &slice.ports).map(|port| &port.name).collect();
+    let in_slices: BTreeSet<&Arc<str>> = slices
+        .flat_map(|slice| &slice.ports)
+        .map(|port| &port.name)
+        .collect();
     let listed = || {
         let listed: Vec<_> = in_slices.iter().map(|name| format!("`{name}`")).collect();
         listed.join(", ")
@@ -138,7 +149,9 @@ fn by_slices<'a>(
         otherwise: None,
     };
     match wanted {
-        Some(PortRef::Name(wanted)) if in_slices.is_empty() || in_slices.contains(wanted) => Ok(named(wanted)),
+        Some(PortRef::Name(wanted)) if in_slices.is_empty() || in_slices.contains(wanted) => {
+            Ok(named(wanted))
+        }
         Some(PortRef::Name(wanted)) => Err(invalid(format!(
             "no endpoint of Service `{name}` has a port `{wanted}`; they have: {}",
             listed()

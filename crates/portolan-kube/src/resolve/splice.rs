@@ -14,12 +14,24 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn log(self, service: &str, port: Option<&PortRef>, endpoints: usize) {
-        let Self { joined, left, changed } = self;
+        let Self {
+            joined,
+            left,
+            changed,
+        } = self;
         if self == Self::default() {
             return;
         }
         let port = port.map(tracing::field::display);
-        tracing::info!(service, port, endpoints, joined, left, changed, "endpoints changed");
+        tracing::info!(
+            service,
+            port,
+            endpoints,
+            joined,
+            left,
+            changed,
+            "endpoints changed"
+        );
     }
 }
 
@@ -39,22 +51,24 @@ pub(super) fn replace(set: &EndpointSet, endpoints: Vec<Endpoint>) -> (EndpointS
     let mut kept = 0;
     let endpoints: Vec<_> = endpoints
         .into_iter()
-        .map(|endpoint| match find(set, &endpoint).ok().and_then(|at| set.get(at)) {
-            Some(known) => {
-                kept += 1;
-                if **known == endpoint {
-                    Arc::clone(known)
-                } else {
-                    changes.changed += 1;
+        .map(
+            |endpoint| match find(set, &endpoint).ok().and_then(|at| set.get(at)) {
+                Some(known) => {
+                    kept += 1;
+                    if **known == endpoint {
+                        Arc::clone(known)
+                    } else {
+                        changes.changed += 1;
+                        Arc::new(endpoint)
+                    }
+                }
+                None => {
+                    changes.joined += 1;
+                    log_one(&endpoint, "endpoint joined");
                     Arc::new(endpoint)
                 }
-            }
-            None => {
-                changes.joined += 1;
-                log_one(&endpoint, "endpoint joined");
-                Arc::new(endpoint)
-            }
-        })
+            },
+        )
         .collect();
     changes.left = set.len().saturating_sub(kept);
     (EndpointSet::new(endpoints), changes)
@@ -71,13 +85,20 @@ pub(super) fn splice(
     new.sort_by(order);
     let mut edits: Vec<Edit> = Vec::with_capacity(old.len() + new.len());
     for gone in old.iter() {
-        if new.binary_search_by(|endpoint| order(endpoint, gone)).is_ok() {
+        if new
+            .binary_search_by(|endpoint| order(endpoint, gone))
+            .is_ok()
+        {
             continue;
         }
         if let Ok(at) = find(set, gone) {
             changes.left += 1;
             log_one(gone, "endpoint left");
-            edits.push(Edit { at, skip: true, insert: None });
+            edits.push(Edit {
+                at,
+                skip: true,
+                insert: None,
+            });
         }
     }
     for endpoint in new {
@@ -86,12 +107,20 @@ pub(super) fn splice(
             Ok(at) => {
                 changes.changed += 1;
                 log_one(&endpoint, "endpoint changed");
-                edits.push(Edit { at, skip: true, insert: Some(Arc::new(endpoint)) });
+                edits.push(Edit {
+                    at,
+                    skip: true,
+                    insert: Some(Arc::new(endpoint)),
+                });
             }
             Err(at) => {
                 changes.joined += 1;
                 log_one(&endpoint, "endpoint joined");
-                edits.push(Edit { at, skip: false, insert: Some(Arc::new(endpoint)) });
+                edits.push(Edit {
+                    at,
+                    skip: false,
+                    insert: Some(Arc::new(endpoint)),
+                });
             }
         }
     }

@@ -75,3 +75,6 @@ impl fmt::Display for ServicePort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,11 +72,14 @@ impl From<WireService> for Service {
         Self {
             kind,
             ports: spec.ports.iter().filter_map(convert_port).collect(),
-            family: spec.ip_families.iter().find_map(|family| match family.as_str() {
-                "IPv4" => Some(Family::V4),
-                "IPv6" => Some(Family::V6),
-                _ => None,
-            }),
+            family: spec
+                .ip_families
+                .iter()
+                .find_map(|family| match family.as_str() {
+                    "IPv4" => Some(Family::V4),
+                    "IPv6" => Some(Family::V6),
+                    _ => None,
+                }),
         }
     }
 }
@@ -85,7 +88,9 @@ impl From<WireService> for Service {
 fn convert_port(port: &WirePort) -> Option<ServicePort> {
     let number = valid(port.port)?;
     let target = match &port.target_port {
-        Some(IntOrString::String(name)) if !name.is_empty() => TargetPort::Name(name.as_str().into()),
+        Some(IntOrString::String(name)) if !name.is_empty() => {
+            TargetPort::Name(name.as_str().into())
+        }
         // Unset means the same as the Service's own (and so does 0, which Go writes for unset).
         Some(IntOrString::Int(target)) => TargetPort::Number(valid(*target).unwrap_or(number)),
         _ => TargetPort::Number(number),
@@ -94,7 +99,10 @@ fn convert_port(port: &WirePort) -> Option<ServicePort> {
         name: port.name.as_deref().unwrap_or_default().into(),
         number,
         target,
-        tcp: port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"),
+        tcp: port
+            .protocol
+            .as_deref()
+            .is_none_or(|protocol| protocol == "TCP"),
     })
 }
 

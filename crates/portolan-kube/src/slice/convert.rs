@@ -44,7 +44,11 @@ impl Slice {
     /// The slice, and what of it was left out.
     pub(crate) fn from_wire(wire: WireSlice, names: &mut Names) -> (Self, Rejected) {
         let mut rejected = Rejected::default();
-        let ports = wire.ports.iter().filter_map(|port| convert_port(port, names, &mut rejected)).collect();
+        let ports = wire
+            .ports
+            .iter()
+            .filter_map(|port| convert_port(port, names, &mut rejected))
+            .collect();
         let family = match wire.address_type.as_str() {
             "IPv4" => Some(IpAddr::is_ipv4 as fn(&IpAddr) -> bool),
             "IPv6" => Some(IpAddr::is_ipv6 as fn(&IpAddr) -> bool),
@@ -54,7 +58,9 @@ impl Slice {
             Some(is_of_family) => wire
                 .endpoints
                 .into_iter()
-                .filter_map(|endpoint| convert_endpoint(endpoint, is_of_family, names, &mut rejected))
+                .filter_map(|endpoint| {
+                    convert_endpoint(endpoint, is_of_family, names, &mut rejected)
+                })
                 .collect(),
             None => {
                 rejected.names = wire.endpoints.len();
@@ -110,7 +116,11 @@ fn convert_endpoint(
     };
     let target = wire.target_ref.unwrap_or_default();
     let is_pod = target.kind.as_deref().is_none_or(|kind| kind == "Pod");
-    let given = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Arc::<str>::from);
+    let given = |text: &Option<String>| {
+        text.as_deref()
+            .filter(|text| !text.is_empty())
+            .map(Arc::<str>::from)
+    };
     let pod = if is_pod { given(&target.name) } else { None };
     let hostname = match (wire.hostname.as_deref(), &pod) {
         // The usual case in a StatefulSet: one string is enough.
@@ -118,7 +128,11 @@ fn convert_endpoint(
         _ => given(&wire.hostname),
     };
     let uid = given(&target.uid);
-    let conditions = Conditions::new(wire.conditions.ready, wire.conditions.serving, wire.conditions.terminating);
+    let conditions = Conditions::new(
+        wire.conditions.ready,
+        wire.conditions.serving,
+        wire.conditions.terminating,
+    );
     Some(SliceEndpoint {
         ip,
         conditions,
@@ -139,6 +153,8 @@ fn convert_endpoint(
 fn is_connectable(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => !(v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()),
-        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_multicast() || v6.to_ipv4_mapped().is_some()),
+        IpAddr::V6(v6) => {
+            !(v6.is_unspecified() || v6.is_multicast() || v6.to_ipv4_mapped().is_some())
+        }
     }
 }

@@ -66,7 +66,8 @@ impl Slice {
         let kept = (0..before).filter(|at| same(before, *at));
         let taking = (0..after).filter(|at| same(after, *at));
         for (from, to) in kept.zip(taking) {
-            if let (Some(old), Some(new)) = (former.endpoints.get(from), self.endpoints.get_mut(to)) {
+            if let (Some(old), Some(new)) = (former.endpoints.get(from), self.endpoints.get_mut(to))
+            {
                 new.clone_from(old);
             }
         }
@@ -77,7 +78,12 @@ impl Slice {
 pub(crate) fn common_ends<T: PartialEq>(a: &[T], b: &[T]) -> (usize, usize) {
     let shorter = a.len().min(b.len());
     let prefix = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let suffix = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
+    let suffix = a
+        .iter()
+        .rev()
+        .zip(b.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
     (prefix, suffix.min(shorter - prefix))
 }
 

@@ -88,7 +88,11 @@ mod tests {
             names.share(&format!("node-{n}"));
             names.sweep();
         }
-        assert!(names.names.len() <= 2 * SWEEP_FLOOR, "{}", names.names.len());
+        assert!(
+            names.names.len() <= 2 * SWEEP_FLOOR,
+            "{}",
+            names.names.len()
+        );
         assert!(Arc::ptr_eq(&kept, &names.share("kept")));
     }
 }

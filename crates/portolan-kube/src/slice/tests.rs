@@ -12,7 +12,11 @@ fn read(json: serde_json::Value) -> (Slice, Rejected) {
 }
 
 fn ips(slice: &Slice) -> Vec<String> {
-    slice.endpoints.iter().map(|endpoint| endpoint.ip.to_string()).collect()
+    slice
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.ip.to_string())
+        .collect()
 }
 
 #[test]
@@ -36,16 +40,29 @@ fn a_slice_of_a_stateful_set() {
     }));
     assert!(rejected.is_empty());
     assert_eq!((&*slice.name, slice.version), ("db-x7k2p", 4711));
-    assert_eq!((&*slice.ports[0].name, slice.ports[0].number), ("pg", Some(5432)));
+    assert_eq!(
+        (&*slice.ports[0].name, slice.ports[0].number),
+        ("pg", Some(5432))
+    );
     let endpoint = &slice.endpoints[0];
     assert_eq!(endpoint.ip, "10.244.1.7".parse::<IpAddr>().unwrap());
-    assert!(!endpoint.conditions.is_ready() && endpoint.conditions.is_serving() && endpoint.conditions.is_terminating());
+    assert!(
+        !endpoint.conditions.is_ready()
+            && endpoint.conditions.is_serving()
+            && endpoint.conditions.is_terminating()
+    );
     assert_eq!(endpoint.uid.as_deref(), Some("8c4f"));
-    assert_eq!((endpoint.node.as_deref(), endpoint.zone.as_deref()), (Some("n1"), Some("eu-1a")));
+    assert_eq!(
+        (endpoint.node.as_deref(), endpoint.zone.as_deref()),
+        (Some("n1"), Some("eu-1a"))
+    );
     let hints = endpoint.hints.as_ref().unwrap();
     assert_eq!((&*hints.zones[0], &*hints.nodes[0]), ("eu-1a", "n1"));
     // The host's name is the Pod's: one string.
-    assert!(Arc::ptr_eq(endpoint.hostname.as_ref().unwrap(), endpoint.pod.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(
+        endpoint.hostname.as_ref().unwrap(),
+        endpoint.pod.as_ref().unwrap()
+    ));
 }
 
 #[test]
@@ -57,7 +74,11 @@ fn nil_lists_are_empty_and_nil_conditions_mean_ready() {
     assert!(rejected.is_empty() && slice.endpoints.is_empty() && slice.ports.is_empty());
     assert_eq!(slice.version, 0);
 
-    for conditions in [json!(null), json!({}), json!({ "ready": null, "serving": null, "terminating": null })] {
+    for conditions in [
+        json!(null),
+        json!({}),
+        json!({ "ready": null, "serving": null, "terminating": null }),
+    ] {
         let (slice, _) = read(json!({
             "metadata": { "name": "s" }, "addressType": "IPv4",
             "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": null, "hints": null }],
@@ -82,10 +103,21 @@ fn garbage_is_left_out_and_counted_and_the_rest_stays() {
             { "addresses": ["10.0.0.1", "10.0.0.2"] },
         ],
     }));
-    assert_eq!(ips(&slice), ["10.0.0.1"], "only the first address of an endpoint means anything");
-    let ports: Vec<_> = slice.ports.iter().map(|port| (&*port.name, port.number)).collect();
+    assert_eq!(
+        ips(&slice),
+        ["10.0.0.1"],
+        "only the first address of an endpoint means anything"
+    );
+    let ports: Vec<_> = slice
+        .ports
+        .iter()
+        .map(|port| (&*port.name, port.number))
+        .collect();
     assert_eq!(ports, [("any", None), ("", Some(80))]);
-    assert_eq!((rejected.addresses, rejected.ports, rejected.names), (9, 3, 0));
+    assert_eq!(
+        (rejected.addresses, rejected.ports, rejected.names),
+        (9, 3, 0)
+    );
     assert_eq!(rejected.example.as_deref(), Some("port 0"));
 }
 
@@ -120,7 +152,13 @@ fn a_target_that_is_no_pod_has_a_uid_but_no_pod() {
         "metadata": { "name": "s" }, "addressType": "IPv4",
         "endpoints": [{ "addresses": ["10.0.0.1"], "targetRef": { "kind": "Node", "name": "n1", "uid": "u1" } }],
     }));
-    assert_eq!((slice.endpoints[0].pod.as_deref(), slice.endpoints[0].uid.as_deref()), (None, Some("u1")));
+    assert_eq!(
+        (
+            slice.endpoints[0].pod.as_deref(),
+            slice.endpoints[0].uid.as_deref()
+        ),
+        (None, Some("u1"))
+    );
 }
 
 #[test]
@@ -128,16 +166,23 @@ fn what_did_not_change_is_kept_once() {
     let endpoints = |uids: &[&str]| {
         let endpoint = |uid: &&str| json!({ "addresses": ["10.0.0.1"], "targetRef": { "name": uid, "uid": uid } });
         let endpoints: Vec<_> = uids.iter().map(endpoint).collect();
-        let (slice, _) = read(json!({ "metadata": { "name": "s" }, "addressType": "IPv4", "endpoints": endpoints }));
+        let (slice, _) = read(
+            json!({ "metadata": { "name": "s" }, "addressType": "IPv4", "endpoints": endpoints }),
+        );
         slice
     };
     let same = |a: &Slice, at: usize, b: &Slice, to: usize| {
-        Arc::ptr_eq(a.endpoints[at].uid.as_ref().unwrap(), b.endpoints[to].uid.as_ref().unwrap())
+        Arc::ptr_eq(
+            a.endpoints[at].uid.as_ref().unwrap(),
+            b.endpoints[to].uid.as_ref().unwrap(),
+        )
     };
     let before = endpoints(&["a", "b", "c", "d"]);
     let mut after = endpoints(&["a", "x", "c", "d"]);
     after.share_with(&before);
-    assert!(same(&before, 0, &after, 0) && same(&before, 2, &after, 2) && same(&before, 3, &after, 3));
+    assert!(
+        same(&before, 0, &after, 0) && same(&before, 2, &after, 2) && same(&before, 3, &after, 3)
+    );
     assert_eq!(after.endpoints[1].uid.as_deref(), Some("x"));
 
     let mut shorter = endpoints(&["a", "d"]);
@@ -146,6 +191,10 @@ fn what_did_not_change_is_kept_once() {
 
     let mut longer = endpoints(&["a", "b", "c", "c", "d"]);
     longer.share_with(&before);
-    let uids: Vec<_> = longer.endpoints.iter().map(|endpoint| endpoint.uid.as_deref().unwrap()).collect();
+    let uids: Vec<_> = longer
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.uid.as_deref().unwrap())
+        .collect();
     assert_eq!(uids, ["a", "b", "c", "c", "d"]);
 }

@@ -106,7 +106,10 @@ mod tests {
         let endless = BufReader::with_capacity(1 << 16, futures::io::repeat(b'x'));
         let mut lines = Lines::new(endless);
         let refused = lines.next(&mut Vec::new()).await;
-        assert!(matches!(refused, Err(ReadError::TooLong(LINE_LIMIT))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ReadError::TooLong(LINE_LIMIT))),
+            "{refused:?}"
+        );
         assert!(lines.line.len() <= LINE_LIMIT);
     }
 }

@@ -41,13 +41,17 @@ pub(super) enum Remedy {
 impl Errand {
     /// The server did not answer.
     pub(super) fn timed_out(&self, after: Duration) -> Fault {
-        let message = format!("the API server did not answer within {after:?}, asked for {self}; is it reachable from here?");
+        let message = format!(
+            "the API server did not answer within {after:?}, asked for {self}; is it reachable from here?"
+        );
         Fault::new(SourceErrorKind::Unavailable, message, Remedy::Retry)
     }
 
     /// What was read makes no sense.
     pub(super) fn corrupt(&self, what: &str, cause: Option<serde_json::Error>) -> Fault {
-        let message = format!("the API server's answer makes no sense ({what}), asked for {self}; is there a proxy before it?");
+        let message = format!(
+            "the API server's answer makes no sense ({what}), asked for {self}; is there a proxy before it?"
+        );
         let mut fault = Fault::new(SourceErrorKind::Corrupt, message, Remedy::Relist);
         if let Some(cause) = cause {
             fault.error = fault.error.with_cause(cause);
@@ -69,7 +73,9 @@ impl Errand {
             kube::Error::Api(status) => self.status(&status),
             kube::Error::Auth(cause) => Fault::new(
                 SourceErrorKind::Unauthenticated,
-                format!("no credentials to show to the API server, to ask for {self}: {cause}; check the kubeconfig's user or the service account's token"),
+                format!(
+                    "no credentials to show to the API server, to ask for {self}: {cause}; check the kubeconfig's user or the service account's token"
+                ),
                 Remedy::Retry,
             ),
             kube::Error::FromUtf8(_) => self.corrupt("not UTF-8", None),
@@ -83,10 +89,16 @@ impl Errand {
         let (kind, message, remedy) = match status.code {
             401 => (
                 SourceErrorKind::Unauthenticated,
-                format!("the API server does not know who asks for {self}: {said}; the token is missing, wrong or expired"),
+                format!(
+                    "the API server does not know who asks for {self}: {said}; the token is missing, wrong or expired"
+                ),
                 Remedy::Retry,
             ),
-            403 => (SourceErrorKind::Forbidden, self.forbidden(status), Remedy::Retry),
+            403 => (
+                SourceErrorKind::Forbidden,
+                self.forbidden(status),
+                Remedy::Retry,
+            ),
             410 => (
                 SourceErrorKind::Unavailable,
                 format!("the API server does not remember as far back, asked for {self}: {said}"),
@@ -100,29 +112,46 @@ impl Errand {
             code => (
                 SourceErrorKind::Unavailable,
                 format!("the API server failed with {code}, asked for {self}: {said}"),
-                if is_from_the_future(status) { Remedy::Relist } else { Remedy::Retry },
+                if is_from_the_future(status) {
+                    Remedy::Relist
+                } else {
+                    Remedy::Retry
+                },
             ),
         };
         let mut fault = Fault::new(kind, message, remedy);
-        let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        let seconds = status
+            .details
+            .as_ref()
+            .map_or(0, |details| details.retry_after_seconds);
         fault.retry_after = Duration::from_secs(seconds.into());
         fault
     }
 
     fn unavailable(&self, cause: impl StdError + Send + Sync + 'static, remedy: Remedy) -> Fault {
-        let message = format!("the API server cannot be reached, asked for {self}: {}", root(&cause));
+        let message = format!(
+            "the API server cannot be reached, asked for {self}: {}",
+            root(&cause)
+        );
         let mut fault = Fault::new(SourceErrorKind::Unavailable, message, remedy);
         fault.error = fault.error.with_cause(cause);
         fault
     }
 
     fn forbidden(&self, status: &Status) -> String {
-        let Self { resource, namespace, .. } = self;
+        let Self {
+            resource,
+            namespace,
+            ..
+        } = self;
         let user = between(&status.message, "User \"", "\"");
         let verb = between(&status.message, "cannot ", " ");
         let verb = verb.filter(|verb| verb.bytes().all(|byte| byte.is_ascii_lowercase()));
         let verb = verb.unwrap_or("list and watch");
-        let who = user.map_or_else(|| "this program".into(), |user| format!("`{}`", user.escape_debug()));
+        let who = user.map_or_else(
+            || "this program".into(),
+            |user| format!("`{}`", user.escape_debug()),
+        );
         format!(
             "{who} may not {verb} {} in namespace `{namespace}`. Allow it with `kubectl apply -f -` of what follows; it is noticed by itself.\n{}",
             resource.plural,
@@ -133,10 +162,17 @@ impl Errand {
 
 impl std::fmt::Display for Errand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { resource, namespace, service } = self;
+        let Self {
+            resource,
+            namespace,
+            service,
+        } = self;
         match resource.plural {
             "services" => write!(f, "Service `{service}` in namespace `{namespace}`"),
-            plural => write!(f, "{plural} of Service `{service}` in namespace `{namespace}`"),
+            plural => write!(
+                f,
+                "{plural} of Service `{service}` in namespace `{namespace}`"
+            ),
         }
     }
 }
@@ -160,7 +196,11 @@ fn is_from_the_future(status: &Status) -> bool {
 
 /// What the server said. It may be a whole HTML page of some proxy, so it is cut.
 fn said(status: &Status) -> String {
-    let text = if status.message.is_empty() { &status.reason } else { &status.message };
+    let text = if status.message.is_empty() {
+        &status.reason
+    } else {
+        &status.message
+    };
     let (text, more) = match text.char_indices().nth(300) {
         Some((at, _)) => (text.get(..at).unwrap_or_default(), "…"),
         None => (text.as_str(), ""),

@@ -29,7 +29,12 @@ const SERVICE_PATIENCE: u32 = 4;
 pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registration) {
     let suspicion = Arc::new(Notify::new());
     let mut slices = pin!(informer::<WireSlice>(&shared, &key, &suspicion, 1));
-    let mut service = pin!(informer::<WireService>(&shared, &key, &suspicion, SERVICE_PATIENCE));
+    let mut service = pin!(informer::<WireService>(
+        &shared,
+        &key,
+        &suspicion,
+        SERVICE_PATIENCE
+    ));
     let mut following = Following::new(&key);
     tracing::debug!(service = following.world.name, "watching");
     loop {
@@ -55,7 +60,13 @@ fn informer<K: Object>(
     suspicion: &Arc<Notify>,
     patience: u32,
 ) -> impl futures::Stream<Item = Update<K>> + Send + use<K> {
-    let WatchOptions { idle_timeout, backoff_initial, backoff_max, rewatch_interval, .. } = shared.options;
+    let WatchOptions {
+        idle_timeout,
+        backoff_initial,
+        backoff_max,
+        rewatch_interval,
+        ..
+    } = shared.options;
     let informer = Informer {
         client: shared.client.clone(),
         errand: Errand {
@@ -64,7 +75,12 @@ fn informer<K: Object>(
             service: key.name.to_string(),
         },
         options: shared.options.clone().idle_timeout(idle_timeout * patience),
-        pace: Pace::new(backoff_initial, backoff_max, rewatch_interval, fastrand::Rng::new()),
+        pace: Pace::new(
+            backoff_initial,
+            backoff_max,
+            rewatch_interval,
+            fastrand::Rng::new(),
+        ),
         streaming: Arc::clone(&shared.streaming),
         suspicion: Arc::clone(suspicion),
     };
@@ -106,7 +122,12 @@ impl Following {
     }
 
     fn join(&mut self, joins: Vec<Join>) {
-        for Join { port, families, latest } in joins {
+        for Join {
+            port,
+            families,
+            latest,
+        } in joins
+        {
             let mut views = self.views.iter_mut();
             if let Some(shown) = views.find(|shown| shown.view.is(port.as_ref(), families)) {
                 shown.admit(latest);
@@ -119,7 +140,11 @@ impl Following {
                 audience: Vec::new(),
             };
             shown.resolve(&self.world, &[]);
-            if let Some(failure) = self.slices_failure.as_ref().or(self.service_failure.as_ref()) {
+            if let Some(failure) = self
+                .slices_failure
+                .as_ref()
+                .or(self.service_failure.as_ref())
+            {
                 shown.publish(Resolution::Failed(failure.clone()));
             }
             shown.admit(latest);
@@ -137,12 +162,29 @@ impl Following {
     fn on_slices(&mut self, update: Update<WireSlice>) {
         let touched = match update {
             Update::Replaced(listed) => self.replace_slices(listed),
-            Update::Applied(slice) => self.apply_slice(slice).into_iter().collect(),
+            Update::Applied(slice) => {
+                let before = self
+                    .world
+                    .slices
+                    .get_or_insert_default()
+                    .remove(slice.metadata.name.as_str());
+                vec![self.put_slice(before, slice)]
+            }
             Update::Deleted(slice) => {
                 let name = slice.metadata.name;
                 self.rejected.remove(name.as_str());
-                let before = self.world.slices.get_or_insert_default().remove(name.as_str());
-                before.map(|slice| Touched { before: Some(slice), after: None }).into_iter().collect()
+                let before = self
+                    .world
+                    .slices
+                    .get_or_insert_default()
+                    .remove(name.as_str());
+                before
+                    .map(|slice| Touched {
+                        before: Some(slice),
+                        after: None,
+                    })
+                    .into_iter()
+                    .collect()
             }
             Update::Failed(error) => {
                 self.publish_failure(&error);
@@ -157,41 +199,59 @@ impl Following {
 
     /// Takes a full list for the truth. A slice that did not change stays the same object.
     fn replace_slices(&mut self, listed: Vec<WireSlice>) -> Vec<Touched> {
-        let mut former = self.world.slices.replace(BTreeMap::new()).unwrap_or_default();
+        let mut former = self
+            .world
+            .slices
+            .replace(BTreeMap::new())
+            .unwrap_or_default();
         let mut touched = Vec::new();
-        self.rejected.retain(|name, _| listed.iter().any(|slice| slice.metadata.name == **name));
+        self.rejected
+            .retain(|name, _| listed.iter().any(|slice| slice.metadata.name == **name));
         for slice in listed {
             let before = former.remove(slice.metadata.name.as_str());
-            match before.filter(|before| before.version != 0 && slice.metadata.version() == Some(before.version)) {
-                Some(unchanged) => {
+            match before {
+                Some(known)
+                    if known.version != 0 && slice.metadata.version() == Some(known.version) =>
+                {
                     let slices = self.world.slices.get_or_insert_default();
-                    slices.insert(Arc::clone(&unchanged.name), unchanged);
+                    slices.insert(Arc::clone(&known.name), known);
                 }
-                None => touched.extend(self.apply_slice(slice)),
+                before => touched.push(self.put_slice(before, slice)),
             }
         }
-        touched.extend(former.into_values().map(|slice| Touched { before: Some(slice), after: None }));
+        touched.extend(former.into_values().map(|slice| Touched {
+            before: Some(slice),
+            after: None,
+        }));
         touched
     }
 
-    fn apply_slice(&mut self, slice: WireSlice) -> Option<Touched> {
+    /// Puts a slice in the place of its former self.
+    fn put_slice(&mut self, before: Option<Arc<Slice>>, slice: WireSlice) -> Touched {
         let (mut slice, rejected) = Slice::from_wire(slice, &mut self.names);
         self.note_rejected(&slice.name, rejected);
-        let slices = self.world.slices.get_or_insert_default();
-        let before = slices.get(&slice.name).map(Arc::clone);
         if let Some(before) = &before {
             slice.share_with(before);
         }
         let slice = Arc::new(slice);
+        let slices = self.world.slices.get_or_insert_default();
         slices.insert(Arc::clone(&slice.name), Arc::clone(&slice));
-        Some(Touched { before, after: Some(slice) })
+        Touched {
+            before,
+            after: Some(slice),
+        }
     }
 
     fn note_rejected(&mut self, slice: &Arc<str>, rejected: Rejected) {
         if rejected.is_empty() {
             self.rejected.remove(slice);
         } else if self.rejected.get(slice) != Some(&rejected) {
-            let Rejected { names, addresses, ports, example } = &rejected;
+            let Rejected {
+                names,
+                addresses,
+                ports,
+                example,
+            } = &rejected;
             let count = u64::try_from(names + addresses + ports).unwrap_or(u64::MAX);
             self.rejected_total = self.rejected_total.saturating_add(count);
             tracing::warn!(
@@ -244,7 +304,10 @@ impl Following {
     }
 
     fn resolve(&mut self, touched: &[Touched]) {
-        let failing = self.slices_failure.as_ref().or(self.service_failure.as_ref());
+        let failing = self
+            .slices_failure
+            .as_ref()
+            .or(self.service_failure.as_ref());
         for shown in &mut self.views {
             shown.resolve(&self.world, touched);
             if let Some(error) = failing {

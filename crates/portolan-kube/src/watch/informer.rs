@@ -85,7 +85,11 @@ enum Phase {
     /// Everything up to this version is known, `fresh`ly or from a watch that ended.
     Resume { version: String, fresh: bool },
     /// The watch is open.
-    Watch { version: String, body: Body, opened: Instant },
+    Watch {
+        version: String,
+        body: Body,
+        opened: Instant,
+    },
 }
 
 struct Following<K> {
@@ -143,10 +147,13 @@ impl Informer {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<impl AsyncBufRead + Send + use<>, Fault> {
-        let mut request = request.map_err(|error| self.errand.refused(kube::Error::BuildRequest(error)))?;
+        let mut request =
+            request.map_err(|error| self.errand.refused(kube::Error::BuildRequest(error)))?;
         // A compressed watch holds events back until a block is full.
         let identity = http::HeaderValue::from_static("identity");
-        request.headers_mut().insert(http::header::ACCEPT_ENCODING, identity);
+        request
+            .headers_mut()
+            .insert(http::header::ACCEPT_ENCODING, identity);
         let patience = self.options.request_timeout;
         match timeout(patience, self.client.request_stream(request)).await {
             Ok(answer) => answer.map_err(|error| self.errand.refused(error)),
@@ -157,7 +164,9 @@ impl Informer {
     /// Opens a watch from `version` on, or from the beginning with all there is.
     async fn open<K: Object>(&self, version: Option<&str>) -> Result<Body, Fault> {
         let params = self.params(K::selector(&self.errand.service), version.is_none());
-        let request = self.request::<K>().watch(&params, version.unwrap_or_default());
+        let request = self
+            .request::<K>()
+            .watch(&params, version.unwrap_or_default());
         let answer = self.send(request).await?;
         Ok(Lines::new(Box::pin(answer)))
     }
@@ -177,13 +186,21 @@ impl Informer {
                 Ok(body) => body.map_err(|error| self.errand.unread(error))?,
                 Err(_) => return Err(self.errand.timed_out(patience)),
             };
-            let page: ObjectList<K> = serde_json::from_slice(&body)
-                .map_err(|error| self.errand.corrupt("a list that cannot be parsed", Some(error)))?;
-            all.extend(page.items.into_iter().filter(|object| is_wanted(object, &self.errand)));
+            let page: ObjectList<K> = serde_json::from_slice(&body).map_err(|error| {
+                self.errand
+                    .corrupt("a list that cannot be parsed", Some(error))
+            })?;
+            all.extend(
+                page.items
+                    .into_iter()
+                    .filter(|object| is_wanted(object, &self.errand)),
+            );
             self.limit(all.len())?;
             if page.metadata.next_page.is_empty() {
                 return match page.metadata.resource_version {
-                    version if version.is_empty() => Err(self.errand.corrupt("a list without a version", None)),
+                    version if version.is_empty() => {
+                        Err(self.errand.corrupt("a list without a version", None))
+                    }
                     version => Ok((all, version)),
                 };
             }
@@ -209,7 +226,11 @@ impl<K: Object> Following<K> {
             let result = match std::mem::replace(&mut self.phase, Phase::List) {
                 Phase::List => self.list().await,
                 Phase::Resume { version, fresh } => self.resume(version, fresh).await,
-                Phase::Watch { version, body, opened } => self.watch(version, body, opened).await,
+                Phase::Watch {
+                    version,
+                    body,
+                    opened,
+                } => self.watch(version, body, opened).await,
             };
             match result {
                 Ok(Some(update)) => return update,
@@ -225,10 +246,10 @@ impl<K: Object> Following<K> {
 
     /// Learns everything.
     async fn list(&mut self) -> Result<Option<Update<K>>, Fault> {
+        self.informer.pace.attempt(self.retry_after).await;
         if std::mem::take(&mut self.expired) {
             self.informer.pace.jitter().await;
         }
-        self.informer.pace.attempt(self.retry_after).await;
         let streaming = !self.by_pages && self.informer.streaming.load(Ordering::Relaxed);
         let objects = if streaming {
             match self.list_by_watch().await? {
@@ -240,7 +261,10 @@ impl<K: Object> Following<K> {
             }
         } else {
             let (objects, version) = self.informer.list().await?;
-            self.phase = Phase::Resume { version, fresh: true };
+            self.phase = Phase::Resume {
+                version,
+                fresh: true,
+            };
             objects
         };
         self.recovered();
@@ -268,7 +292,9 @@ impl<K: Object> Following<K> {
         loop {
             // A server that is too old to know the parameter opens a common watch, and then says
             // nothing more.
-            let Ok(read) = timeout(informer.options.request_timeout, body.next(&mut self.line)).await else {
+            let Ok(read) =
+                timeout(informer.options.request_timeout, body.next(&mut self.line)).await
+            else {
                 tracing::debug!(asked = %informer.errand, "the initial events do not end, listing by pages");
                 return Ok(None);
             };
@@ -288,9 +314,17 @@ impl<K: Object> Following<K> {
                     objects.remove(&object.meta().name);
                 }
                 WatchEvent::Bookmark(bookmark) => {
-                    if bookmark.metadata.annotations.contains_key(INITIAL_EVENTS_END) {
+                    if bookmark
+                        .metadata
+                        .annotations
+                        .contains_key(INITIAL_EVENTS_END)
+                    {
                         let version = bookmark.metadata.resource_version;
-                        self.phase = Phase::Watch { version, body, opened };
+                        self.phase = Phase::Watch {
+                            version,
+                            body,
+                            opened,
+                        };
                         self.informer.pace.opened();
                         return Ok(Some(objects.into_values().collect()));
                     }
@@ -302,7 +336,10 @@ impl<K: Object> Following<K> {
 
     /// Opens a watch where the last one stopped.
     async fn resume(&mut self, version: String, fresh: bool) -> Result<Option<Update<K>>, Fault> {
-        let again = Phase::Resume { version: version.clone(), fresh: false };
+        let again = Phase::Resume {
+            version: version.clone(),
+            fresh: false,
+        };
         self.phase = again;
         if !fresh {
             self.informer.pace.attempt(self.retry_after).await;
@@ -310,13 +347,22 @@ impl<K: Object> Following<K> {
         let body = self.informer.open::<K>(Some(&version)).await?;
         self.informer.pace.opened();
         let opened = Instant::now();
-        self.phase = Phase::Watch { version, body, opened };
+        self.phase = Phase::Watch {
+            version,
+            body,
+            opened,
+        };
         self.recovered();
         Ok(None)
     }
 
     /// Waits for an event of the open watch.
-    async fn watch(&mut self, version: String, mut body: Body, opened: Instant) -> Result<Option<Update<K>>, Fault> {
+    async fn watch(
+        &mut self,
+        version: String,
+        mut body: Body,
+        opened: Instant,
+    ) -> Result<Option<Update<K>>, Fault> {
         let idle = self.informer.options.idle_timeout;
         let read = tokio::select! {
             read = timeout(idle, body.next(&mut self.line)) => read,
@@ -338,13 +384,19 @@ impl<K: Object> Following<K> {
                 } else {
                     self.informer.pace.succeeded();
                 }
-                self.phase = Phase::Resume { version, fresh: false };
+                self.phase = Phase::Resume {
+                    version,
+                    fresh: false,
+                };
                 return Ok(None);
             }
             Err(_) => {
                 tracing::warn!(asked = %self.informer.errand, silent_for = ?idle, "a watch is dead, opening it anew");
                 self.informer.suspicion.notify_waiters();
-                self.phase = Phase::Resume { version, fresh: false };
+                self.phase = Phase::Resume {
+                    version,
+                    fresh: false,
+                };
                 return Ok(None);
             }
         }
@@ -357,7 +409,10 @@ impl<K: Object> Following<K> {
         let event = match event {
             Ok(event) => event,
             Err(fault) => {
-                self.phase = Phase::Resume { version, fresh: false };
+                self.phase = Phase::Resume {
+                    version,
+                    fresh: false,
+                };
                 return Err(fault);
             }
         };
@@ -365,7 +420,10 @@ impl<K: Object> Following<K> {
         let (update, seen) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let seen = object.meta().resource_version.clone();
-                (is_wanted(&object, &self.informer.errand).then_some(Update::Applied(object)), seen)
+                (
+                    is_wanted(&object, &self.informer.errand).then_some(Update::Applied(object)),
+                    seen,
+                )
             }
             WatchEvent::Deleted(object) => {
                 let seen = object.meta().resource_version.clone();
@@ -377,11 +435,18 @@ impl<K: Object> Following<K> {
         if goes_back(&version, &seen) {
             // The versions of one watch only grow (KEP-5504). An event from the past would bring
             // back what is gone.
-            let fault = self.informer.errand.corrupt(&format!("version {seen} after {version}"), None);
+            let fault = self
+                .informer
+                .errand
+                .corrupt(&format!("version {seen} after {version}"), None);
             return Err(fault);
         }
         let version = if seen.is_empty() { version } else { seen };
-        self.phase = Phase::Watch { version, body, opened };
+        self.phase = Phase::Watch {
+            version,
+            body,
+            opened,
+        };
         Ok(update)
     }
 
@@ -396,7 +461,11 @@ impl<K: Object> Following<K> {
 
     /// Notes a fault, and says it unless it was said already.
     fn fail(&mut self, fault: Fault) -> Option<Update<K>> {
-        let Fault { error, remedy, retry_after } = fault;
+        let Fault {
+            error,
+            remedy,
+            retry_after,
+        } = fault;
         self.retry_after = retry_after;
         self.informer.pace.failed();
         match remedy {
@@ -411,7 +480,9 @@ impl<K: Object> Following<K> {
             }
         }
         let told = self.failure.as_ref();
-        if told.is_some_and(|told| told.kind() == error.kind() && told.to_string() == error.to_string()) {
+        if told.is_some_and(|told| {
+            told.kind() == error.kind() && told.to_string() == error.to_string()
+        }) {
             return None;
         }
         tracing::warn!(kind = ?error.kind(), "{error}");
@@ -421,7 +492,8 @@ impl<K: Object> Following<K> {
 }
 
 fn parse<K: Object>(line: &[u8], errand: &Errand) -> Result<WatchEvent<K>, Fault> {
-    serde_json::from_slice(line).map_err(|error| errand.corrupt("an event that cannot be parsed", Some(error)))
+    serde_json::from_slice(line)
+        .map_err(|error| errand.corrupt("an event that cannot be parsed", Some(error)))
 }
 
 fn is_wanted(object: &impl Object, errand: &Errand) -> bool {

@@ -17,7 +17,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(initial: Duration, max: Duration, interval: Duration, rng: fastrand::Rng) -> Self {
+    pub(super) fn new(
+        initial: Duration,
+        max: Duration,
+        interval: Duration,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self {
             initial,
             max,
@@ -65,7 +70,10 @@ impl Pace {
         let Some(doublings) = self.failures.checked_sub(1) else {
             return Duration::ZERO;
         };
-        let full = self.initial.saturating_mul(2_u32.saturating_pow(doublings)).min(self.max);
+        let full = self
+            .initial
+            .saturating_mul(2_u32.saturating_pow(doublings))
+            .min(self.max);
         // Half of it for certain, so that a failing server gets its rest; half by chance.
         full.mul_f64(0.5 + 0.5 * self.rng.f64())
     }
@@ -91,7 +99,10 @@ mod tests {
             let waited = before.elapsed();
             // A timer of tokio's rounds up to a millisecond.
             let most = nominal + Duration::from_millis(2);
-            assert!(waited >= nominal / 2 && waited <= most, "{waited:?} for {nominal:?}");
+            assert!(
+                waited >= nominal / 2 && waited <= most,
+                "{waited:?} for {nominal:?}"
+            );
             nominal = (nominal * 2).min(Duration::from_secs(30));
         }
         pace.succeeded();
@@ -120,6 +131,10 @@ mod tests {
         pace.attempt(Duration::from_secs(5)).await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));
         pace.attempt(Duration::from_secs(86_400)).await;
-        assert!(start.elapsed() <= Duration::from_secs(36), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() <= Duration::from_secs(36),
+            "{:?}",
+            start.elapsed()
+        );
     }
 }

@@ -56,7 +56,12 @@ pub(super) struct Registration {
 impl Registry {
     /// Hands a balancer over to the task of this Service, and returns what wakes it. If there is no
     /// task, `start` is called to start one.
-    pub(super) fn join(self: &Arc<Self>, key: &Key, join: Join, start: impl FnOnce(Registration)) -> Arc<Notify> {
+    pub(super) fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        join: Join,
+        start: impl FnOnce(Registration),
+    ) -> Arc<Notify> {
         let mut tasks = self.lock();
         if let Some(entry) = tasks.get_mut(key) {
             entry.joins.push(join);
@@ -100,7 +105,9 @@ impl Registration {
     pub(super) fn take_joins(&self) -> Vec<Join> {
         let mut tasks = self.registry.lock();
         let entry = tasks.get_mut(&self.key).filter(|entry| self.owns(entry));
-        entry.map(|entry| std::mem::take(&mut entry.joins)).unwrap_or_default()
+        entry
+            .map(|entry| std::mem::take(&mut entry.joins))
+            .unwrap_or_default()
     }
 
     /// Leaves, unless somebody came in the meantime. After `true`, whoever comes starts a new task.

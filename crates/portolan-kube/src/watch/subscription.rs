@@ -42,11 +42,18 @@ impl Latest {
 
     /// What somebody who saw everything up to `seen` has to see next.
     fn next(&self, seen: &mut u64) -> Option<Resolution> {
-        if let Some((generation, known)) = self.known.as_ref().filter(|(generation, _)| generation > seen) {
+        if let Some((generation, known)) = self
+            .known
+            .as_ref()
+            .filter(|(generation, _)| generation > seen)
+        {
             *seen = *generation;
             return Some(known.clone());
         }
-        let (generation, error) = self.failure.as_ref().filter(|(generation, _)| generation > seen)?;
+        let (generation, error) = self
+            .failure
+            .as_ref()
+            .filter(|(generation, _)| generation > seen)?;
         *seen = *generation;
         Some(Resolution::Failed(error.clone()))
     }

@@ -7,8 +7,18 @@ fn an_event_for_one_slice_leaves_the_other_slices_alone() {
     let mut machine = Machine::new();
     machine.apply(slice("a", vec![pod("a-0", "10.0.0.1")]));
     machine.apply(slice("b", vec![pod("b-0", "10.0.0.2")]));
-    machine.apply(slice("b", vec![pod("b-0", "10.0.0.2"), pod("b-1", "10.0.0.3")]));
-    assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8080", "b-0@10.0.0.2:8080", "b-1@10.0.0.3:8080"]);
+    machine.apply(slice(
+        "b",
+        vec![pod("b-0", "10.0.0.2"), pod("b-1", "10.0.0.3")],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        [
+            "a-0@10.0.0.1:8080",
+            "b-0@10.0.0.2:8080",
+            "b-1@10.0.0.3:8080"
+        ]
+    );
 }
 
 #[test]
@@ -25,9 +35,18 @@ fn a_deleted_slice_takes_its_endpoints_and_no_others() {
 #[test]
 fn an_update_replaces_the_former_self_of_the_slice() {
     let mut machine = Machine::new();
-    machine.apply(slice("a", vec![pod("a-0", "10.0.0.1"), pod("a-1", "10.0.0.2")]));
-    machine.apply(slice("a", vec![pod("a-1", "10.0.0.2"), pod("a-2", "10.0.0.3")]));
-    assert_eq!(machine.endpoints(), ["a-1@10.0.0.2:8080", "a-2@10.0.0.3:8080"]);
+    machine.apply(slice(
+        "a",
+        vec![pod("a-0", "10.0.0.1"), pod("a-1", "10.0.0.2")],
+    ));
+    machine.apply(slice(
+        "a",
+        vec![pod("a-1", "10.0.0.2"), pod("a-2", "10.0.0.3")],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        ["a-1@10.0.0.2:8080", "a-2@10.0.0.3:8080"]
+    );
 }
 
 #[test]
@@ -36,9 +55,18 @@ fn a_relist_replaces_everything_that_was_known() {
     machine.apply(slice("a", vec![pod("a-0", "10.0.0.1")]));
     machine.apply(slice("b", vec![pod("b-0", "10.0.0.2")]));
     let before = machine.set();
-    machine.relist(vec![slice("b", vec![pod("b-0", "10.0.0.2")]), slice("c", vec![pod("c-0", "10.0.0.3")])]);
-    assert_eq!(machine.endpoints(), ["b-0@10.0.0.2:8080", "c-0@10.0.0.3:8080"]);
-    assert!(Arc::ptr_eq(&machine.set()[0], &before[1]), "what did not change is the same object");
+    machine.relist(vec![
+        slice("b", vec![pod("b-0", "10.0.0.2")]),
+        slice("c", vec![pod("c-0", "10.0.0.3")]),
+    ]);
+    assert_eq!(
+        machine.endpoints(),
+        ["b-0@10.0.0.2:8080", "c-0@10.0.0.3:8080"]
+    );
+    assert!(
+        Arc::ptr_eq(&machine.set()[0], &before[1]),
+        "what did not change is the same object"
+    );
 }
 
 #[test]
@@ -58,8 +86,16 @@ fn a_slice_without_ports_or_endpoints_is_no_reason_to_panic() {
     machine.apply(slice_with("portless", &[], vec![pod("a-0", "10.0.0.1")]));
     machine.apply(slice_with("empty", &[("http", Some(8080))], vec![]));
     assert!(machine.set().is_empty(), "these Pods do not offer the port");
-    machine.apply(slice_with("any", &[("http", None)], vec![pod("a-1", "10.0.0.2")]));
-    assert_eq!(machine.endpoints(), ["a-1@10.0.0.2:8080"], "a port without a number is the Service's target");
+    machine.apply(slice_with(
+        "any",
+        &[("http", None)],
+        vec![pod("a-1", "10.0.0.2")],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        ["a-1@10.0.0.2:8080"],
+        "a port without a number is the Service's target"
+    );
 }
 
 #[test]
@@ -70,7 +106,10 @@ fn an_endpoint_in_two_slices_is_one_and_goes_with_the_last() {
     assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8080"]);
     let one = machine.set();
     machine.delete("a");
-    assert!(machine.set().is_same(&one), "nothing changed for the endpoint");
+    assert!(
+        machine.set().is_same(&one),
+        "nothing changed for the endpoint"
+    );
     machine.delete("b");
     assert!(machine.set().is_empty());
 }
@@ -80,7 +119,10 @@ fn an_endpoint_without_a_pod_is_counted_across_slices_too() {
     let mut machine = Machine::new();
     machine.apply(slice("a", vec![bare("10.0.0.1")]));
     machine.apply(slice("b", vec![bare("10.0.0.1"), bare("10.0.0.2")]));
-    assert_eq!(machine.endpoints(), ["10.0.0.1:8080@10.0.0.1:8080", "10.0.0.2:8080@10.0.0.2:8080"]);
+    assert_eq!(
+        machine.endpoints(),
+        ["10.0.0.1:8080@10.0.0.1:8080", "10.0.0.2:8080@10.0.0.2:8080"]
+    );
     machine.apply(slice("b", vec![]));
     assert_eq!(machine.endpoints(), ["10.0.0.1:8080@10.0.0.1:8080"]);
 }
@@ -89,16 +131,25 @@ fn an_endpoint_without_a_pod_is_counted_across_slices_too() {
 fn an_endpoint_that_moves_between_slices_is_never_missing() {
     for added_first in [true, false] {
         let mut machine = Machine::new();
-        machine.apply(slice("a", vec![pod("a-0", "10.0.0.1"), pod("a-1", "10.0.0.2")]));
+        machine.apply(slice(
+            "a",
+            vec![pod("a-0", "10.0.0.1"), pod("a-1", "10.0.0.2")],
+        ));
         machine.apply(slice("b", vec![pod("b-0", "10.0.0.3")]));
         let before = machine.set();
         if added_first {
-            machine.apply(slice("b", vec![pod("b-0", "10.0.0.3"), pod("a-1", "10.0.0.2")]));
+            machine.apply(slice(
+                "b",
+                vec![pod("b-0", "10.0.0.3"), pod("a-1", "10.0.0.2")],
+            ));
             assert!(machine.set().is_same(&before));
         }
         // Where the controller removes first, the endpoint really is in no slice for a moment.
         machine.apply(slice("a", vec![pod("a-0", "10.0.0.1")]));
-        machine.apply(slice("b", vec![pod("b-0", "10.0.0.3"), pod("a-1", "10.0.0.2")]));
+        machine.apply(slice(
+            "b",
+            vec![pod("b-0", "10.0.0.3"), pod("a-1", "10.0.0.2")],
+        ));
         assert_eq!(machine.set(), before);
     }
 }
@@ -113,9 +164,15 @@ fn of_two_entries_the_ready_one_is_believed_then_the_newer() {
     machine.delete("b");
     assert!(!machine.set()[0].conditions().is_ready());
 
-    let in_zone = |zone: &str| SliceEndpoint { zone: Some(zone.into()), ..pod("a-0", "10.0.0.1") };
+    let in_zone = |zone: &str| SliceEndpoint {
+        zone: Some(zone.into()),
+        ..pod("a-0", "10.0.0.1")
+    };
     let at = |version, slice: Slice| Slice { version, ..slice };
-    machine.relist(vec![at(9, slice("a", vec![in_zone("nine")])), at(8, slice("b", vec![in_zone("eight")]))]);
+    machine.relist(vec![
+        at(9, slice("a", vec![in_zone("nine")])),
+        at(8, slice("b", vec![in_zone("eight")])),
+    ]);
     assert_eq!(machine.set()[0].zone(), Some("nine"));
     // The entry is the same as before, but its slice was written later.
     machine.apply(at(10, slice("b", vec![in_zone("eight")])));
@@ -125,30 +182,63 @@ fn of_two_entries_the_ready_one_is_believed_then_the_newer() {
 #[test]
 fn ports_are_resolved_per_slice() {
     let mut machine = Machine::new();
-    machine.apply(slice_with("old", &[("http", Some(8080))], vec![pod("a-0", "10.0.0.1")]));
-    machine.apply(slice_with("new", &[("metrics", Some(9090)), ("http", Some(3000))], vec![pod("a-1", "10.0.0.2")]));
-    assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8080", "a-1@10.0.0.2:3000"]);
+    machine.apply(slice_with(
+        "old",
+        &[("http", Some(8080))],
+        vec![pod("a-0", "10.0.0.1")],
+    ));
+    machine.apply(slice_with(
+        "new",
+        &[("metrics", Some(9090)), ("http", Some(3000))],
+        vec![pod("a-1", "10.0.0.2")],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        ["a-0@10.0.0.1:8080", "a-1@10.0.0.2:3000"]
+    );
     // The slice's ports change under its endpoints.
-    machine.apply(slice_with("old", &[("http", Some(8081))], vec![pod("a-0", "10.0.0.1")]));
-    assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8081", "a-1@10.0.0.2:3000"]);
+    machine.apply(slice_with(
+        "old",
+        &[("http", Some(8081))],
+        vec![pod("a-0", "10.0.0.1")],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        ["a-0@10.0.0.1:8081", "a-1@10.0.0.2:3000"]
+    );
 }
 
 #[test]
 fn unready_and_terminating_endpoints_are_in_the_set_with_what_they_are() {
     let mut machine = Machine::new();
-    machine.apply(slice("a", vec![
-        but(pod("unready", "10.0.0.1"), UNREADY),
-        but(pod("going", "10.0.0.2"), TERMINATING),
-        // publishNotReadyAddresses: ready whatever the Pod says, `serving` tells the truth.
-        but(pod("published", "10.0.0.3"), (Some(true), Some(false), Some(false))),
-    ]));
+    machine.apply(slice(
+        "a",
+        vec![
+            but(pod("unready", "10.0.0.1"), UNREADY),
+            but(pod("going", "10.0.0.2"), TERMINATING),
+            // publishNotReadyAddresses: ready whatever the Pod says, `serving` tells the truth.
+            but(
+                pod("published", "10.0.0.3"),
+                (Some(true), Some(false), Some(false)),
+            ),
+        ],
+    ));
     let set = machine.set();
-    let seen: Vec<_> = set.iter().map(|endpoint| (endpoint.placement().as_str(), endpoint.conditions())).collect();
-    assert_eq!(seen, [
-        ("going", Conditions::new(Some(false), Some(true), Some(true))),
-        ("published", Conditions::new(Some(true), Some(false), None)),
-        ("unready", Conditions::new(Some(false), None, None)),
-    ]);
+    let seen: Vec<_> = set
+        .iter()
+        .map(|endpoint| (endpoint.placement().as_str(), endpoint.conditions()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (
+                "going",
+                Conditions::new(Some(false), Some(true), Some(true))
+            ),
+            ("published", Conditions::new(Some(true), Some(false), None)),
+            ("unready", Conditions::new(Some(false), None, None)),
+        ]
+    );
 }
 
 #[test]
@@ -164,29 +254,66 @@ fn the_placement_outlives_the_pod_and_the_incarnation_does_not() {
     machine.apply(slice("a", vec![of("second", "10.0.0.1")]));
     let after = machine.set();
     assert_eq!(before[0].placement(), after[0].placement());
-    assert_ne!(before[0].incarnation(), after[0].incarnation(), "the address is the same, the Pod is not");
-    assert_eq!((after[0].ordinal(), after[0].pod()), (Some(0), Some("db-0")));
+    assert_ne!(
+        before[0].incarnation(),
+        after[0].incarnation(),
+        "the address is the same, the Pod is not"
+    );
+    assert_eq!(
+        (after[0].ordinal(), after[0].pod()),
+        (Some(0), Some("db-0"))
+    );
     // Both at once, while the old one terminates.
-    machine.apply(slice("a", vec![but(of("first", "10.0.0.1"), TERMINATING), of("second", "10.0.0.2")]));
-    assert_eq!(machine.endpoints(), ["db-0@10.0.0.1:8080", "db-0@10.0.0.2:8080"]);
+    machine.apply(slice(
+        "a",
+        vec![
+            but(of("first", "10.0.0.1"), TERMINATING),
+            of("second", "10.0.0.2"),
+        ],
+    ));
+    assert_eq!(
+        machine.endpoints(),
+        ["db-0@10.0.0.1:8080", "db-0@10.0.0.2:8080"]
+    );
 }
 
 #[test]
 fn placement_is_the_hostname_else_the_pod_else_the_address() {
     let mut machine = Machine::new();
-    let hostname = SliceEndpoint { hostname: Some("cache-3".into()), ..pod("cache-3-x7k", "10.0.0.1") };
-    machine.apply(slice("a", vec![hostname, pod("web-77", "10.0.0.2"), bare("10.0.0.3")]));
+    let hostname = SliceEndpoint {
+        hostname: Some("cache-3".into()),
+        ..pod("cache-3-x7k", "10.0.0.1")
+    };
+    machine.apply(slice(
+        "a",
+        vec![hostname, pod("web-77", "10.0.0.2"), bare("10.0.0.3")],
+    ));
     let set = machine.set();
-    let seen: Vec<_> = set.iter().map(|endpoint| (endpoint.placement().as_str(), endpoint.ordinal())).collect();
-    assert_eq!(seen, [("10.0.0.3:8080", None), ("cache-3", Some(3)), ("web-77", None)]);
+    let seen: Vec<_> = set
+        .iter()
+        .map(|endpoint| (endpoint.placement().as_str(), endpoint.ordinal()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("10.0.0.3:8080", None),
+            ("cache-3", Some(3)),
+            ("web-77", None)
+        ]
+    );
 }
 
 #[test]
 fn ipv4_and_ipv6_of_a_pod_are_one_endpoint() {
-    let slices = || vec![
-        slice("four", vec![pod("a-0", "10.0.0.1"), pod("only-4", "10.0.0.2")]),
-        slice("six", vec![pod("a-0", "fd00::1"), pod("only-6", "fd00::2")]),
-    ];
+    let slices = || {
+        vec![
+            slice(
+                "four",
+                vec![pod("a-0", "10.0.0.1"), pod("only-4", "10.0.0.2")],
+            ),
+            slice("six", vec![pod("a-0", "fd00::1"), pod("only-6", "fd00::2")]),
+        ]
+    };
     let seen = |families| {
         let mut machine = Machine::new().with_families(families);
         for slice in slices() {
@@ -199,13 +326,27 @@ fn ipv4_and_ipv6_of_a_pod_are_one_endpoint() {
         };
         set.iter().map(one).collect::<Vec<_>>()
     };
-    let four_first = ["a-0@10.0.0.1:8080 or [fd00::1]:8080", "only-4@10.0.0.2:8080", "only-6@[fd00::2]:8080"];
+    let four_first = [
+        "a-0@10.0.0.1:8080 or [fd00::1]:8080",
+        "only-4@10.0.0.2:8080",
+        "only-6@[fd00::2]:8080",
+    ];
     assert_eq!(seen(IpFamilies::PreferV4), four_first);
     assert_eq!(seen(IpFamilies::AsService), four_first);
-    let six_first = ["a-0@[fd00::1]:8080 or 10.0.0.1:8080", "only-4@10.0.0.2:8080", "only-6@[fd00::2]:8080"];
+    let six_first = [
+        "a-0@[fd00::1]:8080 or 10.0.0.1:8080",
+        "only-4@10.0.0.2:8080",
+        "only-6@[fd00::2]:8080",
+    ];
     assert_eq!(seen(IpFamilies::PreferV6), six_first);
-    assert_eq!(seen(IpFamilies::V4Only), ["a-0@10.0.0.1:8080", "only-4@10.0.0.2:8080"]);
-    assert_eq!(seen(IpFamilies::V6Only), ["a-0@[fd00::1]:8080", "only-6@[fd00::2]:8080"]);
+    assert_eq!(
+        seen(IpFamilies::V4Only),
+        ["a-0@10.0.0.1:8080", "only-4@10.0.0.2:8080"]
+    );
+    assert_eq!(
+        seen(IpFamilies::V6Only),
+        ["a-0@[fd00::1]:8080", "only-6@[fd00::2]:8080"]
+    );
 }
 
 #[test]
@@ -214,7 +355,10 @@ fn the_service_says_which_family_comes_first() {
     machine.apply(slice("four", vec![pod("a-0", "10.0.0.1")]));
     machine.apply(slice("six", vec![pod("a-0", "fd00::1")]));
     assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8080"]);
-    let six = Service { family: Some(Family::V6), ..service(&[port("http", 80, 8080)]) };
+    let six = Service {
+        family: Some(Family::V6),
+        ..service(&[port("http", 80, 8080)])
+    };
     machine.serve(ServiceState::Known(Arc::new(six)));
     assert_eq!(machine.endpoints(), ["a-0@[fd00::1]:8080"]);
     // One family goes: the endpoint stays, with the other.
@@ -229,8 +373,13 @@ fn a_service_that_is_deleted_is_absent_and_its_return_is_seen() {
     machine.serve(ServiceState::Absent);
     assert!(matches!(machine.last, Some(Resolution::Absent)));
     machine.delete("a");
-    assert!(matches!(machine.last, Some(Resolution::Absent)), "its slices are collected later");
-    machine.serve(ServiceState::Known(Arc::new(service(&[port("http", 80, 8080)]))));
+    assert!(
+        matches!(machine.last, Some(Resolution::Absent)),
+        "its slices are collected later"
+    );
+    machine.serve(ServiceState::Known(Arc::new(service(&[port(
+        "http", 80, 8080,
+    )]))));
     assert!(machine.set().is_empty());
     machine.apply(slice("b", vec![pod("b-0", "10.0.0.2")]));
     assert_eq!(machine.endpoints(), ["b-0@10.0.0.2:8080"]);

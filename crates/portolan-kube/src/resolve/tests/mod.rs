@@ -57,26 +57,42 @@ impl Machine {
     pub(super) fn apply(&mut self, slice: Slice) {
         let after = Some(Arc::new(slice));
         let slices = self.world.slices.as_mut().unwrap();
-        let before = after.as_ref().and_then(|slice| slices.insert(Arc::clone(&slice.name), Arc::clone(slice)));
+        let before = after
+            .as_ref()
+            .and_then(|slice| slices.insert(Arc::clone(&slice.name), Arc::clone(slice)));
         self.resolve(&[Touched { before, after }]);
     }
 
     pub(super) fn delete(&mut self, name: &str) {
         let before = self.world.slices.as_mut().unwrap().remove(name);
-        self.resolve(&[Touched { before, after: None }]);
+        self.resolve(&[Touched {
+            before,
+            after: None,
+        }]);
     }
 
     pub(super) fn relist(&mut self, listed: Vec<Slice>) {
-        let listed = listed.into_iter().map(|slice| (Arc::clone(&slice.name), Arc::new(slice))).collect();
+        let listed = listed
+            .into_iter()
+            .map(|slice| (Arc::clone(&slice.name), Arc::new(slice)))
+            .collect();
         let former = self.world.slices.replace(listed).unwrap();
         let mut touched: Vec<_> = Vec::new();
         for (name, after) in self.world.slices.as_ref().unwrap() {
             let before = former.get(name).map(Arc::clone);
-            touched.push(Touched { before, after: Some(Arc::clone(after)) });
+            touched.push(Touched {
+                before,
+                after: Some(Arc::clone(after)),
+            });
         }
         let listed = self.world.slices.as_ref().unwrap();
-        let gone = former.into_iter().filter(|(name, _)| !listed.contains_key(name));
-        touched.extend(gone.map(|(_, before)| Touched { before: Some(before), after: None }));
+        let gone = former
+            .into_iter()
+            .filter(|(name, _)| !listed.contains_key(name));
+        touched.extend(gone.map(|(_, before)| Touched {
+            before: Some(before),
+            after: None,
+        }));
         self.resolve(&touched);
     }
 
@@ -145,8 +161,15 @@ pub(super) fn slice(name: &str, endpoints: Vec<SliceEndpoint>) -> Slice {
     slice_with(name, &[("http", Some(8080))], endpoints)
 }
 
-pub(super) fn slice_with(name: &str, ports: &[(&str, Option<u16>)], endpoints: Vec<SliceEndpoint>) -> Slice {
-    let ports = ports.iter().map(|(name, number)| SlicePort { name: (*name).into(), number: *number });
+pub(super) fn slice_with(
+    name: &str,
+    ports: &[(&str, Option<u16>)],
+    endpoints: Vec<SliceEndpoint>,
+) -> Slice {
+    let ports = ports.iter().map(|(name, number)| SlicePort {
+        name: (*name).into(),
+        number: *number,
+    });
     Slice {
         name: name.into(),
         version: 1,
@@ -184,9 +207,13 @@ pub(super) fn target(uid: Option<&str>, ip: &str) -> SliceEndpoint {
 }
 
 pub(super) const UNREADY: (Option<bool>, Option<bool>, Option<bool>) = (Some(false), None, None);
-pub(super) const TERMINATING: (Option<bool>, Option<bool>, Option<bool>) = (Some(false), Some(true), Some(true));
+pub(super) const TERMINATING: (Option<bool>, Option<bool>, Option<bool>) =
+    (Some(false), Some(true), Some(true));
 
-pub(super) fn but(mut endpoint: SliceEndpoint, (ready, serving, terminating): (Option<bool>, Option<bool>, Option<bool>)) -> SliceEndpoint {
+pub(super) fn but(
+    mut endpoint: SliceEndpoint,
+    (ready, serving, terminating): (Option<bool>, Option<bool>, Option<bool>),
+) -> SliceEndpoint {
     endpoint.conditions = Conditions::new(ready, serving, terminating);
     endpoint
 }

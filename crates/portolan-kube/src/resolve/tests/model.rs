@@ -35,18 +35,45 @@ enum Event {
 fn entry() -> impl Strategy<Value = Entry> {
     // Few Pods and few addresses, so that they meet in all ways: a Pod in two slices, with two
     // addresses, an address of two Pods, an address with and without a Pod.
-    let conditions = (any::<Option<bool>>(), any::<Option<bool>>(), any::<Option<bool>>());
-    (proptest::option::weighted(0.8, 0..6_u8), 1..7_u8, conditions, any::<Option<bool>>())
-        .prop_map(|(pod, ip, conditions, zone)| Entry { pod, ip, conditions, zone })
+    let conditions = (
+        any::<Option<bool>>(),
+        any::<Option<bool>>(),
+        any::<Option<bool>>(),
+    );
+    (
+        proptest::option::weighted(0.8, 0..6_u8),
+        1..7_u8,
+        conditions,
+        any::<Option<bool>>(),
+    )
+        .prop_map(|(pod, ip, conditions, zone)| Entry {
+            pod,
+            ip,
+            conditions,
+            zone,
+        })
 }
 
 fn slice_model() -> impl Strategy<Value = SliceModel> {
-    let ports = vec((any::<bool>(), prop_oneof![Just(None), (8080..8082_u16).prop_map(Some)]), 0..3);
-    (0..4_u8, any::<bool>(), ports, vec(entry(), 0..6)).prop_map(|(name, v6, mut ports, entries)| {
-        ports.dedup_by_key(|(http, _)| *http);
-        // A slice's family never changes.
-        SliceModel { name, v6: v6 && name > 1, ports, entries }
-    })
+    let ports = vec(
+        (
+            any::<bool>(),
+            prop_oneof![Just(None), (8080..8082_u16).prop_map(Some)],
+        ),
+        0..3,
+    );
+    (0..4_u8, any::<bool>(), ports, vec(entry(), 0..6)).prop_map(
+        |(name, v6, mut ports, entries)| {
+            ports.dedup_by_key(|(http, _)| *http);
+            // A slice's family never changes.
+            SliceModel {
+                name,
+                v6: v6 && name > 1,
+                ports,
+                entries,
+            }
+        },
+    )
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -60,9 +87,17 @@ fn event() -> impl Strategy<Value = Event> {
 
 impl SliceModel {
     fn build(&self, version: u64) -> Slice {
-        let ports: Vec<_> = self.ports.iter().map(|(http, number)| (if *http { "http" } else { "other" }, *number)).collect();
+        let ports: Vec<_> = self
+            .ports
+            .iter()
+            .map(|(http, number)| (if *http { "http" } else { "other" }, *number))
+            .collect();
         let endpoints = self.entries.iter().map(|entry| {
-            let ip = if self.v6 { format!("fd00::{}", entry.ip) } else { format!("10.0.0.{}", entry.ip) };
+            let ip = if self.v6 {
+                format!("fd00::{}", entry.ip)
+            } else {
+                format!("10.0.0.{}", entry.ip)
+            };
             let endpoint = match entry.pod {
                 Some(n) => pod(&format!("pod-{n}"), &ip),
                 None => bare(&ip),
@@ -87,14 +122,27 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
     // Every entry with its port, the most believed first.
     let mut entries: Vec<(&SliceEndpoint, &Slice, SocketAddr)> = Vec::new();
     for slice in slices.values() {
-        let Some(port) = slice.ports.iter().find(|port| &*port.name == "http") else { continue };
+        let Some(port) = slice.ports.iter().find(|port| &*port.name == "http") else {
+            continue;
+        };
         let port = port.number.unwrap_or(8080);
-        entries.extend(slice.endpoints.iter().map(|endpoint| (endpoint, slice, SocketAddr::new(endpoint.ip, port))));
+        entries.extend(
+            slice
+                .endpoints
+                .iter()
+                .map(|endpoint| (endpoint, slice, SocketAddr::new(endpoint.ip, port))),
+        );
     }
     entries.retain(|(endpoint, ..)| !only_first || endpoint.ip.is_ipv6() == v6_first);
     entries.sort_by_key(|(endpoint, slice, _)| {
         let conditions = endpoint.conditions;
-        (!conditions.is_ready(), !conditions.is_serving(), conditions.is_terminating(), u64::MAX - slice.version, Arc::clone(&slice.name))
+        (
+            !conditions.is_ready(),
+            !conditions.is_serving(),
+            conditions.is_terminating(),
+            u64::MAX - slice.version,
+            Arc::clone(&slice.name),
+        )
     });
     // One address each: by Pod and IP, or by address where there is no Pod.
     let mut addresses: Vec<(&SliceEndpoint, SocketAddr)> = Vec::new();
@@ -110,32 +158,51 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
     }
     // The n-th address of each family belong together, for each Pod.
     let mut endpoints = Vec::new();
-    let mut uids: Vec<_> = addresses.iter().filter_map(|(endpoint, _)| endpoint.uid.clone()).collect();
+    let mut uids: Vec<_> = addresses
+        .iter()
+        .filter_map(|(endpoint, _)| endpoint.uid.clone())
+        .collect();
     uids.sort();
     uids.dedup();
     for uid in uids {
         let of = |six: bool| {
-            let of_uid = addresses.iter().filter(|(endpoint, _)| endpoint.uid.as_ref() == Some(&uid));
-            let mut of: Vec<_> = of_uid.filter(|(endpoint, _)| endpoint.ip.is_ipv6() == six).copied().collect();
+            let of_uid = addresses
+                .iter()
+                .filter(|(endpoint, _)| endpoint.uid.as_ref() == Some(&uid));
+            let mut of: Vec<_> = of_uid
+                .filter(|(endpoint, _)| endpoint.ip.is_ipv6() == six)
+                .copied()
+                .collect();
             of.sort_by_key(|(_, address)| *address);
             of
         };
         let (first, second) = (of(v6_first), of(!v6_first));
         for n in 0..first.len().max(second.len()) {
             endpoints.push(match (first.get(n), second.get(n)) {
-                (Some(primary), Some((_, alternate))) => endpoint(primary).with_alternate(*alternate),
+                (Some(primary), Some((_, alternate))) => {
+                    endpoint(primary).with_alternate(*alternate)
+                }
                 (Some(primary), None) | (None, Some(primary)) => endpoint(primary),
                 (None, None) => unreachable!(),
             });
         }
     }
-    endpoints.extend(addresses.iter().filter(|(endpoint, _)| endpoint.uid.is_none()).map(endpoint));
+    endpoints.extend(
+        addresses
+            .iter()
+            .filter(|(endpoint, _)| endpoint.uid.is_none())
+            .map(endpoint),
+    );
     endpoints.into_iter().collect()
 }
 
 fn endpoint((entry, address): &(&SliceEndpoint, SocketAddr)) -> Endpoint {
-    let placement = entry.pod.as_deref().map_or_else(|| address.to_string(), Into::into);
-    let mut endpoint = Endpoint::new(Placement::new(placement), *address).with_conditions(entry.conditions);
+    let placement = entry
+        .pod
+        .as_deref()
+        .map_or_else(|| address.to_string(), Into::into);
+    let mut endpoint =
+        Endpoint::new(Placement::new(placement), *address).with_conditions(entry.conditions);
     if let (Some(pod), Some(uid)) = (&entry.pod, &entry.uid) {
         endpoint = endpoint.with_pod(Arc::clone(pod)).with_uid(Arc::clone(uid));
     }
@@ -157,7 +224,13 @@ fn copy(slice: &Slice) -> Slice {
 
 fn families() -> impl Strategy<Value = IpFamilies> {
     use IpFamilies::{AsService, PreferV4, PreferV6, V4Only, V6Only};
-    prop_oneof![Just(AsService), Just(PreferV4), Just(PreferV6), Just(V4Only), Just(V6Only)]
+    prop_oneof![
+        Just(AsService),
+        Just(PreferV4),
+        Just(PreferV6),
+        Just(V4Only),
+        Just(V6Only)
+    ]
 }
 
 proptest! {
@@ -225,8 +298,18 @@ proptest! {
 fn the_model_itself() {
     let four = slice("four", vec![pod("p", "10.0.0.1"), bare("10.0.0.9")]);
     let six = slice("six", vec![pod("p", "fd00::1")]);
-    let slices: BTreeMap<_, _> = [four, six].map(|slice| (Arc::clone(&slice.name), slice)).into();
+    let slices: BTreeMap<_, _> = [four, six]
+        .map(|slice| (Arc::clone(&slice.name), slice))
+        .into();
     let set = model(&slices, true, IpFamilies::AsService);
-    assert_eq!(set.iter().map(|endpoint| shown(endpoint)).collect::<Vec<_>>(), ["10.0.0.9:8080@10.0.0.9:8080", "p@[fd00::1]:8080"]);
-    assert_eq!(set[1].alternate().map(|address| address.ip()), Some(IpAddr::from([10, 0, 0, 1])));
+    assert_eq!(
+        set.iter()
+            .map(|endpoint| shown(endpoint))
+            .collect::<Vec<_>>(),
+        ["10.0.0.9:8080@10.0.0.9:8080", "p@[fd00::1]:8080"]
+    );
+    assert_eq!(
+        set[1].alternate().map(|address| address.ip()),
+        Some(IpAddr::from([10, 0, 0, 1]))
+    );
 }

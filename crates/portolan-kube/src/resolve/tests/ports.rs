@@ -9,7 +9,11 @@ fn two_ports() -> Service {
 }
 
 fn two_port_slice() -> Slice {
-    slice_with("a", &[("http", Some(8080)), ("grpc", Some(9001))], vec![pod("a-0", "10.0.0.1")])
+    slice_with(
+        "a",
+        &[("http", Some(8080)), ("grpc", Some(9001))],
+        vec![pod("a-0", "10.0.0.1")],
+    )
 }
 
 fn resolved(service: Service, wanted: Option<&str>, slice: Slice) -> Vec<String> {
@@ -27,11 +31,23 @@ fn refused(service: Service, wanted: Option<&str>) -> String {
 
 #[test]
 fn by_name_by_number_and_the_only_one() {
-    assert_eq!(resolved(two_ports(), Some("grpc"), two_port_slice()), ["a-0@10.0.0.1:9001"]);
-    assert_eq!(resolved(two_ports(), Some("80"), two_port_slice()), ["a-0@10.0.0.1:8080"]);
-    assert_eq!(resolved(service(&[port("grpc", 9000, 9001)]), None, two_port_slice()), ["a-0@10.0.0.1:9001"]);
+    assert_eq!(
+        resolved(two_ports(), Some("grpc"), two_port_slice()),
+        ["a-0@10.0.0.1:9001"]
+    );
+    assert_eq!(
+        resolved(two_ports(), Some("80"), two_port_slice()),
+        ["a-0@10.0.0.1:8080"]
+    );
+    assert_eq!(
+        resolved(service(&[port("grpc", 9000, 9001)]), None, two_port_slice()),
+        ["a-0@10.0.0.1:9001"]
+    );
     let unnamed = slice_with("a", &[("", Some(8080))], vec![pod("a-0", "10.0.0.1")]);
-    assert_eq!(resolved(service(&[port("", 80, 8080)]), None, unnamed), ["a-0@10.0.0.1:8080"]);
+    assert_eq!(
+        resolved(service(&[port("", 80, 8080)]), None, unnamed),
+        ["a-0@10.0.0.1:8080"]
+    );
 }
 
 #[test]
@@ -56,32 +72,61 @@ fn what_there_is_is_said_where_the_port_is_wrong() {
 #[test]
 fn of_a_headless_service_the_target_port_is_accepted_too() {
     let service = || headless(&[port("http", 80, 8080), port("grpc", 9000, 9001)]);
-    assert_eq!(resolved(service(), Some("9000"), two_port_slice()), ["a-0@10.0.0.1:9001"]);
-    assert_eq!(resolved(service(), Some("9001"), two_port_slice()), ["a-0@10.0.0.1:9001"]);
+    assert_eq!(
+        resolved(service(), Some("9000"), two_port_slice()),
+        ["a-0@10.0.0.1:9001"]
+    );
+    assert_eq!(
+        resolved(service(), Some("9001"), two_port_slice()),
+        ["a-0@10.0.0.1:9001"]
+    );
     assert!(refused(service(), Some("9002")).contains("has no port `9002`"));
 }
 
 #[test]
 fn a_named_target_port_is_what_the_slices_say() {
-    let named = ServicePort { target: TargetPort::Name("web".into()), ..port("http", 80, 1) };
-    assert_eq!(resolved(headless(&[named.clone()]), Some("8080"), two_port_slice()), ["a-0@10.0.0.1:8080"]);
-    assert_eq!(resolved(headless(&[named.clone()]), Some("80"), two_port_slice()), ["a-0@10.0.0.1:8080"]);
+    let named = ServicePort {
+        target: TargetPort::Name("web".into()),
+        ..port("http", 80, 1)
+    };
+    assert_eq!(
+        resolved(headless(&[named.clone()]), Some("8080"), two_port_slice()),
+        ["a-0@10.0.0.1:8080"]
+    );
+    assert_eq!(
+        resolved(headless(&[named.clone()]), Some("80"), two_port_slice()),
+        ["a-0@10.0.0.1:8080"]
+    );
     // Before there are any endpoints, it may be any.
-    assert!(Machine::of(headless(&[named.clone()]), Some("8080")).set().is_empty());
+    assert!(
+        Machine::of(headless(&[named.clone()]), Some("8080"))
+            .set()
+            .is_empty()
+    );
     assert!(refused(headless(&[named]), Some("7")).contains("has no port `7`"));
 }
 
 #[test]
 fn a_headless_service_without_ports_takes_any_number() {
     let portless = slice_with("a", &[], vec![pod("a-0", "10.0.0.1")]);
-    assert_eq!(resolved(headless(&[]), Some("6379"), portless), ["a-0@10.0.0.1:6379"]);
+    assert_eq!(
+        resolved(headless(&[]), Some("6379"), portless),
+        ["a-0@10.0.0.1:6379"]
+    );
 }
 
 #[test]
 fn of_one_number_for_tcp_and_udp_it_is_tcp() {
-    let udp = ServicePort { tcp: false, ..port("dns-udp", 53, 5353) };
+    let udp = ServicePort {
+        tcp: false,
+        ..port("dns-udp", 53, 5353)
+    };
     let service = service(&[udp, port("dns-tcp", 53, 5354)]);
-    let slice = slice_with("a", &[("dns-udp", Some(5353)), ("dns-tcp", Some(5354))], vec![pod("a-0", "10.0.0.1")]);
+    let slice = slice_with(
+        "a",
+        &[("dns-udp", Some(5353)), ("dns-tcp", Some(5354))],
+        vec![pod("a-0", "10.0.0.1")],
+    );
     assert_eq!(resolved(service, Some("53"), slice), ["a-0@10.0.0.1:5354"]);
 }
 
@@ -90,9 +135,18 @@ fn a_change_of_the_service_is_followed() {
     let mut machine = Machine::of(two_ports(), Some("9000"));
     machine.apply(two_port_slice());
     let good = machine.set();
-    machine.serve(ServiceState::Known(Arc::new(service(&[port("http", 80, 8080)]))));
-    assert!(machine.error().to_string().contains("has no port `9000`; it has: `http` (80)"));
-    machine.serve(ServiceState::Known(Arc::new(service(&[port("http", 9000, 8080)]))));
+    machine.serve(ServiceState::Known(Arc::new(service(&[port(
+        "http", 80, 8080,
+    )]))));
+    assert!(
+        machine
+            .error()
+            .to_string()
+            .contains("has no port `9000`; it has: `http` (80)")
+    );
+    machine.serve(ServiceState::Known(Arc::new(service(&[port(
+        "http", 9000, 8080,
+    )]))));
     assert_eq!(machine.endpoints(), ["a-0@10.0.0.1:8080"]);
     machine.serve(ServiceState::Known(Arc::new(two_ports())));
     assert_eq!(machine.set(), good);
@@ -100,12 +154,28 @@ fn a_change_of_the_service_is_followed() {
 
 #[test]
 fn a_type_that_is_not_handled_is_said() {
-    let external = Service { kind: ServiceKind::Unhandled("ExternalName".into()), ..service(&[]) };
+    let external = Service {
+        kind: ServiceKind::Unhandled("ExternalName".into()),
+        ..service(&[])
+    };
     let error = Machine::of(external, Some("http")).error();
     assert_eq!(error.kind(), SourceErrorKind::Invalid);
-    assert!(error.to_string().contains("ExternalName: it is a DNS alias"), "{error}");
-    let unknown = Service { kind: ServiceKind::Unhandled("Quantum".into()), ..service(&[]) };
-    assert!(Machine::of(unknown, None).error().to_string().contains("`Quantum`, which is not handled"));
+    assert!(
+        error
+            .to_string()
+            .contains("ExternalName: it is a DNS alias"),
+        "{error}"
+    );
+    let unknown = Service {
+        kind: ServiceKind::Unhandled("Quantum".into()),
+        ..service(&[])
+    };
+    assert!(
+        Machine::of(unknown, None)
+            .error()
+            .to_string()
+            .contains("`Quantum`, which is not handled")
+    );
 }
 
 mod without_the_service {
@@ -131,7 +201,14 @@ mod without_the_service {
         let mut machine = hidden(Some("htpp"));
         machine.apply(two_port_slice());
         assert_eq!(machine.error().kind(), SourceErrorKind::Invalid);
-        assert!(machine.error().to_string().ends_with("they have: `grpc`, `http`"), "{}", machine.error());
+        assert!(
+            machine
+                .error()
+                .to_string()
+                .ends_with("they have: `grpc`, `http`"),
+            "{}",
+            machine.error()
+        );
     }
 
     #[test]

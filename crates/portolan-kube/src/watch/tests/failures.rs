@@ -21,7 +21,10 @@ async fn an_outage_is_said_once_and_so_is_its_end() {
     for _ in 0..8 {
         drop(stage.slices.next().await); // connection refused
     }
-    assert!(start.elapsed() > Duration::from_secs(10), "each attempt waits longer");
+    assert!(
+        start.elapsed() > Duration::from_secs(10),
+        "each attempt waits longer"
+    );
     let error = next_error(&mut resolutions).await;
     assert_eq!(error.kind(), Unavailable);
     assert_eq!(
@@ -43,7 +46,11 @@ async fn an_outage_is_said_once_and_so_is_its_end() {
     drop(stage.slices.next().await);
     let start = Instant::now();
     drop(stage.slices.next().await);
-    assert!(start.elapsed() <= Duration::from_millis(252), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() <= Duration::from_millis(252),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,10 +77,14 @@ async fn a_server_that_does_not_answer_is_not_waited_for() {
     let error = next_error(&mut resolutions).await;
     assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(error.kind(), Unavailable);
-    assert!(error.to_string().contains("did not answer within 10s"), "{error}");
+    assert!(
+        error.to_string().contains("did not answer within 10s"),
+        "{error}"
+    );
     let hung = stage.slices.next().await;
     let listed = [slice("a", 5, &["a-0"])];
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
+    let (names, _watch) =
+        futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
     assert_eq!(names, ["a-0"]);
     hung.refuse(500, "too late");
 }
@@ -86,31 +97,45 @@ async fn a_missing_permission_is_named_with_the_role_to_apply() {
     let (error, ()) = futures::join!(next_error(&mut resolutions), server);
     assert_eq!(error.kind(), Forbidden);
     let text = error.to_string();
-    let start = "`system:serviceaccount:web:front` may not watch endpointslices in namespace `shop`.";
+    let start =
+        "`system:serviceaccount:web:front` may not watch endpointslices in namespace `shop`.";
     assert!(text.starts_with(start), "{text}");
     let role = rbac::role_for("shop", Some("system:serviceaccount:web:front"));
     assert!(text.ends_with(&role), "{text}");
     // Once it is granted, it goes on by itself.
     let listed = [slice("a", 5, &["a-0"])];
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
+    let (names, _watch) =
+        futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
     assert_eq!(names, ["a-0"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_the_permission_to_read_services_the_slices_are_enough() {
     let (server, client) = Server::start();
-    let Server { mut services, mut slices } = server;
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
     let cluster = Cluster::from(client);
     let mut resolutions = follow(&cluster);
     let forbidden = "services is forbidden: User \"u\" cannot watch resource \"services\"";
     let refused = async { services.next().await.refuse(403, forbidden) };
     let listed = [slice("a", 5, &["a-0"])];
-    let (names, (), _watch) = futures::join!(next_names(&mut resolutions), refused, slices.list(&listed, 7));
+    let (names, (), _watch) = futures::join!(
+        next_names(&mut resolutions),
+        refused,
+        slices.list(&listed, 7)
+    );
     assert_eq!(names, ["a-0"]);
     // The number of a port is written in the Service alone.
     let error = next_error(&mut cluster.watch(&"orders:80".parse().unwrap())).await;
     assert_eq!(error.kind(), Forbidden);
-    assert!(error.to_string().starts_with("`u` may not watch services in namespace `shop`."), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("`u` may not watch services in namespace `shop`."),
+        "{error}"
+    );
     // It is granted later, and the Service is not there: now that can be told.
     let (resolution, _watch) = futures::join!(next(&mut resolutions), services.list(&[], 9));
     assert!(matches!(resolution, Resolution::Absent), "{resolution:?}");
@@ -158,7 +183,11 @@ async fn the_server_may_ask_for_a_pause() {
     let server = async {
         let mut busy = server::status(429, "Too many requests, please try again later.");
         busy["details"] = json!({ "retryAfterSeconds": 7 });
-        stage.slices.next().await.answer_with(429, &busy.to_string());
+        stage
+            .slices
+            .next()
+            .await
+            .answer_with(429, &busy.to_string());
         let start = Instant::now();
         stage.slices.next().await;
         start.elapsed()
@@ -182,11 +211,17 @@ async fn nonsense_is_said_to_be_nonsense_and_takes_nothing_away() {
         let (mut stage, cluster) = cluster_with_service();
         let mut resolutions = follow(&cluster);
         let listed = [slice("a", 5, &["a-0"])];
-        let (set, watch) = futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
+        let (set, watch) =
+            futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
         watch.raw(event);
         let error = next_error(&mut resolutions).await;
         assert_eq!(error.kind(), Corrupt, "{event:?}");
-        assert!(error.to_string().contains("Service `orders` in namespace `shop`"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("Service `orders` in namespace `shop`"),
+            "{error}"
+        );
         // The event is lost, so everything is asked anew.
         let _watch = stage.slices.list(&listed, 8).await;
         assert!(next_set(&mut resolutions).await.is_same(&set));
@@ -208,7 +243,11 @@ async fn a_list_of_nonsense_takes_nothing_away() {
         let mut resolutions = follow(&cluster);
         let server = async {
             stage.slices.next().await.refuse(422, "no streaming");
-            stage.slices.next().await.answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
+            stage
+                .slices
+                .next()
+                .await
+                .answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
             stage.slices.resume(7).await
         };
         let (set, watch) = futures::join!(next_set(&mut resolutions), server);
@@ -216,7 +255,11 @@ async fn a_list_of_nonsense_takes_nothing_away() {
         stage.slices.next().await.answer_with(200, answer);
         let error = next_error(&mut resolutions).await;
         assert_eq!(error.kind(), Corrupt, "{answer:?}: {error}");
-        stage.slices.next().await.answer_with_list(&[&slice("a", 5, &["a-0"])], 8);
+        stage
+            .slices
+            .next()
+            .await
+            .answer_with_list(&[&slice("a", 5, &["a-0"])], 8);
         assert!(next_set(&mut resolutions).await.is_same(&set));
     }
 }
@@ -229,14 +272,20 @@ async fn an_error_page_of_a_proxy_is_cut_and_escaped() {
     let server = async { stage.slices.next().await.answer_with(502, &page) };
     let (error, ()) = futures::join!(next_error(&mut resolutions), server);
     let text = error.to_string();
-    assert!(text.contains("failed with 502") && text.contains("Bad Gateway") && text.len() < 600, "{text}");
+    assert!(
+        text.contains("failed with 502") && text.contains("Bad Gateway") && text.len() < 600,
+        "{text}"
+    );
     assert!(!text.contains('\u{1b}'));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_of_either_watch_is_a_failure_until_both_are_well() {
     let (server, client) = Server::start();
-    let Server { mut services, mut slices } = server;
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
     let mut resolutions = follow(&Cluster::from(client));
     let (service_list, slice_list) = ([service(1)], [slice("a", 5, &["a-0"])]);
     let (set, service_watch, slice_watch) = futures::join!(
@@ -244,13 +293,21 @@ async fn a_failure_of_either_watch_is_a_failure_until_both_are_well() {
         services.list(&service_list, 7),
         slices.list(&slice_list, 7)
     );
-    let of_the_service = |error: SourceError| error.to_string().contains("asked for Service `orders`");
+    let of_the_service =
+        |error: SourceError| error.to_string().contains("asked for Service `orders`");
     service_watch.break_off();
     drop(services.next().await);
     assert!(of_the_service(next_error(&mut resolutions).await));
     slice_watch.event("MODIFIED", &slice("a", 8, &["a-0", "a-1"]));
-    assert_eq!(next_names(&mut resolutions).await, ["a-0", "a-1"], "what is learnt is said");
-    assert!(of_the_service(next_error(&mut resolutions).await), "and that it is not all");
+    assert_eq!(
+        next_names(&mut resolutions).await,
+        ["a-0", "a-1"],
+        "what is learnt is said"
+    );
+    assert!(
+        of_the_service(next_error(&mut resolutions).await),
+        "and that it is not all"
+    );
     let _service_watch = services.resume(7).await;
     assert_ne!(next_set(&mut resolutions).await, set);
 }

@@ -5,22 +5,43 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn a_service_is_listed_by_streaming_and_then_watched_on_the_same_request() {
     let (server, client) = Server::start();
-    let Server { mut services, mut slices } = server;
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
     let mut resolutions = follow(&Cluster::from(client));
     silence(&mut resolutions, Duration::from_secs(1)).await;
     let (service_call, slice_call) = futures::join!(services.next(), slices.next());
     assert_eq!(service_call.path, "/api/v1/namespaces/shop/services");
     assert_eq!(service_call.query["fieldSelector"], "metadata.name=orders");
-    assert_eq!(slice_call.path, "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices");
-    assert_eq!(slice_call.query["labelSelector"], "kubernetes.io/service-name=orders");
+    assert_eq!(
+        slice_call.path,
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
+    );
+    assert_eq!(
+        slice_call.query["labelSelector"],
+        "kubernetes.io/service-name=orders"
+    );
     for call in [&service_call, &slice_call] {
         assert!(call.is_streaming_list());
         assert_eq!(call.query["allowWatchBookmarks"], "true");
         assert_eq!(call.query["resourceVersionMatch"], "NotOlderThan");
-        assert_eq!(call.query["resourceVersion"], "", "not just what some cache has");
+        assert_eq!(
+            call.query["resourceVersion"], "",
+            "not just what some cache has"
+        );
     }
-    assert_eq!((&*slice_call.query["timeoutSeconds"], &*service_call.query["timeoutSeconds"]), ("15", "60"));
-    let (service_watch, slice_watch) = (service_call.answer_with_watch(), slice_call.answer_with_watch());
+    assert_eq!(
+        (
+            &*slice_call.query["timeoutSeconds"],
+            &*service_call.query["timeoutSeconds"]
+        ),
+        ("15", "60")
+    );
+    let (service_watch, slice_watch) = (
+        service_call.answer_with_watch(),
+        slice_call.answer_with_watch(),
+    );
     slice_watch.event("ADDED", &slice("a", 5, &["a-0"]));
     slice_watch.end_of_initial_events(7);
     silence(&mut resolutions, Duration::from_secs(1)).await;
@@ -41,7 +62,11 @@ async fn a_server_without_streaming_lists_is_listed_by_pages() {
         let (mut stage, cluster) = cluster_with_service();
         let mut resolutions = follow(&cluster);
         let server = async {
-            stage.slices.next().await.refuse(refusal, "sendInitialEvents is forbidden for watch");
+            stage
+                .slices
+                .next()
+                .await
+                .refuse(refusal, "sendInitialEvents is forbidden for watch");
             let page = stage.slices.next().await;
             assert!(!page.is_watch());
             assert_eq!(page.query["limit"], "500");
@@ -71,7 +96,11 @@ async fn a_server_that_never_heard_of_streaming_lists_is_found_out() {
         let common = stage.slices.next().await.answer_with_watch();
         common.event("ADDED", &slice("a", 5, &["a-0"]));
         common.closed().await;
-        stage.slices.next().await.answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
+        stage
+            .slices
+            .next()
+            .await
+            .answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
         stage.slices.resume(7).await
     };
     let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
@@ -113,13 +142,17 @@ async fn a_change_of_the_services_ports_is_followed() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = cluster.watch(&"orders:80".parse().unwrap());
     let listed = [slice("a", 5, &["a-0"])];
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
+    let (names, _watch) =
+        futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
     assert_eq!(names, ["a-0"]);
     let mut moved = service(9);
     moved["spec"]["ports"][0]["port"] = json!(81);
     stage.service.send(moved).unwrap();
     let error = next_error(&mut resolutions).await;
-    assert_eq!(error.to_string(), "Service `orders.shop` has no port `80`; it has: `http` (81)");
+    assert_eq!(
+        error.to_string(),
+        "Service `orders.shop` has no port `80`; it has: `http` (81)"
+    );
     stage.service.send(service(10)).unwrap();
     assert_eq!(next_names(&mut resolutions).await, ["a-0"]);
 }
@@ -131,7 +164,10 @@ async fn an_external_name_is_refused_in_words() {
     external["spec"] = json!({ "type": "ExternalName", "externalName": "db.example.com" });
     let _stage = server.with_service(external);
     let error = next_error(&mut follow(&Cluster::from(client))).await;
-    assert!(error.to_string().contains("is of type ExternalName"), "{error}");
+    assert!(
+        error.to_string().contains("is of type ExternalName"),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +177,8 @@ async fn objects_that_were_not_asked_for_are_not_taken() {
     let mut foreign = slice("foreign", 5, &["f-0"]);
     foreign["metadata"]["labels"]["kubernetes.io/service-name"] = json!("billing");
     let listed = [slice("a", 5, &["a-0"]), foreign.clone()];
-    let (names, watch) = futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
+    let (names, watch) =
+        futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
     assert_eq!(names, ["a-0"]);
     foreign["metadata"]["resourceVersion"] = json!("8");
     watch.event("ADDED", &foreign);

@@ -29,7 +29,10 @@ pub(super) fn follow(cluster: &Cluster) -> Resolutions {
 pub(super) async fn next(resolutions: &mut Resolutions) -> Resolution {
     // Time is paused: this is not how long it takes, but how far the clock may go on.
     let patience = Duration::from_secs(3_600);
-    timeout(patience, resolutions.next()).await.expect("nothing came").expect("the stream ended")
+    timeout(patience, resolutions.next())
+        .await
+        .expect("nothing came")
+        .expect("the stream ended")
 }
 
 pub(super) async fn next_set(resolutions: &mut Resolutions) -> EndpointSet {
@@ -42,7 +45,9 @@ pub(super) async fn next_set(resolutions: &mut Resolutions) -> EndpointSet {
 /// The placements of the next set.
 pub(super) async fn next_names(resolutions: &mut Resolutions) -> Vec<String> {
     let set = next_set(resolutions).await;
-    set.iter().map(|endpoint| endpoint.placement().to_string()).collect()
+    set.iter()
+        .map(|endpoint| endpoint.placement().to_string())
+        .collect()
 }
 
 pub(super) async fn next_error(resolutions: &mut Resolutions) -> SourceError {
@@ -93,7 +98,7 @@ pub(super) fn slice(name: &str, version: u64, pods: &[&str]) -> Value {
 }
 
 /// A server and a cluster that talks to it; the Service is there and stays as it is.
-pub(super) fn cluster_with_service() -> (Stage, Cluster) {
+fn cluster_with_service() -> (Stage, Cluster) {
     let (server, client) = Server::start();
     (server.with_service(service(1)), Cluster::from(client))
 }

@@ -52,11 +52,16 @@ impl Server {
                 query: parse_query(request.uri().query().unwrap_or_default()),
                 reply,
             };
-            let calls = if call.path.ends_with("/services") { &services } else { &slices };
+            let calls = if call.path.ends_with("/services") {
+                &services
+            } else {
+                &slices
+            };
             // Where nobody looks at calls any more, they are refused.
             drop(calls.send(call));
             async move {
-                let refused = |_| io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+                let refused =
+                    |_| io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
                 answer.await.map_err(refused)
             }
         });
@@ -69,7 +74,10 @@ impl Server {
 
     /// Lets the Service look after itself: it is listed and watched as it should be.
     pub(super) fn with_service(self, service: Value) -> Stage {
-        let Self { mut services, slices } = self;
+        let Self {
+            mut services,
+            slices,
+        } = self;
         let (change, mut changes) = mpsc::unbounded_channel::<Value>();
         tokio::spawn(async move {
             let mut watch: Option<Watch> = None;
@@ -103,7 +111,10 @@ impl Server {
                 }
             }
         });
-        Stage { slices, service: change }
+        Stage {
+            slices,
+            service: change,
+        }
     }
 }
 
@@ -145,7 +156,11 @@ impl Call {
     }
 
     pub(super) fn is_streaming_list(&self) -> bool {
-        self.is_watch() && self.query.get("sendInitialEvents").is_some_and(|send| send == "true")
+        self.is_watch()
+            && self
+                .query
+                .get("sendInitialEvents")
+                .is_some_and(|send| send == "true")
     }
 
     pub(super) fn answer_with_watch(self) -> Watch {
@@ -159,7 +174,8 @@ impl Call {
     }
 
     pub(super) fn answer_with_list(self, objects: &[&Value], version: u64) {
-        let list = json!({ "metadata": { "resourceVersion": version.to_string() }, "items": objects });
+        let list =
+            json!({ "metadata": { "resourceVersion": version.to_string() }, "items": objects });
         self.answer_with(200, &list.to_string());
     }
 
@@ -187,13 +203,20 @@ impl Watch {
 
     pub(super) fn bookmark(&self, version: u64) {
         let metadata = json!({ "resourceVersion": version.to_string() });
-        self.event("BOOKMARK", &json!({ "kind": "X", "apiVersion": "v1", "metadata": metadata }));
+        self.event(
+            "BOOKMARK",
+            &json!({ "kind": "X", "apiVersion": "v1", "metadata": metadata }),
+        );
     }
 
     pub(super) fn end_of_initial_events(&self, version: u64) {
         let annotations = json!({ "k8s.io/initial-events-end": "true" });
-        let metadata = json!({ "resourceVersion": version.to_string(), "annotations": annotations });
-        self.event("BOOKMARK", &json!({ "kind": "X", "apiVersion": "v1", "metadata": metadata }));
+        let metadata =
+            json!({ "resourceVersion": version.to_string(), "annotations": annotations });
+        self.event(
+            "BOOKMARK",
+            &json!({ "kind": "X", "apiVersion": "v1", "metadata": metadata }),
+        );
     }
 
     pub(super) fn error(&self, code: u16, message: &str) {
@@ -201,7 +224,10 @@ impl Watch {
     }
 
     pub(super) fn raw(&self, text: &str) {
-        drop(self.0.send(Ok(http_body::Frame::data(Bytes::from(text.to_owned())))));
+        drop(
+            self.0
+                .send(Ok(http_body::Frame::data(Bytes::from(text.to_owned())))),
+        );
     }
 
     /// The connection breaks.
@@ -222,5 +248,7 @@ pub(super) fn status(code: u16, message: &str) -> Value {
 fn parse_query(query: &str) -> HashMap<String, String> {
     let decoded = |text: &str| text.replace("%2F", "/").replace("%3D", "=");
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), decoded(value))).collect()
+    pairs
+        .map(|(key, value)| (key.to_owned(), decoded(value)))
+        .collect()
 }
