@@ -75,7 +75,9 @@ impl Status {
     pub(super) fn of(error: &Error) -> Self {
         let code = match error.kind() {
             ErrorKind::PolicyAtFault => Code::INTERNAL,
-            ErrorKind::Failed => error.source().map_or(Code::UNAVAILABLE, Code::of_broken_stream),
+            ErrorKind::Failed => error
+                .source()
+                .map_or(Code::UNAVAILABLE, Code::of_broken_stream),
             // Whatever else there is, it has not reached a server, and may be tried again. (Limits
             // that are reached are UNAVAILABLE as well: gRFC A32.)
             _ => Code::UNAVAILABLE,

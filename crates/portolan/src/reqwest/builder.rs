@@ -31,7 +31,8 @@ pub struct ReqwestBuilder {
     balancer: BalancerBuilder,
     customise: Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>,
     base: Option<Url>,
-    https: bool,
+    #[cfg(feature = "tls")]
+    tls: Option<rustls::ClientConfig>,
     protocol: Reqwest,
 }
 
@@ -46,7 +47,9 @@ pub enum BuildError {
     #[error("reqwest cannot make the client: {0}")]
     Client(#[from] reqwest::Error),
     /// The base of all paths is no URL that names a host.
-    #[error("{0:?} is no base for the paths of requests: expected a URL such as http://orders.shop/")]
+    #[error(
+        "{0:?} is no base for the paths of requests: expected a URL such as http://orders.shop/"
+    )]
     Base(String),
 }
 
@@ -57,7 +60,8 @@ impl BalancerBuilder {
             balancer: self,
             customise: Arc::new(|client| client),
             base: None,
-            https: false,
+            #[cfg(feature = "tls")]
+            tls: None,
             protocol: Reqwest::default(),
         }
     }
@@ -67,9 +71,6 @@ impl ReqwestBuilder {
     /// Sets what each endpoint's client has. It is called once for each endpoint, with a builder on
     /// which are set: no proxy, for the endpoints are dialled themselves; no redirects; a connect
     /// timeout of 2 s. All of that can be changed; name resolution and retries can not.
-    ///
-    /// For TLS, give it a configuration: `client.tls_backend_preconfigured(config)`, with a
-    /// `rustls::ClientConfig`. No crypto provider is installed for the process.
     pub fn client(
         mut self,
         customise: impl Fn(ClientBuilder) -> ClientBuilder + Send + Sync + 'static,
@@ -78,15 +79,20 @@ impl ReqwestBuilder {
         self
     }
 
-    /// Takes paths for `https` rather than `http`.
+    /// Speaks TLS. The certificate is checked for the host in the URL, which is the Service's unless
+    /// the request says otherwise, whichever endpoint is dialled.
+    ///
+    /// Both protocols are offered (ALPN). The crypto provider is the one of `config`; none is installed
+    /// for the process, and without this the client trusts nobody.
     #[cfg(feature = "tls")]
-    pub fn https(mut self) -> Self {
-        self.https = true;
+    pub fn tls(mut self, mut config: rustls::ClientConfig) -> Self {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        self.tls = Some(config);
         self
     }
 
-    /// What the paths of requests are relative to. Default: `http://`, the Service's host, and its
-    /// port where that was written as a number.
+    /// What the paths of requests are relative to. Default: `http://` (with TLS, `https://`), the
+    /// Service's host, and its port where that was written as a number.
     pub fn base_url(mut self, base: Url) -> Self {
         self.base = Some(base);
         self
@@ -113,12 +119,19 @@ impl ReqwestBuilder {
     pub fn build(self) -> Result<ReqwestClient, BuildError> {
         let base = self.base()?;
         let customise = self.customise;
+        #[cfg(feature = "tls")]
+        let tls = self.tls.or_else(trusting_nobody);
         let make = MakeReqwest {
             client: Arc::new(move || {
                 let client = Client::builder()
                     .no_proxy()
                     .redirect(redirect::Policy::none())
                     .connect_timeout(Duration::from_secs(2));
+                #[cfg(feature = "tls")]
+                let client = match &tls {
+                    Some(tls) => client.tls_backend_preconfigured(tls.clone()),
+                    None => client,
+                };
                 customise(client)
             }),
         };
@@ -133,7 +146,11 @@ impl ReqwestBuilder {
         let base = match &self.base {
             Some(base) => base.clone(),
             None => {
-                let (scheme, usual_port) = match self.https {
+                #[cfg(feature = "tls")]
+                let is_tls = self.tls.is_some();
+                #[cfg(not(feature = "tls"))]
+                let is_tls = false;
+                let (scheme, usual_port) = match is_tls {
                     true => ("https", 443),
                     false => ("http", 80),
                 };
@@ -147,6 +164,18 @@ impl ReqwestBuilder {
             None => Err(BuildError::Base(base.into())),
         }
     }
+}
+
+/// Left to itself, reqwest panics where no crypto provider is installed for the process.
+#[cfg(feature = "tls")]
+fn trusting_nobody() -> Option<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .ok()?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    Some(config)
 }
 
 impl fmt::Debug for ReqwestBuilder {

@@ -212,7 +212,9 @@ impl StdError for NotSent {
 
 /// A URL that names an address is not balanced: reqwest would dial the address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} names an address: name the Service, by any of its names, for the request to be balanced")]
+#[error(
+    "{0} names an address: name the Service, by any of its names, for the request to be balanced"
+)]
 struct AddressInUrl(String);
 
 /// Reqwest's errors tell what happened, and leave why to their sources.

@@ -116,9 +116,7 @@ fn said_by_endpoint<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::E
 }
 
 /// The error of HTTP/2 among the causes of an error.
-pub(crate) fn find_h2_error<'a>(
-    mut error: &'a (dyn StdError + 'static),
-) -> Option<&'a h2::Error> {
+pub(crate) fn find_h2_error<'a>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
     loop {
         match error.downcast_ref() {
             Some(found) => return Some(found),

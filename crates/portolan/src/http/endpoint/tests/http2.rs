@@ -157,5 +157,7 @@ async fn a_request_in_flight_finishes_when_the_endpoint_is_gone() {
     drop(client);
     server.answer(stream, "late").await;
     assert_eq!(text(sending.await.unwrap().unwrap()).await, "late");
-    tokio::time::timeout(SOON, server.until_closed()).await.unwrap();
+    tokio::time::timeout(SOON, server.until_closed())
+        .await
+        .unwrap();
 }

@@ -1,0 +1,307 @@
+//! The HTTP client, over servers on loopback.
+#![cfg(feature = "http")]
+
+mod http_server;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full, channel::Channel};
+use http_server::{cluster, nowhere, respond, serve, serve_text, text};
+use portolan::{
+    ErrorKind, Sent, Wait,
+    http::{ConnectError, HttpClient, ResponseBody},
+    policy::RoundRobin,
+};
+use tokio::sync::Notify;
+use tower::{Service, ServiceExt};
+
+fn get(path: &str) -> http::Request<Empty<Bytes>> {
+    http::Request::get(path).body(Empty::new()).unwrap()
+}
+
+async fn read(response: http::Response<ResponseBody>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+/// What is in flight, by endpoint.
+fn in_flight(client: &HttpClient) -> Vec<u32> {
+    let view = client.observe().view();
+    let endpoints = view.endpoints().iter();
+    endpoints.map(|one| one.state.in_flight()).collect()
+}
+
+#[tokio::test]
+async fn requests_go_to_all_endpoints_and_name_the_service() {
+    for http2 in [false, true] {
+        let echo = |request: http_server::Request| async move {
+            let uri = request.uri().authority().map(|one| one.to_string());
+            let host = request.headers().get("host");
+            let host = host.map(|host| host.to_str().unwrap().to_owned());
+            text(format!("{:?} {}", request.version(), uri.or(host).unwrap()))
+        };
+        let cluster = cluster([serve(echo).await, serve(echo).await, serve(echo).await]);
+        let http = cluster
+            .service("orders.shop:8080")
+            .unwrap()
+            .policy(RoundRobin::new())
+            .http();
+        let http = if http2 { http.http2() } else { http.http1() };
+        let client = http.build().unwrap();
+        let expected = if http2 { "HTTP/2.0 " } else { "HTTP/1.1 " };
+        for _ in 0..9 {
+            let answer = read(client.send(get("/")).await.unwrap()).await;
+            assert_eq!(answer, format!("{expected}orders.shop:8080"));
+        }
+        let view = client.observe().view();
+        let requests: Vec<u64> = view
+            .endpoints()
+            .iter()
+            .map(|one| one.state.requests())
+            .collect();
+        assert_eq!(requests, [3, 3, 3]);
+    }
+}
+
+#[tokio::test]
+async fn it_is_a_tower_service_of_any_body() {
+    let echo = |request: http_server::Request| async { respond(request.into_body()) };
+    let client = cluster([serve(echo).await])
+        .service("orders.shop")
+        .unwrap()
+        .http()
+        .build()
+        .unwrap();
+    let full = http::Request::post("/").body(Full::from("full")).unwrap();
+    let response = client.clone().oneshot(full).await.unwrap();
+    assert_eq!(read(response).await, "full");
+
+    let (mut sender, body) = Channel::<Bytes>::new(1);
+    let stream = http::Request::post("/").body(body).unwrap();
+    let mut client = client;
+    let response = ServiceExt::<http::Request<Channel<Bytes>>>::ready(&mut client)
+        .await
+        .unwrap()
+        .call(stream);
+    let send = async {
+        for part in ["s", "tream"] {
+            sender.send_data(part.into()).await.unwrap();
+        }
+        drop(sender);
+    };
+    let (response, ()) = tokio::join!(response, send);
+    assert_eq!(read(response.unwrap()).await, "stream");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_costs_no_request() {
+    for http2 in [false, true] {
+        let cluster = cluster([nowhere().await, serve_text("alive").await, nowhere().await]);
+        let http = cluster.service("orders.shop").unwrap().http();
+        let http = if http2 { http.http2() } else { http };
+        let client = http.build().unwrap();
+        for _ in 0..30 {
+            assert_eq!(read(client.send(get("/")).await.unwrap()).await, "alive");
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_all_refuse_the_error_says_who_and_why() {
+    let client = cluster([nowhere().await, nowhere().await])
+        .service("orders.shop:http")
+        .unwrap()
+        .wait(Wait::FailFast)
+        .http()
+        .build()
+        .unwrap();
+    // Before anything is known of the Service, failing fast means waiting for the first word.
+    client.observe().changed().await;
+    let error = client.send(get("/")).await.unwrap_err();
+    assert!(error.is_unsent());
+    let text = error.to_string();
+    for part in ["orders.shop:http", "orders-0", "orders-1", "refused"] {
+        assert!(text.contains(part), "{text}");
+    }
+    for attempt in error.attempts() {
+        assert_eq!(attempt.sent, Sent::Unreachable);
+        let cause = attempt.cause.downcast_ref::<ConnectError>();
+        assert!(matches!(cause, Some(ConnectError::Tcp(_))), "{attempt:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_in_flight_until_its_body_ends_or_is_dropped() {
+    for http2 in [false, true] {
+        let (senders, mut bodies) = tokio::sync::mpsc::unbounded_channel();
+        let address = serve(move |_| {
+            let (sender, body) = Channel::<Bytes>::new(1);
+            senders.send(sender).unwrap();
+            async { respond(body) }
+        })
+        .await;
+        let http = cluster([address]).service("orders.shop").unwrap().http();
+        let http = if http2 { http.http2() } else { http };
+        let client = http.build().unwrap();
+
+        let response = client.send(get("/")).await.unwrap();
+        assert_eq!(
+            in_flight(&client),
+            [1],
+            "the head has come, the body has not"
+        );
+        drop(bodies.recv().await);
+        assert_eq!(read(response).await, "");
+        assert_eq!(in_flight(&client), [0], "read to its end");
+
+        let response = client.send(get("/")).await.unwrap();
+        assert_eq!(in_flight(&client), [1]);
+        drop(response);
+        assert_eq!(in_flight(&client), [0], "dropped unread");
+
+        let mut sending = Box::pin(client.send(get("/")));
+        assert!(futures::poll!(&mut sending).is_pending());
+        assert_eq!(in_flight(&client), [1]);
+        drop(sending);
+        assert_eq!(in_flight(&client), [0], "cancelled");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_and_a_server_error_count_against_the_endpoint() {
+    let head_came = Arc::new(Notify::new());
+    let head_has_come = Arc::clone(&head_came);
+    let address = serve(move |request| {
+        let head_has_come = Arc::clone(&head_has_come);
+        async move {
+            if request.uri().path() == "/breaks" {
+                let (sender, body) = Channel::<Bytes, std::io::Error>::new(2);
+                tokio::spawn(async move {
+                    head_has_come.notified().await;
+                    sender.abort(std::io::Error::other("broken"));
+                });
+                return respond(body);
+            }
+            let mut response = text("");
+            *response.status_mut() = request.uri().path()[1..].parse().unwrap();
+            response
+        }
+    })
+    .await;
+    for http2 in [false, true] {
+        let http = cluster([address]).service("orders.shop").unwrap().http();
+        let http = if http2 { http.http2() } else { http };
+        let client = http.build().unwrap();
+        let failures = || client.observe().view().endpoints()[0].state.failures();
+
+        let mut expected = 0;
+        for (status, counts) in [(200, 0), (404, 0), (500, 1), (501, 0), (503, 1), (505, 0)] {
+            let response = client.send(get(&format!("/{status}"))).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "an answer is an answer");
+            expected += counts;
+            assert_eq!(failures(), expected, "{status}");
+        }
+        let broken = client.send(get("/breaks")).await.unwrap();
+        head_came.notify_one();
+        broken.into_body().collect().await.unwrap_err();
+        assert_eq!(failures(), expected + 1);
+        assert_eq!(in_flight(&client), [0]);
+    }
+}
+
+/// A server that reads each request and hangs up.
+async fn hangs_up(asked: Arc<AtomicUsize>) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let asked = Arc::clone(&asked);
+            tokio::spawn(async move {
+                use tokio::io::AsyncReadExt;
+                if connection.read_u8().await.is_ok() {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_sent_again_only_if_it_is_idempotent() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let cluster = cluster([
+        hangs_up(Arc::clone(&asked)).await,
+        serve_text("alive").await,
+    ]);
+    let builder = || {
+        cluster
+            .service("orders.shop")
+            .unwrap()
+            .policy(RoundRobin::new())
+            .http()
+            .http1()
+    };
+    let careful = builder().build().unwrap();
+    let mut outcomes = BTreeMap::new();
+    for _ in 0..10 {
+        let outcome = match careful.send(get("/")).await {
+            Ok(_) => "answered",
+            Err(error) => {
+                assert_eq!(*error.kind(), ErrorKind::Failed);
+                assert!(!error.is_unsent());
+                "failed"
+            }
+        };
+        *outcomes.entry(outcome).or_insert(0) += 1;
+    }
+    assert_eq!(outcomes, BTreeMap::from([("answered", 5), ("failed", 5)]));
+    assert_eq!(asked.load(Ordering::SeqCst), 5);
+
+    let post = || http::Request::post("/").body(Full::from("once")).unwrap();
+    let by_method = builder().retry_idempotent().build().unwrap();
+    let by_rule = builder()
+        .retry_if(|head| head.uri.path() == "/")
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        assert_eq!(read(by_method.send(get("/")).await.unwrap()).await, "alive");
+        assert_eq!(read(by_rule.send(post()).await.unwrap()).await, "alive");
+        let mut marked = post();
+        marked.extensions_mut().insert(portolan::http::Idempotent);
+        assert_eq!(read(careful.send(marked).await.unwrap()).await, "alive");
+    }
+    let posts = futures::future::join_all((0..2).map(|_| by_method.send(post()))).await;
+    assert_eq!(posts.iter().filter(|post| post.is_err()).count(), 1);
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_refused() {
+    let cluster = cluster([]);
+    let http = || cluster.service("orders.shop").unwrap().http();
+    for (wrong, named) in [
+        (
+            http().connections_per_endpoint(0),
+            "connections_per_endpoint",
+        ),
+        (
+            http().max_connections_per_endpoint(0),
+            "max_connections_per_endpoint",
+        ),
+        (
+            http().connect_timeout(std::time::Duration::ZERO),
+            "connect_timeout",
+        ),
+    ] {
+        let error = wrong.build().unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
