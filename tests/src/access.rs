@@ -6,9 +6,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request, header::AUTHORIZATION};
-use kube::{Client, client::ClientBuilder, client::Body, config::AuthInfo};
 use serde_json::Value;
-use tower::util::MapRequestLayer;
 
 use crate::failure::{Failure, Result};
 
@@ -55,21 +53,18 @@ impl Account {
     }
 
     pub(crate) fn token(&self) -> String {
-        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.token
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// A client with no credentials but the token of the moment.
-    pub(crate) fn client(&self, mut config: kube::Config) -> Result<Client> {
-        config.auth_info = AuthInfo::default();
-        let account = self.clone();
-        let show_token = MapRequestLayer::new(move |mut request: Request<Body>| {
-            // A token that is no header value is shown as none, and refused.
-            if let Ok(bearer) = HeaderValue::try_from(format!("Bearer {}", account.token())) {
-                request.headers_mut().insert(AUTHORIZATION, bearer);
-            }
-            request
-        });
-        Ok(ClientBuilder::try_from(config)?.with_layer(&show_token).build())
+    /// Shows the token of the moment.
+    pub(crate) fn sign<B>(&self, request: &mut Request<B>) {
+        // A token that is no header value is shown as none, and refused.
+        if let Ok(bearer) = HeaderValue::try_from(format!("Bearer {}", self.token())) {
+            request.headers_mut().insert(AUTHORIZATION, bearer);
+        }
     }
 }
 
@@ -97,7 +92,10 @@ pub(crate) fn documents(manifest: &str) -> Result<Vec<Document>> {
     let parse = |text: &str| -> Result<Document> {
         let object: Value = serde_saphyr::from_str(text)
             .map_err(|error| Failure::new(format_args!("{error}, in:\n{text}")))?;
-        Ok(Document { text: text.to_owned(), object })
+        Ok(Document {
+            text: text.to_owned(),
+            object,
+        })
     };
     manifest.split("\n---\n").map(parse).collect()
 }
@@ -105,6 +103,9 @@ pub(crate) fn documents(manifest: &str) -> Result<Vec<Document>> {
 impl Document {
     /// The text at a JSON pointer, empty if there is none.
     pub(crate) fn at(&self, pointer: &str) -> &str {
-        self.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        self.object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 }

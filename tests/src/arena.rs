@@ -8,21 +8,31 @@ mod embedded;
 #[cfg(feature = "real")]
 mod real;
 
-use std::{io::Write as _, net::SocketAddr, time::Duration};
+use std::{
+    fmt,
+    io::Write as _,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures::future::LocalBoxFuture;
+use http::Request;
 use kube::{
     Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    client::{Body, ClientBuilder},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 use portolan_kube::WatchOptions;
 use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
 use tokio::time::{Instant, sleep, timeout};
+use tower::util::MapRequestLayer;
 
 use crate::{
-    access::{Account, documents, Document},
+    access::{Account, Document, documents},
     failure::{Failure, Result},
     line::Line,
+    questions::Questions,
 };
 
 /// What only the cluster itself can do.
@@ -40,8 +50,16 @@ trait Backend: Send + Sync {
     fn pause_api(&self) -> LocalBoxFuture<'_, Result>;
     fn resume_api(&self) -> LocalBoxFuture<'_, Result>;
     fn forget_history(&self) -> LocalBoxFuture<'_, Result>;
-    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>>;
-    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>>;
+    fn open_watches<'a>(
+        &'a self,
+        namespace: &'a str,
+        resource: &'a str,
+    ) -> LocalBoxFuture<'a, Result<usize>>;
+    fn new_account<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Account>>;
     fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
     fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
     fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result>;
@@ -55,6 +73,8 @@ pub struct Arena {
     namespace: String,
     line: Line,
     config: Config,
+    questions: Questions,
+    notes: Mutex<Vec<String>>,
 }
 
 impl Arena {
@@ -86,7 +106,14 @@ impl Arena {
         config.cluster_url = format!("{scheme}://{}", line.address()).parse()?;
         let namespace = scenario.replace('_', "-");
         backend.workloads().namespace(&namespace).await?;
-        Ok(Self { backend, namespace, line, config })
+        Ok(Self {
+            backend,
+            namespace,
+            line,
+            config,
+            questions: Questions::default(),
+            notes: Mutex::default(),
+        })
     }
 
     /// The namespace.
@@ -128,12 +155,16 @@ impl Arena {
 
     /// A StatefulSet to be made here, of Pods that answer HTTP on a port `http`, 8080.
     pub fn stateful_set(&self, name: &str, replicas: u32) -> NewWorkload {
-        self.workloads().stateful_set(&self.namespace, name, replicas).port("http", 8080)
+        self.workloads()
+            .stateful_set(&self.namespace, name, replicas)
+            .port("http", 8080)
     }
 
     /// A Deployment to be made here, of the same Pods.
     pub fn deployment(&self, name: &str, replicas: u32) -> NewWorkload {
-        self.workloads().deployment(&self.namespace, name, replicas).port("http", 8080)
+        self.workloads()
+            .deployment(&self.namespace, name, replicas)
+            .port("http", 8080)
     }
 
     /// A Pod that runs here.
@@ -165,17 +196,53 @@ impl Arena {
     /// # Errors
     /// If no client can be made.
     pub fn discovery_with(&self, options: WatchOptions) -> Result<portolan::Cluster> {
-        let client = Client::try_from(self.config.clone())?;
-        Ok(portolan_kube::Cluster::from(client).with_watch_options(options).into())
+        self.discover(self.config.clone(), None, options)
     }
 
     /// The same with the rights of a service account.
     ///
     /// # Errors
     /// If no client can be made.
-    pub fn discovery_as(&self, account: &Account, options: WatchOptions) -> Result<portolan::Cluster> {
-        let client = account.client(self.config.clone())?;
-        Ok(portolan_kube::Cluster::from(client).with_watch_options(options).into())
+    pub fn discovery_as(
+        &self,
+        account: &Account,
+        options: WatchOptions,
+    ) -> Result<portolan::Cluster> {
+        let mut config = self.config.clone();
+        config.auth_info = AuthInfo::default();
+        self.discover(config, Some(account.clone()), options)
+    }
+
+    fn discover(
+        &self,
+        config: Config,
+        account: Option<Account>,
+        options: WatchOptions,
+    ) -> Result<portolan::Cluster> {
+        let questions = self.questions.clone();
+        let ask = MapRequestLayer::new(move |mut request: Request<Body>| {
+            questions.note(&request);
+            if let Some(account) = &account {
+                account.sign(&mut request);
+            }
+            request
+        });
+        let client = ClientBuilder::try_from(config)?.with_layer(&ask).build();
+        Ok(portolan_kube::Cluster::from(client)
+            .with_watch_options(options)
+            .into())
+    }
+
+    /// What discovery has asked the API server so far.
+    #[must_use]
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// Notes something to be told at the end.
+    pub fn note(&self, note: impl fmt::Display) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push(note.to_string());
     }
 
     /// Ends the API server as a crash does. What it stored stays.
@@ -261,9 +328,11 @@ impl Arena {
     }
 }
 
-impl std::fmt::Debug for Arena {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arena").field("namespace", &self.namespace).finish_non_exhaustive()
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
     }
 }
 
@@ -274,10 +343,7 @@ impl std::fmt::Debug for Arena {
 pub fn on_embedded(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build()?;
-    runtime.block_on(limited(name, async {
-        let arena = Arena::embedded(name).await?;
-        story(&arena).await
-    }))
+    runtime.block_on(tell(name, Arena::embedded(name), story))
 }
 
 /// Tells a scenario on the real cluster.
@@ -286,21 +352,29 @@ pub fn on_embedded(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Res
 /// What went wrong, or that it did not end.
 #[cfg(feature = "real")]
 pub fn on_real(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
-    real::block_on(limited(name, async {
-        let arena = Arena::real(name).await?;
-        story(&arena).await
-    }))
+    real::block_on(tell(name, Arena::real(name), story))
 }
 
-/// Says how long it took, so that a suite that becomes slow can be seen to.
-async fn limited(name: &str, story: impl Future<Output = Result>) -> Result {
+/// Says how long it took, so that a suite that becomes slow can be seen to, and what was noted.
+async fn tell(
+    name: &str,
+    arena: impl Future<Output = Result<Arena>>,
+    story: impl AsyncFnOnce(&Arena) -> Result,
+) -> Result {
     const LIMIT: Duration = Duration::from_secs(120);
+    let arena = arena.await?;
     let began = Instant::now();
-    let result = timeout(LIMIT, story).await.unwrap_or_else(|_| {
-        Err(Failure::new(format_args!("it did not end in {LIMIT:?}")))
-    });
+    let result = timeout(LIMIT, story(&arena))
+        .await
+        .unwrap_or_else(|_| Err(Failure::new(format_args!("it did not end in {LIMIT:?}"))));
     let took = began.elapsed().as_secs_f64();
-    writeln!(std::io::stdout(), "    {}: {took:.2} s", name.replace('_', "-"))?;
+    let notes = arena
+        .notes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .join("; ");
+    // Not by the macro, whose output a test that passes swallows.
+    writeln!(std::io::stdout(), "    {name}: {took:.2} s {notes}")?;
     result
 }
 
@@ -318,7 +392,9 @@ pub async fn eventually<T>(
         match attempt().await {
             Ok(value) => return Ok(value),
             Err(wrong) if Instant::now() >= patience => {
-                return Err(Failure::new(format_args!("{what}: not in {limit:?}: {wrong:?}")));
+                return Err(Failure::new(format_args!(
+                    "{what}: not in {limit:?}: {wrong:?}"
+                )));
             }
             Err(_) => sleep(Duration::from_millis(20)).await,
         }

@@ -130,7 +130,10 @@ impl Caller {
     /// # Errors
     /// What it goes by after 30 s.
     pub async fn until_pods(&self, pods: &[&str]) -> Result<View> {
-        self.until(&format!("requests go to {pods:?}"), |view| names(view) == pods).await
+        self.until(&format!("requests go to {pods:?}"), |view| {
+            names(view) == pods
+        })
+        .await
     }
 }
 
@@ -168,5 +171,8 @@ pub async fn until(
 /// The names of the endpoints that get requests, in order.
 #[must_use]
 pub fn names(view: &View) -> Vec<&str> {
-    view.endpoints().iter().map(|one| one.endpoint.placement().as_str()).collect()
+    view.endpoints()
+        .iter()
+        .map(|one| one.endpoint.placement().as_str())
+        .collect()
 }

@@ -13,6 +13,7 @@ pub mod failure;
 pub mod follow;
 pub mod line;
 pub mod load;
+pub mod questions;
 #[cfg(feature = "real")]
 pub mod real;
 pub mod scenarios;

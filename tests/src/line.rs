@@ -44,8 +44,18 @@ impl Line {
         let state = watch::Sender::new(State::default());
         let accepted = Arc::new(AtomicUsize::new(0));
         let mut forwarding = JoinSet::new();
-        forwarding.spawn(accept(listener, target, state.subscribe(), Arc::clone(&accepted)));
-        Ok(Self { address, state, accepted, _forwarding: forwarding })
+        forwarding.spawn(accept(
+            listener,
+            target,
+            state.subscribe(),
+            Arc::clone(&accepted),
+        ));
+        Ok(Self {
+            address,
+            state,
+            accepted,
+            _forwarding: forwarding,
+        })
     }
 
     /// Where to connect instead of the server.

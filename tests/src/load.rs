@@ -1,7 +1,7 @@
 //! A steady load, and what became of each request.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,8 +11,9 @@ use std::{
 
 use http::Method;
 use tokio::{
+    sync::watch,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use crate::{
@@ -29,7 +30,9 @@ const LONGEST: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    senders: JoinSet<Vec<Sent>>,
+    senders: JoinSet<()>,
+    /// What became of the requests so far.
+    sent: watch::Sender<Vec<Sent>>,
 }
 
 /// One request.
@@ -65,11 +68,47 @@ impl Load {
     fn of(caller: &Caller, rate: u32, method: &Method) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let period = Duration::from_secs(1) * SENDERS / rate.max(1);
+        let sent = watch::Sender::default();
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
-            senders.spawn(send(caller.clone(), method.clone(), period, Arc::clone(&stop)));
+            let stop = Arc::clone(&stop);
+            senders.spawn(send(
+                caller.clone(),
+                method.clone(),
+                period,
+                stop,
+                sent.clone(),
+            ));
         }
-        Self { stop, senders }
+        Self {
+            stop,
+            senders,
+            sent,
+        }
+    }
+
+    /// Waits until so many Pods have answered, old and new ones of a name, and so many requests have
+    /// been sent.
+    ///
+    /// # Errors
+    /// How many did, after 30 s.
+    pub async fn until_answered_by(&self, pods: usize, requests: usize) -> Result {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let mut sent = self.sent.subscribe();
+        let enough = |sent: &Vec<Sent>| sent.len() >= requests && incarnations(sent) >= pods;
+        let reached = timeout(PATIENCE, sent.wait_for(enough)).await.is_ok();
+        if reached {
+            return Ok(());
+        }
+        let (all, answered) = (self.sent.borrow().len(), incarnations(&self.sent.borrow()));
+        let message = format_args!("{answered} Pods, not {pods}, answered {all} requests");
+        Err(Failure::new(message))
+    }
+
+    /// How many requests have been answered so far, or have failed.
+    #[must_use]
+    pub fn sent(&self) -> usize {
+        self.sent.borrow().len()
     }
 
     /// Stops, and waits for what is in flight.
@@ -78,27 +117,50 @@ impl Load {
     /// If a sender panicked.
     pub async fn stop(mut self) -> Result<Record> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut sent = Vec::new();
-        while let Some(some) = self.senders.join_next().await {
-            sent.extend(some?);
+        while let Some(ended) = self.senders.join_next().await {
+            ended?;
         }
+        let mut sent = self.sent.send_replace(Vec::new());
         sent.sort_by_key(|one| one.at);
         Ok(Record { sent })
     }
 }
 
-async fn send(caller: Caller, method: Method, period: Duration, stop: Arc<AtomicBool>) -> Vec<Sent> {
+async fn send(
+    caller: Caller,
+    method: Method,
+    period: Duration,
+    stop: Arc<AtomicBool>,
+    sent: watch::Sender<Vec<Sent>>,
+) {
     let began = Instant::now();
-    let mut sent = Vec::new();
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !stop.load(Ordering::Relaxed) && began.elapsed() < LONGEST {
         ticks.tick().await;
         let at = Instant::now();
-        let result = caller.send(method.clone()).await.map_err(|error| error.to_string());
-        sent.push(Sent { at, took: at.elapsed(), result });
+        let result = caller
+            .send(method.clone())
+            .await
+            .map_err(|error| error.to_string());
+        let one = Sent {
+            at,
+            took: at.elapsed(),
+            result,
+        };
+        sent.send_modify(|sent| sent.push(one));
     }
-    sent
+}
+
+fn answers(sent: &[Sent]) -> impl Iterator<Item = &Answer> {
+    sent.iter().filter_map(|one| one.result.as_ref().ok())
+}
+
+fn incarnations(sent: &[Sent]) -> usize {
+    answers(sent)
+        .map(|answer| &answer.uid)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 impl Record {
@@ -112,7 +174,7 @@ impl Record {
     #[must_use]
     pub fn by_pod(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
-        for answer in self.answers() {
+        for answer in answers(&self.sent) {
             *counts.entry(answer.pod.as_str()).or_default() += 1;
         }
         counts
@@ -121,8 +183,7 @@ impl Record {
     /// How many Pods, old and new ones of a name, answered at least one request.
     #[must_use]
     pub fn incarnations(&self) -> usize {
-        let uids: std::collections::BTreeSet<_> = self.answers().map(|one| &one.uid).collect();
-        uids.len()
+        incarnations(&self.sent)
     }
 
     /// How many requests failed.
@@ -131,19 +192,20 @@ impl Record {
         self.sent.iter().filter(|one| one.result.is_err()).count()
     }
 
-    /// Fails if a request failed, or if there were fewer than `least`: nothing is easier than not to
-    /// fail what was not tried.
+    /// Fails if a request failed, or if none was sent: nothing is easier than not to fail what was
+    /// not tried. [`Load::until_answered_by`] sees to it that enough were.
     ///
     /// # Errors
     /// How many failed and why the first of them did.
-    pub fn expect_no_failure(&self, least: usize) -> Result {
+    pub fn expect_no_failure(&self) -> Result {
         if let Some(error) = self.sent.iter().find_map(|one| one.result.as_ref().err()) {
             let (failed, all) = (self.failed(), self.sent.len());
-            return Err(Failure::new(format_args!("{failed} of {all} requests failed: {error}")));
+            return Err(Failure::new(format_args!(
+                "{failed} of {all} requests failed: {error}"
+            )));
         }
-        if self.sent.len() < least {
-            let sent = self.sent.len();
-            return Err(Failure::new(format_args!("only {sent} requests were sent, not {least}")));
+        if self.sent.is_empty() {
+            return Err(Failure::new("no requests were sent"));
         }
         Ok(())
     }
@@ -156,14 +218,14 @@ impl Record {
         let counts = self.by_pod();
         let share = self.sent.len() / pods.len().max(1);
         let even = |count: usize| count > share / 2 && count < share * 3 / 2;
-        let fair = pods.iter().all(|pod| counts.get(pod).copied().is_some_and(even));
+        let fair = pods
+            .iter()
+            .all(|pod| counts.get(pod).copied().is_some_and(even));
         if fair && counts.len() == pods.len() {
             return Ok(());
         }
-        Err(Failure::new(format_args!("uneven: {counts:?}, not {share} each for {pods:?}")))
-    }
-
-    fn answers(&self) -> impl Iterator<Item = &Answer> {
-        self.sent.iter().filter_map(|one| one.result.as_ref().ok())
+        Err(Failure::new(format_args!(
+            "uneven: {counts:?}, not {share} each for {pods:?}"
+        )))
     }
 }

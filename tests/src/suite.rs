@@ -16,7 +16,9 @@ macro_rules! suite {
                 an_unknown_port
                 a_service_without_endpoints
                 a_service_made_later
+                a_service_of_a_type_without_endpoints
                 a_service_deleted_and_made_again
+                slices_written_by_hand
             }
             readiness {
                 unready_pods_get_nothing
@@ -32,6 +34,7 @@ macro_rules! suite {
             crash {
                 a_pod_is_killed
                 every_pod_is_killed_in_turn
+                the_only_pod_is_killed
             }
             scaling {
                 from_three_to_six_to_two

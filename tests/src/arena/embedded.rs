@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::LocalBoxFuture};
+use futures::{
+    FutureExt,
+    future::{LocalBoxFuture, ready},
+};
 use kube::Client;
-use portolan_test::{ApiEndpoint, PodHandle, TestCluster, Token, User, Workloads};
+use portolan_test::{ApiEndpoint, Faults, PodHandle, TestCluster, Token, User, Workloads};
 use serde_json::Value;
 
 use super::Backend;
@@ -34,9 +37,21 @@ struct Login {
 impl Embedded {
     pub(super) async fn start() -> Result<Self> {
         // A grace period is waited for in real time here, and only by Pods that do not stop.
-        let cluster = TestCluster::builder().grace_period(Duration::from_secs(5)).start().await?;
+        let cluster = TestCluster::builder()
+            .grace_period(Duration::from_secs(5))
+            .start()
+            .await?;
         let endpoint = cluster.serve().await?;
-        Ok(Self { cluster, endpoint, accounts: Mutex::default() })
+        Ok(Self {
+            cluster,
+            endpoint,
+            accounts: Mutex::default(),
+        })
+    }
+
+    fn order(&self, fault: impl FnOnce(&Faults)) -> LocalBoxFuture<'static, Result> {
+        fault(self.cluster.faults());
+        done(Ok(()))
     }
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<String, Login>> {
@@ -45,9 +60,17 @@ impl Embedded {
 
     /// Gives the rules of a Role to those whom a binding names.
     fn bind(&self, binding: &Document, rules: &Value) -> Result {
-        let subjects = binding.object.pointer("/subjects").and_then(Value::as_array);
+        let subjects = binding
+            .object
+            .pointer("/subjects")
+            .and_then(Value::as_array);
         for subject in subjects.into_iter().flatten() {
-            let text = |field| subject.get(field).and_then(Value::as_str).unwrap_or_default();
+            let text = |field| {
+                subject
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
             let user = access::user(text("namespace"), text("name"));
             let mut accounts = self.accounts();
             let login = accounts
@@ -87,45 +110,57 @@ impl Backend for Embedded {
     }
 
     fn stop_api(&self) -> LocalBoxFuture<'_, Result> {
-        done(self.cluster.faults().api_down())
+        self.order(Faults::api_down)
     }
 
     fn start_api(&self) -> LocalBoxFuture<'_, Result> {
-        done(self.cluster.faults().api_up())
+        self.order(Faults::api_up)
     }
 
     fn pause_api(&self) -> LocalBoxFuture<'_, Result> {
-        done(self.cluster.faults().hang_api())
+        self.order(Faults::hang_api)
     }
 
     fn resume_api(&self) -> LocalBoxFuture<'_, Result> {
-        done(self.cluster.faults().api_up())
+        self.order(Faults::api_up)
     }
 
     fn forget_history(&self) -> LocalBoxFuture<'_, Result> {
-        done(self.cluster.faults().compact())
+        self.order(Faults::compact)
     }
 
-    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>> {
+    fn open_watches<'a>(
+        &'a self,
+        namespace: &'a str,
+        resource: &'a str,
+    ) -> LocalBoxFuture<'a, Result<usize>> {
         let mut watches = self.cluster.requests().watches();
         watches.retain(|watch| watch.namespace == namespace && watch.resource == resource);
-        async move { Ok(watches.len()) }.boxed_local()
+        done(Ok(watches.len()))
     }
 
-    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>> {
+    fn new_account<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Account>> {
         let user = User::new(access::user(namespace, name));
         let token = self.cluster.sign_in(user.clone());
         let account = Account::new(namespace, name, token.as_str());
-        let login = Login { user, token, account: account.clone() };
+        let login = Login {
+            user,
+            token,
+            account: account.clone(),
+        };
         self.accounts().insert(account.user(), login);
-        async move { Ok(account) }.boxed_local()
+        done(Ok(account))
     }
 
     fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
         if let Some(login) = self.accounts().get(&account.user()) {
             self.cluster.expire(&login.token);
         }
-        done(())
+        done(Ok(()))
     }
 
     fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
@@ -133,24 +168,29 @@ impl Backend for Embedded {
             login.token = self.cluster.rotate(&login.token);
             account.set_token(login.token.as_str());
         }
-        done(())
+        done(Ok(()))
     }
 
     fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result> {
-        let bindings = manifest.iter().filter(|document| document.at("/kind").ends_with("Binding"));
+        let mut bindings = manifest
+            .iter()
+            .filter(|document| document.at("/kind").ends_with("Binding"));
         let bind = |binding: &Document| {
             let wanted = (binding.at("/roleRef/kind"), binding.at("/roleRef/name"));
             let role = manifest
                 .iter()
                 .find(|role| (role.at("/kind"), role.at("/metadata/name")) == wanted)
                 .ok_or_else(|| Failure::new(format_args!("the manifest has no {wanted:?}")))?;
-            self.bind(binding, &role.object.get("rules").cloned().unwrap_or_default())
+            self.bind(
+                binding,
+                &role.object.get("rules").cloned().unwrap_or_default(),
+            )
         };
-        let result = bindings.map(bind).collect();
-        async move { result }.boxed_local()
+        done(bindings.try_for_each(bind))
     }
 }
 
-fn done((): ()) -> LocalBoxFuture<'static, Result> {
-    async { Ok(()) }.boxed_local()
+/// There is nothing to wait for.
+fn done<T: 'static>(result: Result<T>) -> LocalBoxFuture<'static, Result<T>> {
+    ready(result).boxed_local()
 }

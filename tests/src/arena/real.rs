@@ -138,7 +138,11 @@ impl Backend for Real {
         .boxed_local()
     }
 
-    fn open_watches<'a>(&'a self, namespace: &'a str, resource: &'a str) -> LocalBoxFuture<'a, Result<usize>> {
+    fn open_watches<'a>(
+        &'a self,
+        namespace: &'a str,
+        resource: &'a str,
+    ) -> LocalBoxFuture<'a, Result<usize>> {
         async move {
             let request = Request::get("/metrics").body(Vec::new())?;
             let metrics = self.shared.client.request_text(request).await?;
@@ -148,7 +152,11 @@ impl Backend for Real {
         .boxed_local()
     }
 
-    fn new_account<'a>(&'a self, namespace: &'a str, name: &'a str) -> LocalBoxFuture<'a, Result<Account>> {
+    fn new_account<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> LocalBoxFuture<'a, Result<Account>> {
         async move {
             self.create_account(namespace, name).await?;
             let token = self.token(namespace, name).await?;
@@ -161,15 +169,26 @@ impl Backend for Real {
         async {
             // A token dies with its account, and with no less.
             let params = DeleteParams::default();
-            self.accounts(account.namespace()).delete(account.name(), &params).await?;
-            let kubeconfig = self.shared.cluster.lock().await.kubeconfig_for_token(&account.token());
+            self.accounts(account.namespace())
+                .delete(account.name(), &params)
+                .await?;
+            let kubeconfig = self
+                .shared
+                .cluster
+                .lock()
+                .await
+                .kubeconfig_for_token(&account.token());
             let client = client(&kubeconfig).await?;
-            eventually("the token is refused", Duration::from_secs(20), async || {
-                match client.apiserver_version().await {
+            eventually(
+                "the token is refused",
+                Duration::from_secs(20),
+                async || match client.apiserver_version().await {
                     Err(kube::Error::Api(status)) if status.code == 401 => Ok(()),
-                    other => Err(Failure::new(format_args!("it is still accepted: {other:?}"))),
-                }
-            })
+                    other => Err(Failure::new(format_args!(
+                        "it is still accepted: {other:?}"
+                    ))),
+                },
+            )
             .await
         }
         .boxed_local()
@@ -177,7 +196,8 @@ impl Backend for Real {
 
     fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result> {
         async {
-            self.create_account(account.namespace(), account.name()).await?;
+            self.create_account(account.namespace(), account.name())
+                .await?;
             let token = self.token(account.namespace(), account.name()).await?;
             account.set_token(&token);
             Ok(())
@@ -208,7 +228,9 @@ impl Real {
     async fn create_account(&self, namespace: &str, name: &str) -> Result {
         let mut account = ServiceAccount::default();
         account.metadata.name = Some(name.to_owned());
-        self.accounts(namespace).create(&PostParams::default(), &account).await?;
+        self.accounts(namespace)
+            .create(&PostParams::default(), &account)
+            .await?;
         Ok(())
     }
 
@@ -238,7 +260,8 @@ fn path(document: &Document) -> Result<String> {
 /// API server's own account. The control plane's are not, so these are the scenarios'.
 fn narrow_watches(metrics: &str, resource: &str) -> usize {
     let gauges = metrics.lines().filter_map(|line| {
-        line.strip_prefix("apiserver_longrunning_requests{")?.split_once("} ")
+        line.strip_prefix("apiserver_longrunning_requests{")?
+            .split_once("} ")
     });
     let of_resource = format!("resource=\"{resource}\"");
     gauges

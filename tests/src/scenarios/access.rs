@@ -5,8 +5,14 @@ use std::time::Duration;
 use portolan::{Freshness, SourceErrorKind, View};
 use portolan_kube::{CLUSTER_ROLE, ROLE, WatchOptions};
 
-use super::discovery::expect_error;
-use crate::{access::Account, arena::Arena, caller::Caller, failure::{Failure, Result}, load::Load};
+use super::expect_error;
+use crate::{
+    access::Account,
+    arena::Arena,
+    caller::Caller,
+    failure::{Failure, Result},
+    load::Load,
+};
 
 /// Trouble is noticed soon, and so is its end.
 fn hasty() -> WatchOptions {
@@ -18,13 +24,28 @@ fn hasty() -> WatchOptions {
 /// An account without rights is told which verb on which resource it lacks, and gets the manifest
 /// that grants it. Applied as it is printed, it does so, and nothing needs to be restarted.
 pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
-    arena.stateful_set("db", 2).create().await?.wait_ready(2).await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
+    arena
+        .stateful_set("db", 2)
+        .create()
+        .await?
+        .wait_ready(2)
+        .await?;
     let account = arena.account("app").await?;
     let cluster = arena.discovery_as(&account, hasty())?;
     let caller = Caller::fail_fast(&cluster, &arena.full("db:http"))?;
-    let view = caller.until("a refusal", |view| failure(view).is_some()).await?;
-    assert_eq!(failure(&view).map(|(kind, _)| kind), Some(SourceErrorKind::Forbidden));
+    let view = caller
+        .until("a refusal", |view| failure(view).is_some())
+        .await?;
+    assert_eq!(
+        failure(&view).map(|(kind, _)| kind),
+        Some(SourceErrorKind::Forbidden)
+    );
 
     let error = expect_error(caller.get().await)?;
     let said = error.to_string();
@@ -32,7 +53,7 @@ pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
         .split_once('\n')
         .ok_or_else(|| Failure::new(format_args!("no manifest: {said}")))?;
     let namespace = format!("`{}`", arena.namespace());
-    for part in ["list", "endpointslices", &account.user(), &namespace] {
+    for part in ["may not watch endpointslices", &account.user(), &namespace] {
         assert!(refusal.contains(part), "no {part} in: {refusal}");
     }
     arena.grant(manifest).await?;
@@ -45,8 +66,10 @@ pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
 /// The Role of `portolan-kube` is enough for everything: a Service, its slices, their changes.
 pub async fn the_minimal_role_is_enough(arena: &Arena) -> Result {
     let account = arena.account("app").await?;
-    let role = ROLE
-        .replace("namespace: default # of the Service", &format!("namespace: {}", arena.namespace()));
+    let role = ROLE.replace(
+        "namespace: default # of the Service",
+        &format!("namespace: {}", arena.namespace()),
+    );
     arena.grant(&with_subject(&role, &account)).await?;
     expect_enough(arena, &account).await
 }
@@ -59,12 +82,23 @@ pub async fn the_cluster_role_is_enough(arena: &Arena) -> Result {
 }
 
 fn with_subject(role: &str, account: &Account) -> String {
-    role.replace("name: default # who asks", &format!("name: {}", account.name()))
-        .replace("namespace: default # of who asks", &format!("namespace: {}", account.namespace()))
+    role.replace(
+        "name: default # who asks",
+        &format!("name: {}", account.name()),
+    )
+    .replace(
+        "namespace: default # of who asks",
+        &format!("namespace: {}", account.namespace()),
+    )
 }
 
 async fn expect_enough(arena: &Arena, account: &Account) -> Result {
-    let service = arena.service("db").headless().port_to("http", 80, "http").create().await?;
+    let service = arena
+        .service("db")
+        .headless()
+        .port_to("http", 80, "http")
+        .create()
+        .await?;
     let set = arena.stateful_set("db", 1).create().await?;
     let cluster = arena.discovery_as(account, hasty())?;
     // By number: that takes the Service itself, too.
@@ -74,19 +108,30 @@ async fn expect_enough(arena: &Arena, account: &Account) -> Result {
     caller.until_pods(&["db-0", "db-1"]).await?;
     caller.get().await?;
     service.delete().await?;
-    caller.until("absent", |view| matches!(view.freshness(), Freshness::Absent)).await?;
+    caller
+        .until("absent", |view| {
+            matches!(view.freshness(), Freshness::Absent)
+        })
+        .await?;
     Ok(())
 }
 
 /// A token that is not accepted any more is said to be so; the last good Pods serve on; a new token
 /// is enough to go on.
 pub async fn an_expired_token(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     let set = arena.stateful_set("db", 1).create().await?;
     set.wait_ready(1).await?;
     let account = arena.account("app").await?;
-    let role = ROLE
-        .replace("namespace: default # of the Service", &format!("namespace: {}", arena.namespace()));
+    let role = ROLE.replace(
+        "namespace: default # of the Service",
+        &format!("namespace: {}", arena.namespace()),
+    );
     arena.grant(&with_subject(&role, &account)).await?;
     let cluster = arena.discovery_as(&account, hasty())?;
     let caller = Caller::new(&cluster, &arena.full("db:http"))?;
@@ -98,7 +143,9 @@ pub async fn an_expired_token(arena: &Arena) -> Result {
     let unauthenticated = |view: &View| {
         failure(view).is_some_and(|(kind, _)| kind == SourceErrorKind::Unauthenticated)
     };
-    let view = caller.until("the token is not accepted", unauthenticated).await?;
+    let view = caller
+        .until("the token is not accepted", unauthenticated)
+        .await?;
     let said = failure(&view).map(|(_, said)| said).unwrap_or_default();
     assert!(said.contains("token"), "{said}");
     assert_eq!(view.endpoints().len(), 1, "the last good set stays");
@@ -108,7 +155,8 @@ pub async fn an_expired_token(arena: &Arena) -> Result {
     arena.renew(&account).await?;
     let view = caller.until_pods(&["db-0", "db-1"]).await?;
     assert!(matches!(view.freshness(), Freshness::Live), "{view:?}");
-    load.stop().await?.expect_no_failure(20)
+    load.until_answered_by(2, 20).await?;
+    load.stop().await?.expect_no_failure()
 }
 
 fn failure(view: &View) -> Option<(SourceErrorKind, String)> {

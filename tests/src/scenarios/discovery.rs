@@ -2,26 +2,37 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use portolan::{ErrorKind, Freshness, View};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::{expect_error, expect_refusal};
 use crate::{
     arena::Arena,
-    caller::{Caller, Unanswered, names},
+    caller::{Caller, names},
     failure::{Failure, Result},
 };
 
 /// Each Pod of a StatefulSet is an endpoint by its stable name, with all that the slices say of it,
 /// at the target port: a headless Service has no other.
 pub async fn headless_service(arena: &Arena) -> Result {
-    arena.service("db").headless().port_to("http", 80, "http").create().await?;
-    arena.stateful_set("db", 3).create().await?.wait_ready(3).await?;
+    arena
+        .service("db")
+        .headless()
+        .port_to("http", 80, "http")
+        .create()
+        .await?;
+    arena
+        .stateful_set("db", 3)
+        .create()
+        .await?
+        .wait_ready(3)
+        .await?;
 
     let cluster = arena.discovery()?;
     let by_name = Caller::new(&cluster, &arena.full("db:http"))?;
@@ -43,21 +54,37 @@ pub async fn headless_service(arena: &Arena) -> Result {
 /// The Pods behind a virtual IP are found by the Service's port, by name or number, and connected to
 /// at their own.
 pub async fn cluster_ip_service(arena: &Arena) -> Result {
-    let service = arena.service("web").port_to("http", 80, "http").port_to("admin", 81, 9000);
+    let service = arena
+        .service("web")
+        .port_to("http", 80, "http")
+        .port_to("admin", 81, 9000);
     service.create().await?;
-    arena.deployment("web", 2).create().await?.wait_ready(2).await?;
+    arena
+        .deployment("web", 2)
+        .create()
+        .await?
+        .wait_ready(2)
+        .await?;
 
     let cluster = arena.discovery()?;
     for port in ["http", "80"] {
         let caller = Caller::new(&cluster, &arena.full(&format!("web:{port}")))?;
-        let view = caller.until("two endpoints", |view| view.endpoints().len() == 2).await?;
+        let view = caller
+            .until("two endpoints", |view| view.endpoints().len() == 2)
+            .await?;
         expect_pods_as_they_are(arena, &view)?;
         caller.get().await?;
     }
     // Nobody listens there, and the slices say it is there all the same.
     let admin = Caller::new(&cluster, &arena.full("web:admin"))?;
-    let view = admin.until("two endpoints", |view| view.endpoints().len() == 2).await?;
-    assert!(view.endpoints().iter().all(|one| one.endpoint.address().port() == 9000));
+    let view = admin
+        .until("two endpoints", |view| view.endpoints().len() == 2)
+        .await?;
+    assert!(
+        view.endpoints()
+            .iter()
+            .all(|one| one.endpoint.address().port() == 9000)
+    );
     Ok(())
 }
 
@@ -65,30 +92,58 @@ pub async fn cluster_ip_service(arena: &Arena) -> Result {
 /// of their own.
 pub async fn pods_with_different_ports(arena: &Arena) -> Result {
     let workloads = arena.workloads();
-    let service = arena.service("mixed").headless().port_to("http", 80, "web").without_selector();
-    service.with(&["spec", "selector"], json!({"part-of": "mixed"})).create().await?;
+    let service = arena
+        .service("mixed")
+        .headless()
+        .port_to("http", 80, "web")
+        .without_selector();
+    service
+        .with(&["spec", "selector"], json!({"part-of": "mixed"}))
+        .create()
+        .await?;
     for (name, port) in [("old", 8080), ("new", 8181)] {
-        let set = workloads.stateful_set(arena.namespace(), name, 1).port("web", port);
-        let set = set.label("part-of", "mixed").service_name("mixed").create().await?;
+        let set = workloads
+            .stateful_set(arena.namespace(), name, 1)
+            .port("web", port);
+        let set = set
+            .label("part-of", "mixed")
+            .service_name("mixed")
+            .create()
+            .await?;
         set.wait_ready(1).await?;
     }
     let caller = Caller::new(&arena.discovery()?, &arena.full("mixed:http"))?;
     let view = caller.until_pods(&["new-0", "old-0"]).await?;
     expect_pods_as_they_are(arena, &view)?;
-    let ports: Vec<u16> = view.endpoints().iter().map(|one| one.endpoint.address().port()).collect();
+    let ports: Vec<u16> = view
+        .endpoints()
+        .iter()
+        .map(|one| one.endpoint.address().port())
+        .collect();
     assert_eq!(ports, [8181, 8080]);
     Ok(())
 }
 
 /// When the Service's port comes to mean another one of the Pods', requests go there.
 pub async fn a_port_that_changes(arena: &Arena) -> Result {
-    arena.service("db").port_to("http", 80, 8080).create().await?;
-    let set = arena.stateful_set("db", 1).port("other", 8181).create().await?;
+    arena
+        .service("db")
+        .port_to("http", 80, 8080)
+        .create()
+        .await?;
+    let set = arena
+        .stateful_set("db", 1)
+        .port("other", 8181)
+        .create()
+        .await?;
     set.wait_ready(1).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
     let at_port = |port| {
         move |view: &View| {
-            let mut ports = view.endpoints().iter().map(|one| one.endpoint.address().port());
+            let mut ports = view
+                .endpoints()
+                .iter()
+                .map(|one| one.endpoint.address().port());
             ports.next() == Some(port) && ports.next().is_none()
         }
     };
@@ -96,7 +151,9 @@ pub async fn a_port_that_changes(arena: &Arena) -> Result {
 
     let ports = json!({"spec": {"ports": [{"name": "http", "port": 80, "targetPort": 8181}]}});
     let services: Api<Service> = Api::namespaced(arena.client(), arena.namespace());
-    services.patch("db", &PatchParams::default(), &Patch::Merge(ports)).await?;
+    services
+        .patch("db", &PatchParams::default(), &Patch::Merge(ports))
+        .await?;
     caller.until("port 8181", at_port(8181)).await?;
     assert_eq!(caller.get().await?.pod, "db-0");
     Ok(())
@@ -105,8 +162,19 @@ pub async fn a_port_that_changes(arena: &Arena) -> Result {
 /// A port that the Service does not have is an error that says which ports it has, at once: time
 /// does not mend it.
 pub async fn an_unknown_port(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).port("admin", 9000).create().await?;
-    arena.stateful_set("db", 1).create().await?.wait_ready(1).await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .port("admin", 9000)
+        .create()
+        .await?;
+    arena
+        .stateful_set("db", 1)
+        .create()
+        .await?
+        .wait_ready(1)
+        .await?;
     for port in ["htpt", "8081"] {
         let caller = Caller::new(&arena.discovery()?, &arena.full(&format!("db:{port}")))?;
         let error = expect_error(caller.get().await)?;
@@ -121,12 +189,23 @@ pub async fn an_unknown_port(arena: &Arena) -> Result {
 
 /// A Service that selects nothing is there, and empty: a request waits, or is refused.
 pub async fn a_service_without_endpoints(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     let cluster = arena.discovery()?;
     let hasty = Caller::fail_fast(&cluster, &arena.full("db:http"))?;
-    let error = expect_error(hasty.get().await)?;
-    assert!(matches!(error.kind(), ErrorKind::NoEndpoints { .. }), "{error}");
-    assert!(error.source_error().is_none(), "nothing is wrong with discovery: {error}");
+    let error = expect_refusal(&hasty).await?;
+    assert!(
+        matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
+        "{error}"
+    );
+    assert!(
+        error.source_error().is_none(),
+        "nothing is wrong with discovery: {error}"
+    );
 
     let patient = Caller::new(&cluster, &arena.full("db:http"))?;
     let (answer, made) = tokio::join!(patient.get(), arena.stateful_set("db", 1).create());
@@ -139,12 +218,20 @@ pub async fn a_service_without_endpoints(arena: &Arena) -> Result {
 pub async fn a_service_made_later(arena: &Arena) -> Result {
     let cluster = arena.discovery()?;
     let caller = Caller::fail_fast(&cluster, &arena.full("db:http"))?;
-    let error = expect_error(caller.get().await)?;
-    assert!(matches!(error.kind(), ErrorKind::NotFound { .. }), "{error}");
+    let error = expect_refusal(&caller).await?;
+    assert!(
+        matches!(error.kind(), ErrorKind::NotFound { .. }),
+        "{error}"
+    );
     let is_absent = |view: &View| matches!(view.freshness(), Freshness::Absent);
     caller.until("absent", is_absent).await?;
 
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     arena.stateful_set("db", 2).create().await?;
     caller.until_pods(&["db-0", "db-1"]).await?;
     caller.get().await?;
@@ -155,7 +242,12 @@ pub async fn a_service_made_later(arena: &Arena) -> Result {
 pub async fn a_service_deleted_and_made_again(arena: &Arena) -> Result {
     let make = || arena.service("db").headless().port("http", 8080).create();
     let service = make().await?;
-    arena.stateful_set("db", 2).create().await?.wait_ready(2).await?;
+    arena
+        .stateful_set("db", 2)
+        .create()
+        .await?
+        .wait_ready(2)
+        .await?;
     let caller = Caller::fail_fast(&arena.discovery()?, &arena.full("db:http"))?;
     caller.until_pods(&["db-0", "db-1"]).await?;
 
@@ -165,8 +257,11 @@ pub async fn a_service_deleted_and_made_again(arena: &Arena) -> Result {
     let view = caller.until("absent", is_absent).await?;
     assert!(deleted.elapsed() < Duration::from_secs(10));
     assert_eq!(names(&view), [""; 0]);
-    let error = expect_error(caller.get().await)?;
-    assert!(matches!(error.kind(), ErrorKind::NotFound { .. }), "{error}");
+    let error = expect_refusal(&caller).await?;
+    assert!(
+        matches!(error.kind(), ErrorKind::NotFound { .. }),
+        "{error}"
+    );
 
     make().await?;
     let view = caller.until_pods(&["db-0", "db-1"]).await?;
@@ -175,30 +270,141 @@ pub async fn a_service_deleted_and_made_again(arena: &Arena) -> Result {
     Ok(())
 }
 
+/// A Service that is only another name in DNS has no endpoints, which is said at once.
+pub async fn a_service_of_a_type_without_endpoints(arena: &Arena) -> Result {
+    let alias = json!({"type": "ExternalName", "externalName": "db.example.com"});
+    let service = arena.service("alias").without_selector();
+    service.with(&["spec"], alias).create().await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("alias:http"))?;
+    let error = expect_error(caller.get().await)?;
+    assert_eq!(*error.kind(), ErrorKind::Discovery, "{error}");
+    assert!(error.to_string().contains("ExternalName"), "{error}");
+    Ok(())
+}
+
+/// Slices that somebody wrote by hand, for a Service without selector: conditions left out, an
+/// endpoint in two slices, a slice without ports, names instead of addresses.
+pub async fn slices_written_by_hand(arena: &Arena) -> Result {
+    arena
+        .stateful_set("other", 3)
+        .parallel()
+        .create()
+        .await?
+        .wait_ready(3)
+        .await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .without_selector()
+        .create()
+        .await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+
+    let ip = |ordinal: u32| -> Result<String> {
+        Ok(arena.pod(&format!("other-{ordinal}"))?.ip().to_string())
+    };
+    let (first, second, third) = (ip(0)?, ip(1)?, ip(2)?);
+    let endpoint =
+        |ip: &str, conditions: Value| json!({"addresses": [ip], "conditions": conditions});
+    let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
+    let write = async |name: &str, kind: &str, endpoints: Value, ports: Value| -> Result {
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "db"}},
+            "addressType": kind,
+            "endpoints": endpoints,
+            "ports": ports,
+        });
+        slices
+            .create(&PostParams::default(), &serde_json::from_value(slice)?)
+            .await?;
+        Ok(())
+    };
+    let http = || json!([{"name": "http", "port": 8080}]);
+    let unready = endpoint(&third, json!({"ready": false}));
+    let both = json!([
+        endpoint(&first, json!({})),
+        endpoint(&second, json!({"ready": true})),
+        unready
+    ]);
+    write("one", "IPv4", both, http()).await?;
+    write("two", "IPv4", json!([endpoint(&second, json!({}))]), http()).await?;
+    write(
+        "portless",
+        "IPv4",
+        json!([endpoint(&third, json!({}))]),
+        Value::Null,
+    )
+    .await?;
+    write(
+        "names",
+        "FQDN",
+        json!([endpoint("db.example.com", json!({}))]),
+        http(),
+    )
+    .await?;
+    write("empty", "IPv6", json!([]), http()).await?;
+
+    // There is no Pod to name them by.
+    let at = |ips: &[&String]| {
+        let mut wanted: Vec<String> = ips.iter().map(|ip| format!("{ip}:8080")).collect();
+        wanted.sort();
+        move |view: &View| {
+            let addresses = view
+                .endpoints()
+                .iter()
+                .map(|one| one.endpoint.address().to_string());
+            let mut addresses: Vec<String> = addresses.collect();
+            addresses.sort();
+            addresses == wanted
+        }
+    };
+    caller
+        .until("the two that are ready", at(&[&first, &second]))
+        .await?;
+    caller.get().await?;
+
+    let only_first = json!({"endpoints": [endpoint(&first, json!({}))]});
+    slices
+        .patch("one", &PatchParams::default(), &Patch::Merge(only_first))
+        .await?;
+    write("mark", "IPv4", json!([endpoint(&third, json!({}))]), http()).await?;
+    caller
+        .until(
+            "the second is in another slice still",
+            at(&[&first, &second, &third]),
+        )
+        .await?;
+    slices.delete("two", &DeleteParams::default()).await?;
+    caller
+        .until("the second is gone", at(&[&first, &third]))
+        .await?;
+    slices.delete("one", &DeleteParams::default()).await?;
+    slices.delete("mark", &DeleteParams::default()).await?;
+    caller.until("all are gone", at(&[])).await?;
+    Ok(())
+}
+
 /// Everything that the slices say of the Pods is as the Pods say it themselves.
 fn expect_pods_as_they_are(arena: &Arena, view: &View) -> Result {
     let pods = arena.pods();
     for one in view.endpoints() {
         let endpoint = &one.endpoint;
-        let name = endpoint.pod().ok_or_else(|| Failure::new("no Pod's name"))?;
+        let name = endpoint
+            .pod()
+            .ok_or_else(|| Failure::new("no Pod's name"))?;
         let pod = pods.iter().find(|pod| pod.name() == name);
         let pod = pod.ok_or_else(|| Failure::new(format_args!("{name} does not run")))?;
         assert_eq!(endpoint.uid(), Some(pod.uid()), "{name}");
-        assert!(pod.addresses().contains(&endpoint.address()), "{name}: {endpoint:?}");
+        assert!(
+            pod.addresses().contains(&endpoint.address()),
+            "{name}: {endpoint:?}"
+        );
         assert_eq!(endpoint.node(), Some(pod.node()), "{name}");
         assert!(endpoint.zone().is_some(), "{name}");
         assert!(endpoint.conditions().is_ready(), "{name}");
     }
     Ok(())
-}
-
-/// The error, where there must be one.
-pub(super) fn expect_error<T: std::fmt::Debug>(
-    result: std::result::Result<T, Unanswered>,
-) -> Result<portolan::Error> {
-    match result {
-        Ok(answer) => Err(Failure::new(format_args!("expected an error, got {answer:?}"))),
-        Err(Unanswered::Balancer(error)) => Ok(error),
-        Err(other) => Err(other.into()),
-    }
 }

@@ -15,22 +15,33 @@ fn is_stale(view: &View) -> bool {
 /// The API server dies in the middle of a rolling restart. The last good list serves; when the
 /// server is back, the restart goes on, and the balancer with it.
 pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     let set = arena.stateful_set("db", 3).create().await?;
     set.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
     let before = caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
     let load = Load::start(&caller, 100);
+    load.until_answered_by(before.endpoints().len(), 20).await?;
 
     set.roll().await?;
     let first_is_replaced = |view: &View| {
         let new = view.endpoints().iter().filter(|one| {
             let uid = one.endpoint.uid();
-            before.endpoints().iter().all(|old| old.endpoint.uid() != uid)
+            before
+                .endpoints()
+                .iter()
+                .all(|old| old.endpoint.uid() != uid)
         });
         new.count() > 0
     };
-    caller.until("the first Pod is replaced", first_is_replaced).await?;
+    caller
+        .until("the first Pod is replaced", first_is_replaced)
+        .await?;
     arena.stop_api().await?;
     let view = caller.until("discovery fails", is_stale).await?;
     assert!(!view.endpoints().is_empty(), "the last good list stays");
@@ -44,13 +55,18 @@ pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
             && matches!(view.freshness(), Freshness::Live)
             && view.endpoints().iter().all(|one| {
                 let uid = one.endpoint.uid();
-                before.endpoints().iter().all(|old| old.endpoint.uid() != uid)
+                before
+                    .endpoints()
+                    .iter()
+                    .all(|old| old.endpoint.uid() != uid)
             })
     };
-    caller.until("all Pods are replaced", all_are_replaced).await?;
-    sleep(Duration::from_millis(300)).await;
+    caller
+        .until("all Pods are replaced", all_are_replaced)
+        .await?;
+    load.until_answered_by(6, 100).await?;
     let record = load.stop().await?;
-    record.expect_no_failure(100)?;
+    record.expect_no_failure()?;
     assert_eq!(record.incarnations(), 6, "three old Pods, three new ones");
     Ok(())
 }
@@ -58,7 +74,12 @@ pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
 /// The API server falls silent (SIGSTOP), and no connection breaks: that is found out in seconds,
 /// the last good list serves, and afterwards everything goes on.
 pub async fn api_server_is_paused(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     let set = arena.stateful_set("db", 2).create().await?;
     set.wait_ready(2).await?;
     let options = WatchOptions::default()
@@ -66,8 +87,9 @@ pub async fn api_server_is_paused(arena: &Arena) -> Result {
         .request_timeout(Duration::from_secs(1))
         .backoff(Duration::from_millis(100), Duration::from_millis(500));
     let caller = Caller::new(&arena.discovery_with(options)?, &arena.full("db:http"))?;
-    caller.until_pods(&["db-0", "db-1"]).await?;
+    let before = caller.until_pods(&["db-0", "db-1"]).await?;
     let load = Load::start(&caller, 100);
+    load.until_answered_by(before.endpoints().len(), 20).await?;
 
     arena.pause_api().await?;
     let paused = Instant::now();
@@ -80,9 +102,14 @@ pub async fn api_server_is_paused(arena: &Arena) -> Result {
     caller.until_pods(&["db-0"]).await?;
     arena.resume_api().await?;
 
-    caller.until("live again", |view| matches!(view.freshness(), Freshness::Live)).await?;
+    caller
+        .until("live again", |view| {
+            matches!(view.freshness(), Freshness::Live)
+        })
+        .await?;
     caller.until_pods(&["db-0", "db-1"]).await?;
     set.scale(3).await?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
-    load.stop().await?.expect_no_failure(100)
+    load.until_answered_by(3, 100).await?;
+    load.stop().await?.expect_no_failure()
 }

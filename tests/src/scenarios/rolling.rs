@@ -2,33 +2,32 @@
 
 use std::time::Duration;
 
-use crate::{
-    arena::Arena,
-    caller::Caller,
-    failure::Result,
-    follow::Following,
-    load::Load,
-};
+use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, load::Load};
 
 /// The Pods of a StatefulSet restart one after the other, without a pause between deletion and
 /// SIGTERM: what a Pod may have dropped with its connections is asked of another one.
 pub async fn a_stateful_set_restarts(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
     let set = arena.stateful_set("db", 3).create().await?;
     set.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
     let following = Following::start(arena, &caller).await?;
     let load = Load::start(&caller, 200);
+    load.until_answered_by(3, 20).await?;
 
     set.roll().await?;
     set.wait_ready(3).await?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
-    // Until each of the new ones has had its share.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.until_answered_by(6, 100).await?;
 
     let record = load.stop().await?;
-    record.expect_no_failure(100)?;
+    record.expect_no_failure()?;
     assert_eq!(record.incarnations(), 6, "three old Pods, three new ones");
     let followed = following.finish()?;
     followed.expect_obeyed(&record)?;
@@ -38,21 +37,31 @@ pub async fn a_stateful_set_restarts(arena: &Arena) -> Result {
 /// The same of Pods that serve on for a moment, as real ones should: then not even a request that
 /// may be sent only once fails.
 pub async fn a_stateful_set_restarts_in_good_order(arena: &Arena) -> Result {
-    arena.service("db").headless().port("http", 8080).create().await?;
-    let set = arena.stateful_set("db", 3).pre_stop(Duration::from_secs(1)).create().await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
+    let set = arena
+        .stateful_set("db", 3)
+        .pre_stop(Duration::from_secs(1))
+        .create()
+        .await?;
     set.wait_ready(3).await?;
     let caller = Caller::over_http2(&arena.discovery()?, &arena.full("db:http"))?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
     let following = Following::start(arena, &caller).await?;
     let load = Load::of_posts(&caller, 200);
+    load.until_answered_by(3, 20).await?;
 
     set.roll().await?;
     set.wait_ready(3).await?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    load.until_answered_by(6, 100).await?;
 
     let record = load.stop().await?;
-    record.expect_no_failure(200)?;
+    record.expect_no_failure()?;
     assert_eq!(record.incarnations(), 6, "three old Pods, three new ones");
     let followed = following.finish()?;
     followed.expect_obeyed(&record)?;
@@ -61,23 +70,35 @@ pub async fn a_stateful_set_restarts_in_good_order(arena: &Arena) -> Result {
 
 /// A Deployment restarts by surging: new Pods come, of other names, before old ones go.
 pub async fn a_deployment_restarts(arena: &Arena) -> Result {
-    arena.service("web").port_to("http", 80, "http").create().await?;
+    arena
+        .service("web")
+        .port_to("http", 80, "http")
+        .create()
+        .await?;
     let deployment = arena.deployment("web", 3).create().await?;
     deployment.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("web:http"))?;
-    caller.until("three endpoints", |view| view.endpoints().len() == 3).await?;
+    caller
+        .until("three endpoints", |view| view.endpoints().len() == 3)
+        .await?;
     let following = Following::start(arena, &caller).await?;
     let load = Load::start(&caller, 200);
+    load.until_answered_by(3, 20).await?;
 
     deployment.roll().await?;
     deployment.wait_ready(3).await?;
-    caller.until("three endpoints", |view| view.endpoints().len() == 3).await?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    caller
+        .until("three endpoints", |view| view.endpoints().len() == 3)
+        .await?;
+    load.until_answered_by(6, 100).await?;
 
     let record = load.stop().await?;
-    record.expect_no_failure(100)?;
+    record.expect_no_failure()?;
     let answered = record.incarnations();
-    assert!(answered >= 6, "three old Pods and three new ones, or more: {answered}");
+    assert!(
+        answered >= 6,
+        "three old Pods and three new ones, or more: {answered}"
+    );
     let followed = following.finish()?;
     followed.expect_obeyed(&record)?;
     followed.report(arena, 6)
