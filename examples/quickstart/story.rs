@@ -37,7 +37,12 @@ impl Story {
         let service = cluster.service("shop", "db").headless().port("http", 8080);
         let service = service.create().await?;
         let pods = cluster.stateful_set("shop", "db", 3).image("orders");
-        let pods = pods.port("http", 8080).create().await?;
+        let pods = pods
+            .port("http", 8080)
+            // As long as a small service takes to be ready, so that a rolling restart can be watched.
+            .annotation("portolan.test/ready-after", "400ms")
+            .create()
+            .await?;
         service.wait_endpoints(3).await?;
         Ok(Self { cluster, pods })
     }

@@ -26,7 +26,11 @@
 //!
 //! | feature | what it adds | default |
 //! |---|---|---|
-//! | `kube` | discovery over the Kubernetes API | yes |
+//! | `kube` | discovery over the Kubernetes API: [`Cluster::infer`], [`mod@kube`] | yes |
+//! | `http` | HTTP/1.1 and HTTP/2 clients on hyper: [`mod@http`] | yes |
+//! | `grpc` | channels for generated gRPC clients, of tonic or others: [`grpc`] | no |
+//! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |
+//! | `tls` | TLS for all of them, by rustls with ring; no provider is installed for the process | no |
 //!
 //! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
 //! user of that library does: `k8s-openapi = { version = "0.29", features = ["v1_33"] }`.
@@ -39,9 +43,15 @@ mod cluster;
 mod driver;
 mod endpoint;
 mod error;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(feature = "http")]
+pub mod http;
 mod lease;
 mod nodes;
 mod protocol;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 mod settings;
 pub mod source;
 
@@ -53,10 +63,10 @@ pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
-    Candidate, EndpointState, Time,
-    Conditions, Endpoint, EndpointSet, Freshness, Hints, Incarnation, Intent, Measurement, Outcome,
-    ParseServiceRefError, PickContext, Picker, Placement, Policy, PortRef, Resolution, ServiceRef,
-    Source, SourceError, SourceErrorKind, Verdict, Weight, policy,
+    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, Incarnation,
+    Intent, Measurement, Outcome, ParseServiceRefError, PickContext, Picker, Placement, Policy,
+    PortRef, Resolution, ServiceRef, Source, SourceError, SourceErrorKind, Time, Verdict, Weight,
+    policy,
 };
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
