@@ -66,6 +66,19 @@ impl<S, P> Balance<S, P> {
         Observer::new(Arc::clone(&self.handle.published))
     }
 
+    /// As [`call`](Service::call), which needs no more of the balancer than this.
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "only the clients need it")
+    )]
+    pub(crate) fn send<Req>(&self, request: Req) -> ResponseFuture<S, P, Req>
+    where
+        S: Service<Req>,
+        P: Protocol<Req, S>,
+    {
+        ResponseFuture::new(Arc::clone(&self.handle), request)
+    }
+
     pub(crate) fn published(&self) -> &Arc<Published<S>> {
         &self.handle.published
     }
@@ -86,7 +99,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        ResponseFuture::new(Arc::clone(&self.handle), request)
+        self.send(request)
     }
 }
 

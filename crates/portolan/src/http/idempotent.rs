@@ -21,11 +21,14 @@ use http::request::Parts;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Idempotent;
 
+/// What a caller says of its own requests.
+type Rule = dyn Fn(&Parts) -> bool + Send + Sync;
+
 /// The rule of one client.
 #[derive(Clone, Default)]
 pub(crate) struct Idempotency {
     by_method: bool,
-    by_rule: Option<Arc<dyn Fn(&Parts) -> bool + Send + Sync>>,
+    by_rule: Option<Arc<Rule>>,
 }
 
 impl Idempotency {

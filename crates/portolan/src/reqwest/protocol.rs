@@ -10,11 +10,14 @@ use crate::{
     http::{Tracked, is_failure},
 };
 
+/// What a caller says of its own requests.
+type Rule = dyn Fn(&Request) -> bool + Send + Sync;
+
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Clone, Default)]
 pub(crate) struct Reqwest {
     pub(super) by_method: bool,
-    pub(super) by_rule: Option<Arc<dyn Fn(&Request) -> bool + Send + Sync>>,
+    pub(super) by_rule: Option<Arc<Rule>>,
 }
 
 impl Protocol<Request, ReqwestEndpoint> for Reqwest {

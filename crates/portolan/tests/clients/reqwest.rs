@@ -1,16 +1,13 @@
 //! The reqwest client, over servers on loopback.
-#![cfg(feature = "reqwest")]
-
-mod http_server;
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::server::{cluster, nowhere, respond, serve, serve_text, text};
 use bytes::Bytes;
 use http_body_util::channel::Channel;
-use http_server::{cluster, nowhere, respond, serve, serve_text, text};
 use portolan::{
     Wait,
     policy::RoundRobin,
@@ -214,7 +211,7 @@ async fn a_path_that_is_none_is_an_error_of_the_request() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn tls_is_by_the_services_name() {
-    let server = http_server::tls::server("orders.shop", &[b"h2", b"http/1.1"]).await;
+    let server = crate::server::tls::server("orders.shop", &[b"h2", b"http/1.1"]).await;
     let cluster = cluster([server.address]);
     let builder = || {
         cluster

@@ -1,16 +1,13 @@
 //! TLS: by the Service's name, whichever endpoint is dialled.
-#![cfg(all(feature = "http", feature = "tls"))]
-
-mod http_server;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use http_server::{
+use crate::server::{
     cluster,
     tls::{Server, server},
 };
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
 use portolan::{
     Error, Wait,
     http::{ConnectError, HttpBuilder},

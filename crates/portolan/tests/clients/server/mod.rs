@@ -1,8 +1,5 @@
 //! Servers on loopback for the clients' tests, and a cluster of them.
 
-// Each test program uses what it needs.
-#![allow(dead_code)]
-
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 

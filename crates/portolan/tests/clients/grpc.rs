@@ -1,12 +1,9 @@
 //! The gRPC channel under tonic, over servers on loopback.
-#![cfg(feature = "grpc")]
-
-mod http_server;
 
 use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use crate::server::{cluster, nowhere, respond, serve};
 use futures::{Stream, StreamExt, future::BoxFuture};
-use http_server::{cluster, nowhere, respond, serve};
 use portolan::{
     Wait,
     grpc::{GrpcBuilder, GrpcClient},
@@ -119,7 +116,7 @@ impl Service<Request<Streaming<Text>>> for Echo {
     }
 }
 
-async fn answer(echo: Echo, request: http_server::Request) -> http_server::Response {
+async fn answer(echo: Echo, request: crate::server::Request) -> crate::server::Response {
     let authority = request.uri().authority().map(ToString::to_string);
     assert_eq!(authority.as_deref(), Some("echo.shop"));
     let agent = request.headers()["user-agent"].to_str().unwrap();
@@ -278,7 +275,7 @@ async fn a_stream_that_breaks_off_ends_with_a_status() {
     tokio::spawn(async move {
         let (connection, _) = listener.accept().await.unwrap();
         let serving =
-            http_server::serve_on(connection, |request| answer(Echo { name: "a" }, request));
+            crate::server::serve_on(connection, |request| answer(Echo { name: "a" }, request));
         tokio::select! {
             () = serving => {}
             () = killed.notified() => {}
@@ -300,7 +297,7 @@ async fn a_stream_that_breaks_off_ends_with_a_status() {
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn tls_is_by_the_services_name() {
-    let server = http_server::tls::serve_tls("echo.shop", &[b"h2"], |asked_for, request| {
+    let server = crate::server::tls::serve_tls("echo.shop", &[b"h2"], |asked_for, request| {
         assert_eq!(asked_for.as_deref(), Some("echo.shop"));
         assert_eq!(request.uri().scheme_str(), Some("https"));
         answer(Echo { name: "a" }, request)
@@ -315,7 +312,7 @@ async fn tls_is_by_the_services_name() {
     let reply = client.unary(ONE, Request::new(message("hello"))).await;
     assert_eq!(reply.unwrap().into_inner().text, "a: hello");
 
-    let stranger = http_server::tls::server("payments.shop", &[b"h2"]).await;
+    let stranger = crate::server::tls::server("payments.shop", &[b"h2"]).await;
     let channel = builder([stranger.address])
         .tls(stranger.trusting)
         .build()

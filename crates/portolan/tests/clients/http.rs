@@ -1,7 +1,4 @@
 //! The HTTP client, over servers on loopback.
-#![cfg(feature = "http")]
-
-mod http_server;
 
 use std::{
     collections::BTreeMap,
@@ -11,9 +8,9 @@ use std::{
     },
 };
 
+use crate::server::{cluster, nowhere, respond, serve, serve_text, text};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, channel::Channel};
-use http_server::{cluster, nowhere, respond, serve, serve_text, text};
 use portolan::{
     ErrorKind, Sent, Wait,
     http::{ConnectError, HttpClient, ResponseBody},
@@ -41,7 +38,7 @@ fn in_flight(client: &HttpClient) -> Vec<u32> {
 #[tokio::test]
 async fn requests_go_to_all_endpoints_and_name_the_service() {
     for http2 in [false, true] {
-        let echo = |request: http_server::Request| async move {
+        let echo = |request: crate::server::Request| async move {
             let uri = request.uri().authority().map(|one| one.to_string());
             let host = request.headers().get("host");
             let host = host.map(|host| host.to_str().unwrap().to_owned());
@@ -72,7 +69,7 @@ async fn requests_go_to_all_endpoints_and_name_the_service() {
 
 #[tokio::test]
 async fn it_is_a_tower_service_of_any_body() {
-    let echo = |request: http_server::Request| async { respond(request.into_body()) };
+    let echo = |request: crate::server::Request| async { respond(request.into_body()) };
     let client = cluster([serve(echo).await])
         .service("orders.shop")
         .unwrap()

@@ -1,0 +1,20 @@
+//! The clients for HTTP, gRPC and reqwest, over servers on loopback.
+//!
+//! One program for all, as linking it is what takes time.
+
+// With `cfg(test)`, helpers may fail as tests may.
+#[cfg(test)]
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod http;
+#[cfg(test)]
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod server;
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tls;
