@@ -65,9 +65,11 @@ pub use rustls;
 
 #[cfg(feature = "reqwest")]
 pub(crate) use body::Tracked;
+#[cfg(feature = "grpc")]
+pub(crate) use builder::Channel;
+pub(crate) use builder::Sending;
 #[cfg(feature = "reqwest")]
 pub(crate) use builder::default_authority;
-pub(crate) use builder::{Channel, Sending};
 #[cfg(feature = "reqwest")]
 pub(crate) use {endpoint::is_unprocessed, protocol::is_failure};
 

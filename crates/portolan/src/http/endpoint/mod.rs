@@ -25,7 +25,11 @@ use tower_service::Service;
 
 pub(crate) use dial::Offer;
 pub use error::ConnectError;
-pub(crate) use error::{SendError, find_h2_error, is_unprocessed};
+pub(crate) use error::SendError;
+#[cfg(feature = "grpc")]
+pub(crate) use error::find_h2_error;
+#[cfg(feature = "reqwest")]
+pub(crate) use error::is_unprocessed;
 pub(crate) use transport::Transport;
 
 #[cfg(feature = "tls")]
