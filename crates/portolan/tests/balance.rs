@@ -375,7 +375,7 @@ async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
         let (teller, cluster) = cluster_of([0]);
         let restarting = Restarting {
             calls: Arc::default(),
-            back: Instant::now() + Duration::from_secs(1),
+            back: Instant::now() + Duration::from_secs(2),
         };
         let service = cluster
             .service("db")
@@ -383,8 +383,12 @@ async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
             .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
             .unwrap();
         let sent = tokio::spawn(service.oneshot(request));
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        teller.tell(present([0, 1]));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        // Its readiness probe fails for as long, and it comes back as the Pod it was.
+        let unready = endpoint(0).with_conditions(Conditions::new(Some(false), None, None));
+        teller.tell(Resolution::Present([unready].into_iter().collect()));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        teller.tell(present([0]));
         match (request, sent.await.unwrap()) {
             (100, answer) => assert_eq!(answer.unwrap(), 100),
             (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),

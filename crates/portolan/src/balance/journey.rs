@@ -16,6 +16,8 @@ use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
 #[derive(Debug, Default)]
 pub(crate) struct Journey {
     detours: Option<Box<Detours>>,
+    /// The snapshot from which the last endpoint was chosen.
+    generation: u64,
 }
 
 /// What there is to know once it does not go straight.
@@ -77,6 +79,7 @@ impl Journey {
             };
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
+                self.generation = snapshot.generation();
                 let lease = Lease::new(in_flight, now, published.clock);
                 return Ok(Step::Go(service.clone(), lease));
             }
@@ -146,14 +149,16 @@ impl Journey {
         snapshot: &Snapshot<S>,
         key: Option<&[u8]>,
     ) -> Result<Step<S>, Error> {
+        // The change may have come already, while the last endpoint was being tried.
+        let is_new = snapshot.generation() != self.generation;
         let detours = self.detours();
         let attempts = &detours.attempts;
-        if attempts.iter().any(|one| one.sent == Sent::Unreachable) {
-            detours.tried.clear();
+        let out_of_reach = attempts.iter().any(|one| one.sent == Sent::Unreachable);
+        if out_of_reach && !is_new {
             return self.wait(published, snapshot);
         }
-        // A policy that says so of nobody must not be asked for ever.
-        if attempts.len() == 1 && !detours.tried.is_empty() {
+        // A policy that says of nobody that all have been tried must not be asked for ever.
+        if (out_of_reach || attempts.len() == 1) && !detours.tried.is_empty() {
             detours.tried.clear();
             return self.next(published, key);
         }
