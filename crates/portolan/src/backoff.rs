@@ -49,6 +49,7 @@ impl Backoff {
     }
 
     /// Starts again from the first wait, after a success.
+    #[cfg(any(test, feature = "http"))]
     pub(crate) fn reset(&mut self) {
         self.next = self.settings.first;
     }

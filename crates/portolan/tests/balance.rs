@@ -1,5 +1,6 @@
 //! What the balanced service promises, whatever the protocol: tested on scripted endpoints, under
 //! paused time.
+#![cfg(test)]
 
 use std::{
     collections::BTreeMap,

@@ -206,10 +206,9 @@ where
             };
             this.state.set(next);
         }
-        .map_err(|error| {
+        .inspect_err(|error| {
             this.span.record("outcome", field::display(error.kind()));
             this.state.set(State::Done);
-            error
         })
         .into()
     }
