@@ -47,7 +47,7 @@ enum Phase {
     Waiting,
     /// The response has begun, well.
     Answered,
-    /// It is known to have failed.
+    /// It is known to have failed, and whatever there was to record of that has been.
     Failed,
 }
 
@@ -86,6 +86,11 @@ impl Lease {
             self.phase = Phase::Answered;
             self.record(Outcome::Success);
         }
+    }
+
+    /// Lets go without a word for or against the endpoint: what went wrong was not its fault.
+    pub(crate) fn excuse(&mut self) {
+        self.phase = Phase::Failed;
     }
 
     /// Records that the endpoint failed the request, even after a good beginning.

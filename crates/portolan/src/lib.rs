@@ -70,5 +70,5 @@ pub use portolan_core::{
 };
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
-pub use protocol::{Failure, Opaque, Protocol, Sent};
+pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
 pub use settings::Wait;

@@ -35,8 +35,20 @@ pub struct Failure<Req> {
     pub sent: Sent,
     /// The request, whole, where it can still be sent to another endpoint.
     pub request: Option<Req>,
+    /// Whose fault it was.
+    pub culprit: Culprit,
     /// What happened.
     pub cause: BoxError,
+}
+
+/// Whose fault a failure was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Culprit {
+    /// The endpoint's, or the network's on the way there: it counts against the endpoint.
+    Endpoint,
+    /// The caller's, whose own request body failed, say: it counts against nobody.
+    Caller,
 }
 
 /// Whether a request may have reached an endpoint.
@@ -58,8 +70,16 @@ impl<Req> Failure<Req> {
         Self {
             sent: Sent::Maybe,
             request: None,
+            culprit: Culprit::Endpoint,
             cause: cause.into(),
         }
+    }
+
+    /// Says that it was the caller's own fault.
+    #[must_use]
+    pub fn by_caller(mut self) -> Self {
+        self.culprit = Culprit::Caller;
+        self
     }
 
     /// Sets whether the request may have reached the endpoint.

@@ -339,13 +339,15 @@ async fn what_may_have_been_sent_is_not_sent_again_unless_it_is_idempotent() {
     assert!(!error.is_unsent());
 
     let error = service.oneshot(100).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Failed);
     assert_eq!(error.attempts().len(), 2);
     let said = error.to_string();
     assert!(said.contains("db-0 (127.0.0.1:1): refused"), "{said}");
     assert!(said.contains("db-1 (127.0.0.1:2): refused"), "{said}");
 }
 
-/// The only endpoint breaks off the first request, refuses connections for a while, and is back.
+/// The only endpoint breaks off two requests and then refuses connections, each after a second, until
+/// it is back.
 #[derive(Clone)]
 struct Restarting {
     calls: Arc<AtomicUsize>,
@@ -355,44 +357,56 @@ struct Restarting {
 impl Service<u32> for Restarting {
     type Response = u32;
     type Error = Refused;
-    type Future = Ready<Result<u32, Refused>>;
+    type Future = BoxFuture<'static, Result<u32, Refused>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: u32) -> Self::Future {
-        ready(match self.calls.fetch_add(1, Ordering::Relaxed) {
-            0 => Err(Refused(Some(request), Sent::Maybe)),
-            _ if Instant::now() < self.back => Err(Refused(Some(request), Sent::Unreachable)),
-            _ => Ok(request),
-        })
+        let sent = match self.calls.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Sent::Maybe,
+            _ => Sent::Unreachable,
+        };
+        let is_back = Instant::now() >= self.back;
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match is_back {
+                true => Ok(request),
+                false => Err(Refused(Some(request), sent)),
+            }
+        }
+        .boxed()
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
-    for request in [100, 7] {
-        let (teller, cluster) = cluster_of([0]);
-        let restarting = Restarting {
-            calls: Arc::default(),
-            back: Instant::now() + Duration::from_secs(2),
-        };
-        let service = cluster
-            .service("db")
-            .unwrap()
-            .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
-            .unwrap();
-        let sent = tokio::spawn(service.oneshot(request));
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        // Its readiness probe fails for as long, and it comes back as the Pod it was.
-        let unready = endpoint(0).with_conditions(Conditions::new(Some(false), None, None));
-        teller.tell(Resolution::Present([unready].into_iter().collect()));
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        teller.tell(present([0]));
-        match (request, sent.await.unwrap()) {
-            (100, answer) => assert_eq!(answer.unwrap(), 100),
-            (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),
+    // Tried at 0 s and 1 s. At 2 s it waits, whatever was said and unsaid meanwhile.
+    for (unready_at, ready_at) in [(500, 2500), (1500, 2500), (1500, 1800), (2500, 3000)] {
+        for request in [100, 7] {
+            let (teller, cluster) = cluster_of([0]);
+            let began = Instant::now();
+            let restarting = Restarting {
+                calls: Arc::default(),
+                back: began + Duration::from_millis(1700),
+            };
+            let service = cluster
+                .service("db")
+                .unwrap()
+                .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
+                .unwrap();
+            let sent = tokio::spawn(service.oneshot(request));
+            tokio::time::sleep_until(began + Duration::from_millis(unready_at)).await;
+            // Its readiness probe fails, and it comes back as the Pod it was.
+            let unready = endpoint(0).with_conditions(Conditions::new(Some(false), None, None));
+            teller.tell(Resolution::Present([unready].into_iter().collect()));
+            tokio::time::sleep_until(began + Duration::from_millis(ready_at)).await;
+            teller.tell(present([0]));
+            match (request, sent.await.unwrap()) {
+                (100, answer) => assert_eq!(answer.unwrap(), 100),
+                (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use tower_service::Service;
 use tracing::{Span, field};
 
 use super::{Handle, Journey, Step, Waited};
-use crate::{BoxError, Error, Failure, Lease, Protocol, Sent};
+use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Sent};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -233,11 +233,15 @@ fn fail<S, P, Req>(
     let Failure {
         sent,
         request,
+        culprit,
         cause,
     } = failure;
     let published = &handle.published;
     if let Some(mut lease) = lease.take() {
-        lease.fail();
+        match culprit {
+            Culprit::Endpoint => lease.fail(),
+            Culprit::Caller => lease.excuse(),
+        }
         journey.failed(published, lease.into_state(), sent, cause)?;
     }
     let allowed = match sent {

@@ -213,6 +213,33 @@ async fn a_body_that_breaks_off_and_a_server_error_count_against_the_endpoint() 
     }
 }
 
+#[tokio::test]
+async fn a_request_whose_own_body_fails_counts_against_nobody() {
+    let reads = |request: crate::server::Request| async move {
+        match request.into_body().collect().await {
+            Ok(_) => text("read to its end"),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    for http2 in [false, true] {
+        let cluster = cluster([serve(reads).await, serve(reads).await]);
+        let http = cluster.service("orders.shop").unwrap().http();
+        let http = if http2 { http.http2() } else { http.http1() };
+        let client = http.retry_idempotent().build().unwrap();
+        client.send(get("/")).await.unwrap();
+        let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(1);
+        let begins = sender.send_data(Bytes::from_static(b"once upon"));
+        begins.await.unwrap();
+        let sent = client.send(http::Request::put("/").body(body).unwrap());
+        sender.abort(std::io::Error::other("the disk is gone"));
+        let error = sent.await.unwrap_err();
+        assert_eq!(error.attempts().len(), 1, "{error}");
+        let view = client.observe().view();
+        let failures = view.endpoints().iter().map(|one| one.state.failures());
+        assert_eq!(failures.sum::<u64>(), 0, "{error:?}");
+    }
+}
+
 /// A server that reads each request and hangs up.
 async fn hangs_up(asked: Arc<AtomicUsize>) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

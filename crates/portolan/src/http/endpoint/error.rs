@@ -86,6 +86,10 @@ impl SendError {
 
     /// It may have been processed.
     pub(super) fn lost(error: hyper::Error, request: Option<Request>) -> Self {
+        // The request's own body failed: no endpoint can do anything about that.
+        if error.is_user() || find_h2_error(&error).is_some_and(is_reset_by_caller) {
+            return Self(Box::new(Failure::new(NotAnswered(error)).by_caller()));
+        }
         Self(Box::new(
             Failure::new(NotAnswered(error)).with_request(request),
         ))
@@ -109,6 +113,11 @@ pub(crate) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
 pub(super) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
     said_by_endpoint(error)
         .is_some_and(|error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether this side reset the stream, and not because the other side broke the protocol.
+fn is_reset_by_caller(error: &h2::Error) -> bool {
+    error.is_reset() && !error.is_remote() && !error.is_library()
 }
 
 fn said_by_endpoint<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
