@@ -117,8 +117,8 @@ impl Journey {
     /// The request cannot go on after the last attempt.
     pub(crate) fn end<S>(&mut self, published: &Published<S>) -> Error {
         let kind = match self.attempts().last() {
-            Some(last) if last.sent == Sent::Maybe => ErrorKind::Failed,
-            _ => ErrorKind::Exhausted,
+            Some(last) => kind_of_failure(last),
+            None => ErrorKind::Exhausted,
         };
         self.error(published, kind)
     }
@@ -127,11 +127,12 @@ impl Journey {
     pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
         let since = self.detours.as_ref().and_then(|detours| detours.waiting);
         let waited = since.map(|since| since.elapsed()).unwrap_or_default();
-        let kind = match (how, published.load().freshness()) {
-            (Waited::Crowded, _) => ErrorKind::TooManyWaiting,
-            (Waited::Closed, _) => ErrorKind::Closed,
-            _ if !self.attempts().is_empty() => ErrorKind::Exhausted,
-            (_, Freshness::Absent) => ErrorKind::NotFound { waited },
+        let last = self.attempts().last();
+        let kind = match (how, last, published.load().freshness()) {
+            (Waited::Crowded, ..) => ErrorKind::TooManyWaiting,
+            (Waited::Closed, ..) => ErrorKind::Closed,
+            (_, Some(last), _) => kind_of_failure(last),
+            (_, _, Freshness::Absent) => ErrorKind::NotFound { waited },
             _ => ErrorKind::NoEndpoints { waited },
         };
         self.error(published, kind)
@@ -140,9 +141,9 @@ impl Journey {
     /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
     /// not be here.
     ///
-    /// Where an endpoint could not be reached, it waits for the next change: an endpoint that comes
-    /// then, or comes back, is one that was not tried. Where there is one endpoint only, and it broke
-    /// off, that one is tried once more: it is alive after all, or is found not to be.
+    /// It waits for the next change: an endpoint that comes then, or comes back, is one that was not
+    /// tried. Where there is one endpoint only, and it broke off, that one is tried once more first:
+    /// it closed a connection and no more, or it is found to be out of reach.
     fn next_round<S: Clone>(
         &mut self,
         published: &Published<S>,
@@ -152,17 +153,13 @@ impl Journey {
         // The change may have come already, while the last endpoint was being tried.
         let is_new = snapshot.generation() != self.generation;
         let detours = self.detours();
-        let attempts = &detours.attempts;
-        let out_of_reach = attempts.iter().any(|one| one.sent == Sent::Unreachable);
-        if out_of_reach && !is_new {
-            return self.wait(published, snapshot);
-        }
+        let broke_off = matches!(&*detours.attempts, [only] if only.sent != Sent::Unreachable);
         // A policy that says of nobody that all have been tried must not be asked for ever.
-        if (out_of_reach || attempts.len() == 1) && !detours.tried.is_empty() {
+        if (is_new || broke_off) && !detours.tried.is_empty() {
             detours.tried.clear();
             return self.next(published, key);
         }
-        Err(self.end(published))
+        self.wait(published, snapshot)
     }
 
     fn wait<S>(
@@ -225,5 +222,12 @@ impl Journey {
             .filter(|(_, candidate)| was_tried(&candidate.state))
             .map(|(index, _)| index)
             .collect()
+    }
+}
+
+fn kind_of_failure(last: &Attempt) -> ErrorKind {
+    match last.sent {
+        Sent::Maybe => ErrorKind::Failed,
+        _ => ErrorKind::Exhausted,
     }
 }
