@@ -28,6 +28,8 @@
 //! or GOAWAY with a lower stream). One that may have been processed is tried again only where it is
 //! [`Idempotent`], or the client was [told so](HttpBuilder::retry_idempotent). A response of any status
 //! is an answer, and is never retried.
+//! Where all endpoints have been tried, such a request waits for one that comes or comes back, for as
+//! long as any request [waits](crate::BalancerBuilder::wait).
 //!
 //! # What counts against an endpoint
 //! A request that was not answered, a response body that broke off, and the statuses 5xx except 501
