@@ -9,8 +9,8 @@ use crate::{Candidate, Endpoint, EndpointSet, EndpointState, Measurement, resolu
 /// It is what [`reconcile()`] carries from one [`EndpointSet`] to the next.
 #[derive(Clone, Debug, Default)]
 pub struct Membership {
-    // In the order of the endpoint set.
-    members: Vec<Candidate>,
+    // In the order of the endpoint set. Shared with the candidates, where all members are eligible.
+    members: Arc<[Candidate]>,
 }
 
 impl Membership {
@@ -87,6 +87,7 @@ pub fn reconcile(
         });
     }
     changes.extend(old.map(|gone| Change::Removed(Arc::clone(&gone.endpoint))));
+    let members = members.into();
     (Membership { members }, changes)
 }
 
@@ -104,25 +105,28 @@ fn relation(a: &Arc<Endpoint>, b: &Arc<Endpoint>) -> Ordering {
 /// `excluded` tells which ones the client itself has found to be out of reach. They are left out,
 /// unless that would leave none: a client that can reach nobody is more likely to be wrong itself.
 #[must_use]
-pub fn eligible(membership: &Membership, excluded: impl Fn(&Candidate) -> bool) -> Vec<Candidate> {
-    let by_cluster = |wanted: fn(&Endpoint) -> bool| -> Vec<Candidate> {
-        membership
-            .members
-            .iter()
-            .filter(|member| wanted(&member.endpoint))
-            .cloned()
-            .collect()
-    };
-    let mut chosen = by_cluster(|endpoint| endpoint.conditions().is_ready());
+pub fn eligible(
+    membership: &Membership,
+    excluded: impl Fn(&Candidate) -> bool,
+) -> Arc<[Candidate]> {
+    let all = &membership.members;
+    let is_ready = |one: &Candidate| one.endpoint.conditions().is_ready();
+    // As it nearly always is: then the list is there already.
+    if all.iter().all(|one| is_ready(one) && !excluded(one)) {
+        return Arc::clone(all);
+    }
+    let mut chosen: Vec<_> = all.iter().filter(|one| is_ready(one)).cloned().collect();
     if chosen.is_empty() {
-        chosen = by_cluster(|endpoint| {
-            endpoint.conditions().is_serving() && endpoint.conditions().is_terminating()
-        });
+        let as_last_resort = |one: &&Candidate| {
+            let conditions = one.endpoint.conditions();
+            conditions.is_serving() && conditions.is_terminating()
+        };
+        chosen = all.iter().filter(as_last_resort).cloned().collect();
     }
     if chosen.iter().any(|one| !excluded(one)) {
         chosen.retain(|one| !excluded(one));
     }
-    chosen
+    chosen.into()
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 //! What the driver keeps for each incarnation besides its state: its service, and whether it can be
 //! reached.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
-use portolan_core::{Candidate, Candidates, EndpointState, Membership};
+use portolan_core::{Candidate, EndpointState, Membership};
 use tokio::sync::Notify;
 
 use super::probe::Probe;
@@ -12,7 +16,10 @@ use crate::{MakeEndpoint, Reachability};
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
-    members: HashMap<Key, Member<M::Service>>,
+    members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
+    /// How many were out of reach when it was last looked at: where none is, which is nearly always,
+    /// none needs to be asked.
+    out_of_reach: usize,
 }
 
 /// An incarnation, told by its state: there is one for each, and it is kept here, so its address is
@@ -20,12 +27,19 @@ pub(super) struct Members<M: MakeEndpoint> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key(usize);
 
+/// Addresses differ already, and nobody chooses them to collide: SipHash would be a good part of what
+/// a change costs among 10,000.
+#[derive(Default)]
+struct AddressHasher(u64);
+
 struct Member<S> {
     state: Arc<EndpointState>,
     service: S,
     reachability: Reachability,
     /// What was made of the reachability when a snapshot was last published.
     published_as_reachable: bool,
+    /// The last snapshot that it was wanted for.
+    generation: u64,
     probe: Option<Probe>,
 }
 
@@ -35,17 +49,37 @@ impl Key {
     }
 }
 
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        // Multiplied by the golden ratio (Knuth), and the good bits of the product put in both places
+        // that the table looks at.
+        let product = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}
+
 impl<M: MakeEndpoint> Members<M> {
     pub(super) fn new(make: M, changed: Arc<Notify>) -> Self {
         Self {
             make,
             changed,
-            members: HashMap::new(),
+            members: HashMap::default(),
+            out_of_reach: 0,
         }
     }
 
-    /// The service of a candidate, made now if it is new.
-    pub(super) fn service(&mut self, candidate: &Candidate) -> M::Service {
+    /// The service of a candidate of this snapshot, made now if it is new.
+    pub(super) fn service(&mut self, candidate: &Candidate, generation: u64) -> M::Service {
         let member = self
             .members
             .entry(Key::of(&candidate.state))
@@ -56,16 +90,20 @@ impl<M: MakeEndpoint> Members<M> {
                     service: self.make.make(&candidate.endpoint, reachability.clone()),
                     reachability,
                     published_as_reachable: true,
+                    generation,
                     probe: None,
                 }
             });
+        member.generation = generation;
         member.service.clone()
     }
 
     pub(super) fn is_out_of_reach(&self, candidate: &Candidate) -> bool {
-        self.members
-            .get(&Key::of(&candidate.state))
-            .is_some_and(|member| !member.reachability.is_reachable())
+        self.out_of_reach > 0
+            && self
+                .members
+                .get(&Key::of(&candidate.state))
+                .is_some_and(|member| !member.reachability.is_reachable())
     }
 
     /// Takes up reports of endpoints that could not be reached.
@@ -88,6 +126,7 @@ impl<M: MakeEndpoint> Members<M> {
     /// Whether an endpoint has come into reach or gone out of it since this was last asked.
     pub(super) fn reachability_changed(&mut self) -> bool {
         let mut any = false;
+        self.out_of_reach = 0;
         for member in self.members.values_mut() {
             let reachable = member.reachability.is_reachable();
             if member.published_as_reachable != reachable {
@@ -101,6 +140,8 @@ impl<M: MakeEndpoint> Members<M> {
             }
             if reachable {
                 member.probe = None;
+            } else {
+                self.out_of_reach += 1;
             }
         }
         any
@@ -108,27 +149,19 @@ impl<M: MakeEndpoint> Members<M> {
 
     /// Lets go of the services of endpoints that get no more requests, and so of their connections
     /// as soon as they are idle. Those out of reach stay, to be looked after.
-    pub(super) fn keep_only(&mut self, candidates: &Candidates, membership: &Membership) {
-        let wanted = |endpoint: &portolan_core::Endpoint| endpoint.conditions().is_ready();
-        if self.members.len() == candidates.len() {
-            // Every candidate has a member, so these are all.
-            return;
-        }
-        let mut kept = HashMap::with_capacity(candidates.len());
-        let out_of_reach = membership
+    pub(super) fn keep_only(&mut self, generation: u64, membership: &Membership) {
+        let out_of_reach: Vec<Key> = membership
             .members()
             .iter()
-            .filter(|one| wanted(&one.endpoint) && self.is_out_of_reach(one));
-        let keys: Vec<Key> = candidates
-            .iter()
-            .chain(out_of_reach)
+            .filter(|one| self.is_out_of_reach(one) && one.endpoint.conditions().is_ready())
             .map(|one| Key::of(&one.state))
             .collect();
-        for key in keys {
-            if let Some(member) = self.members.remove(&key) {
-                kept.insert(key, member);
+        for key in out_of_reach {
+            if let Some(member) = self.members.get_mut(&key) {
+                member.generation = generation;
             }
         }
-        self.members = kept;
+        self.members
+            .retain(|_, member| member.generation == generation);
     }
 }

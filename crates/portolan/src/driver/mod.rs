@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use futures::{StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
     Candidates, Change, EndpointSet, Freshness, Membership, Picker, Policy, Resolution, Snapshot,
     SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
@@ -79,9 +79,13 @@ impl<M: MakeEndpoint> Driver<M> {
         let mut pace = Pace::new();
         let mut follows = true;
         loop {
+            let mut reachability = false;
             let mut news = tokio::select! {
                 said = self.source.next(), if follows => self.heard(said, &mut follows),
-                () = self.reachability.notified() => None,
+                () = self.reachability.notified() => {
+                    reachability = true;
+                    None
+                }
                 () = self.published.reported.notified() => None,
             };
             // The first change is published at once. While more come than can be published, only
@@ -97,7 +101,10 @@ impl<M: MakeEndpoint> Driver<M> {
             pace.work(|| {
                 let learnt = news.is_some_and(|resolution| self.learn(resolution));
                 self.members.look_after(self.published.take_unreachable());
-                if self.members.reachability_changed() || learnt {
+                // Only where there was word of it: looking at each of 10,000 takes its time.
+                reachability |= self.reachability.notified().now_or_never().is_some();
+                let moved = reachability && self.members.reachability_changed();
+                if moved || learnt {
                     self.publish();
                 }
             });
@@ -180,14 +187,15 @@ impl<M: MakeEndpoint> Driver<M> {
         let candidates = Candidates::new(list, fastrand::u64(..));
         self.generation += 1;
         let members = &mut self.members;
+        let generation = self.generation;
         let snapshot = Snapshot::new(
-            self.generation,
+            generation,
             candidates.clone(),
             build(&*self.policy, &candidates),
             self.freshness.clone(),
-            |candidate| members.service(candidate),
+            |candidate| members.service(candidate, generation),
         );
-        self.members.keep_only(&candidates, &self.membership);
+        self.members.keep_only(generation, &self.membership);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,
             endpoints = candidates.len(), members = self.membership.members().len(),
