@@ -18,7 +18,7 @@ mod summary;
 mod tally;
 mod view;
 
-use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -83,7 +83,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                println!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
     let log = tracing_subscriber::EnvFilter::from_default_env();
     tracing_subscriber::fmt()
         .with_env_filter(log)
@@ -117,6 +132,13 @@ async fn on_a_cluster_of_its_own(arguments: &Arguments) -> Result<()> {
 }
 
 async fn on_a_real_service(arguments: &Arguments, service: &str) -> Result<()> {
+    let found = match &arguments.kubeconfig {
+        Some(path) => portolan::kube::Cluster::from_kubeconfig(path, None).await?,
+        None => portolan::kube::Cluster::infer().await?,
+    };
+    let namespace = found.namespace().to_owned();
+    let cluster = Cluster::from(found);
+    // Beside Portolan's own client, one for the watch that it is compared with.
     let config = match &arguments.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path)?;
@@ -124,9 +146,7 @@ async fn on_a_real_service(arguments: &Arguments, service: &str) -> Result<()> {
         }
         None => kube::Config::infer().await?,
     };
-    let namespace = config.default_namespace.clone();
     let kube = kube::Client::try_from(config)?;
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kube.clone()));
     let client = client(&cluster, service, arguments)?;
     let service: portolan::ServiceRef = service.parse()?;
     let tally = Arc::new(Tally::new()?);
