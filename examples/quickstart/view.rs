@@ -120,9 +120,15 @@ async fn draw(mut rows: Rows, observer: Observer, tally: Arc<Tally>, bar: Progre
 
 impl Rows {
     fn of(&mut self, name: &str) -> &ProgressBar {
+        // In order of their names, below the bar.
+        let place = 1 + self
+            .rows
+            .keys()
+            .filter(|other| other.as_str() < name)
+            .count();
         self.rows.entry(name.to_owned()).or_insert_with(|| {
             let row = ProgressBar::new_spinner().with_style(style("  {msg}"));
-            self.screen.add(row)
+            self.screen.insert(place, row)
         })
     }
 }
