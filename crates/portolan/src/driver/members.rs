@@ -36,7 +36,8 @@ struct Member<S> {
     state: Arc<EndpointState>,
     service: S,
     reachability: Reachability,
-    /// What was made of the reachability when a snapshot was last published.
+    /// The reachability when it was last looked at. Snapshots go by this, not by how it is meanwhile:
+    /// or a change between look and snapshot, and back, would leave an endpoint out for ever.
     published_as_reachable: bool,
     /// The last snapshot that it was wanted for.
     generation: u64,
@@ -103,7 +104,7 @@ impl<M: MakeEndpoint> Members<M> {
             && self
                 .members
                 .get(&Key::of(&candidate.state))
-                .is_some_and(|member| !member.reachability.is_reachable())
+                .is_some_and(|member| !member.published_as_reachable)
     }
 
     /// Takes up reports of endpoints that could not be reached.
