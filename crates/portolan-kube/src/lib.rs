@@ -40,6 +40,7 @@ mod cluster;
 mod error;
 mod object;
 mod rbac;
+mod redact;
 mod resolve;
 mod service;
 mod slice;

@@ -1,6 +1,8 @@
 //! Discovery against `portolan-test`: a whole cluster in this process, whose controllers write the
 //! slices as the real ones do, under paused time.
 
+#![cfg(test)]
+
 use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _};

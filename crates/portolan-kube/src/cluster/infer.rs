@@ -11,7 +11,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use crate::Error;
+use crate::{Error, redact};
 
 /// Set in every Pod (`kubelet`).
 const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
@@ -112,20 +112,10 @@ fn unread(cause: KubeconfigError, files: Vec<PathBuf>) -> Error {
             cause: cause.into(),
         };
     }
-    let cause = match cause {
-        // The parser shows the lines around the mistake, and those may hold a token or a key.
-        KubeconfigError::Parse(error) => match error.location() {
-            Some(at) => format!(
-                "line {}, column {} is not what it should be",
-                at.line(),
-                at.column()
-            )
-            .into(),
-            None => "it is not YAML, or not of a kubeconfig's shape".into(),
-        },
-        other => other.into(),
-    };
-    Error::KubeconfigMalformed { files, cause }
+    Error::KubeconfigMalformed {
+        files,
+        cause: redact::kubeconfig_error(cause),
+    }
 }
 
 async fn load(
@@ -164,8 +154,15 @@ async fn load(
 fn client(mut config: Config) -> Result<Client, Error> {
     // Watches have a backoff of their own, and a failure that is retried in secret is seen late.
     config.default_retry = false;
-    Client::try_from(config).map_err(|cause| Error::Client {
-        cause: cause.into(),
+    // A file may end with a newline, a namespace does not.
+    config
+        .default_namespace
+        .truncate(config.default_namespace.trim_end().len());
+    Client::try_from(config).map_err(|error| Error::Client {
+        cause: match error {
+            kube::Error::Auth(error) => redact::auth_error(&error).into(),
+            other => other.into(),
+        },
     })
 }
 

@@ -6,7 +6,7 @@ use kube::core::Status;
 use portolan_core::{SourceError, SourceErrorKind};
 
 use super::body::ReadError;
-use crate::{object::Resource, rbac};
+use crate::{object::Resource, rbac, redact};
 
 /// What was being done, of which a fault is told.
 #[derive(Clone, Debug)]
@@ -74,7 +74,9 @@ impl Errand {
             kube::Error::Auth(cause) => Fault::new(
                 SourceErrorKind::Unauthenticated,
                 format!(
-                    "no credentials to show to the API server, to ask for {self}: {cause}; check the kubeconfig's user or the service account's token"
+                    "no credentials to show to the API server, to ask for {self}: {}; check the \
+                     kubeconfig's user or the service account's token",
+                    redact::auth_error(&cause)
                 ),
                 Remedy::Retry,
             ),

@@ -7,6 +7,7 @@ use portolan_core::{Resolution, SourceError, SourceErrorKind};
 use tokio::sync::{Notify, watch};
 
 use super::{
+    api::Collection,
     fault::Errand,
     informer::{Informer, Update},
     pace::Pace,
@@ -68,13 +69,18 @@ fn informer<K: Object>(
         ..
     } = shared.options;
     let informer = Informer {
-        client: shared.client.clone(),
-        errand: Errand {
-            resource: K::RESOURCE,
-            namespace: key.namespace.to_string(),
-            service: key.name.to_string(),
+        collection: Collection {
+            client: shared.client.clone(),
+            errand: Errand {
+                resource: K::RESOURCE,
+                namespace: key.namespace.to_string(),
+                service: key.name.to_string(),
+            },
+            options: shared
+                .options
+                .clone()
+                .idle_timeout(idle_timeout.saturating_mul(patience)),
         },
-        options: shared.options.clone().idle_timeout(idle_timeout * patience),
         pace: Pace::new(
             backoff_initial,
             backoff_max,

@@ -20,12 +20,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncBufRead, Stream, stream};
-use kube::{
-    Client,
-    api::{ListParams, WatchParams},
-    core::{Request, WatchEvent},
-};
+use futures::{Stream, stream};
+use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
     sync::Notify,
@@ -33,19 +29,13 @@ use tokio::{
 };
 
 use super::{
-    body::{Lines, ReadError, read_all},
+    api::{Body, Collection},
+    body::ReadError,
     fault::{Errand, Fault, Remedy},
     pace::Pace,
 };
-use crate::{
-    cluster::WatchOptions,
-    object::{Meta, Object, ObjectList, Selector},
-};
+use crate::object::Object;
 
-/// Objects in a page of a list, as many as client-go asks for.
-const PAGE: u32 = 500;
-/// More objects than this are no Service's slices: a million endpoints.
-const OBJECTS_LIMIT: usize = 10_000;
 /// The mark on the bookmark that ends the initial events of a streaming list (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -66,9 +56,7 @@ pub(super) enum Update<K> {
 
 /// Follows the objects of one Service in one collection.
 pub(super) struct Informer {
-    pub(super) client: Client,
-    pub(super) errand: Errand,
-    pub(super) options: WatchOptions,
+    pub(super) collection: Collection,
     pub(super) pace: Pace,
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
@@ -76,8 +64,6 @@ pub(super) struct Informer {
     /// Told when a watch is found dead: the other watch of the Service most likely is, too.
     pub(super) suspicion: Arc<Notify>,
 }
-
-type Body = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
 
 enum Phase {
     /// Nothing is known, or nothing that can be built upon.
@@ -126,93 +112,8 @@ impl Informer {
         })
     }
 
-    fn params(&self, selector: Selector, initial: bool) -> WatchParams {
-        let params = WatchParams {
-            send_initial_events: initial,
-            timeout: Some(self.options.watch_seconds()),
-            ..WatchParams::default()
-        };
-        match selector {
-            Selector::Labels(labels) => params.labels(&labels),
-            Selector::Fields(fields) => params.fields(&fields),
-        }
-    }
-
-    fn request<K: Object>(&self) -> Request {
-        Request::new(K::RESOURCE.path(&self.errand.namespace))
-    }
-
-    /// Sends a request and waits for the head of the answer.
-    async fn send(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<impl AsyncBufRead + Send + use<>, Fault> {
-        let mut request =
-            request.map_err(|error| self.errand.refused(kube::Error::BuildRequest(error)))?;
-        // A compressed watch holds events back until a block is full.
-        let identity = http::HeaderValue::from_static("identity");
-        request
-            .headers_mut()
-            .insert(http::header::ACCEPT_ENCODING, identity);
-        let patience = self.options.request_timeout;
-        match timeout(patience, self.client.request_stream(request)).await {
-            Ok(answer) => answer.map_err(|error| self.errand.refused(error)),
-            Err(_) => Err(self.errand.timed_out(patience)),
-        }
-    }
-
-    /// Opens a watch from `version` on, or from the beginning with all there is.
-    async fn open<K: Object>(&self, version: Option<&str>) -> Result<Body, Fault> {
-        let params = self.params(K::selector(&self.errand.service), version.is_none());
-        let request = self
-            .request::<K>()
-            .watch(&params, version.unwrap_or_default());
-        let answer = self.send(request).await?;
-        Ok(Lines::new(Box::pin(answer)))
-    }
-
-    /// All objects, page by page, and the version of the whole.
-    async fn list<K: Object>(&self) -> Result<(Vec<K>, String), Fault> {
-        let params = ListParams::default().limit(PAGE);
-        let mut params = match K::selector(&self.errand.service) {
-            Selector::Labels(labels) => params.labels(&labels),
-            Selector::Fields(fields) => params.fields(&fields),
-        };
-        let mut all = Vec::new();
-        loop {
-            let answer = self.send(self.request::<K>().list(&params)).await?;
-            let patience = self.options.request_timeout;
-            let body = match timeout(patience, read_all(Box::pin(answer))).await {
-                Ok(body) => body.map_err(|error| self.errand.unread(error))?,
-                Err(_) => return Err(self.errand.timed_out(patience)),
-            };
-            let page: ObjectList<K> = serde_json::from_slice(&body).map_err(|error| {
-                self.errand
-                    .corrupt("a list that cannot be parsed", Some(error))
-            })?;
-            all.extend(
-                page.items
-                    .into_iter()
-                    .filter(|object| is_wanted(object, &self.errand)),
-            );
-            self.limit(all.len())?;
-            if page.metadata.next_page.is_empty() {
-                return match page.metadata.resource_version {
-                    version if version.is_empty() => {
-                        Err(self.errand.corrupt("a list without a version", None))
-                    }
-                    version => Ok((all, version)),
-                };
-            }
-            params.continue_token = Some(page.metadata.next_page);
-        }
-    }
-
-    fn limit(&self, objects: usize) -> Result<(), Fault> {
-        match objects {
-            0..=OBJECTS_LIMIT => Ok(()),
-            _ => Err(self.errand.corrupt("more objects than a Service has", None)),
-        }
+    fn errand(&self) -> &Errand {
+        &self.collection.errand
     }
 }
 
@@ -260,7 +161,7 @@ impl<K: Object> Following<K> {
                 }
             }
         } else {
-            let (objects, version) = self.informer.list().await?;
+            let (objects, version) = self.informer.collection.list().await?;
             self.phase = Phase::Resume {
                 version,
                 fresh: true,
@@ -279,7 +180,7 @@ impl<K: Object> Following<K> {
     async fn list_by_watch(&mut self) -> Result<Option<Vec<K>>, Fault> {
         let informer = &self.informer;
         let opened = Instant::now();
-        let mut body = match informer.open::<K>(None).await {
+        let mut body = match informer.collection.watch::<K>(None).await {
             Ok(body) => body,
             Err(fault) if fault.remedy == Remedy::AskOtherwise => {
                 tracing::debug!(error = %fault.error, "no streaming lists here, listing by pages");
@@ -291,22 +192,27 @@ impl<K: Object> Following<K> {
         let mut objects: BTreeMap<String, K> = BTreeMap::new();
         loop {
             // A server that is too old to know the parameter opens a common watch, and then says
-            // nothing more.
-            let Ok(read) =
-                timeout(informer.options.request_timeout, body.next(&mut self.line)).await
-            else {
-                tracing::debug!(asked = %informer.errand, "the initial events do not end, listing by pages");
-                return Ok(None);
-            };
-            if !read.map_err(|error| informer.errand.unread(error))? {
-                let cut_off = std::io::ErrorKind::UnexpectedEof.into();
-                return Err(informer.errand.unread(ReadError::Broken(cut_off)));
+            // nothing more; something before the server may cut off what it takes too long.
+            let patience = informer.collection.options.request_timeout;
+            match timeout(patience, body.next(&mut self.line)).await {
+                Ok(Ok(true)) => {}
+                Ok(Err(ReadError::TooLong(limit))) => {
+                    return Err(informer.errand().unread(ReadError::TooLong(limit)));
+                }
+                Ok(ended) => {
+                    tracing::debug!(asked = %informer.errand(), ?ended, "the initial events were cut off, listing by pages");
+                    return Ok(None);
+                }
+                Err(_) => {
+                    tracing::debug!(asked = %informer.errand(), "the initial events do not end, listing by pages");
+                    return Ok(None);
+                }
             }
-            match parse::<K>(&self.line, &informer.errand)? {
+            match parse::<K>(&self.line, informer.errand())? {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    if is_wanted(&object, &informer.errand) {
+                    if informer.collection.is_wanted(&object) {
                         objects.insert(object.meta().name.clone(), object);
-                        informer.limit(objects.len())?;
+                        informer.collection.limit(objects.len())?;
                     }
                 }
                 // Between the first and the last initial event an object may change, or go.
@@ -329,22 +235,18 @@ impl<K: Object> Following<K> {
                         return Ok(Some(objects.into_values().collect()));
                     }
                 }
-                WatchEvent::Error(status) => return Err(informer.errand.status(&status)),
+                WatchEvent::Error(status) => return Err(informer.errand().status(&status)),
             }
         }
     }
 
     /// Opens a watch where the last one stopped.
     async fn resume(&mut self, version: String, fresh: bool) -> Result<Option<Update<K>>, Fault> {
-        let again = Phase::Resume {
-            version: version.clone(),
-            fresh: false,
-        };
-        self.phase = again;
+        self.phase = again(version.clone());
         if !fresh {
             self.informer.pace.attempt(self.retry_after).await;
         }
-        let body = self.informer.open::<K>(Some(&version)).await?;
+        let body = self.informer.collection.watch::<K>(Some(&version)).await?;
         self.informer.pace.opened();
         let opened = Instant::now();
         self.phase = Phase::Watch {
@@ -363,12 +265,12 @@ impl<K: Object> Following<K> {
         mut body: Body,
         opened: Instant,
     ) -> Result<Option<Update<K>>, Fault> {
-        let idle = self.informer.options.idle_timeout;
+        let idle = self.informer.collection.options.idle_timeout;
         let read = tokio::select! {
             read = timeout(idle, body.next(&mut self.line)) => read,
             () = self.informer.suspicion.notified() => {
-                tracing::debug!(asked = %self.informer.errand, "opening a watch anew, since its sibling was found dead");
-                self.phase = Phase::Resume { version, fresh: false };
+                tracing::debug!(asked = %self.informer.errand(), "opening a watch anew, since its sibling was found dead");
+                self.phase = again(version);
                 return Ok(None);
             }
         };
@@ -378,50 +280,38 @@ impl<K: Object> Following<K> {
                 // A server ends its watches all the time: after `timeoutSeconds`, when it restarts.
                 // The next one tells whether there is anything wrong. One that ends as soon as it
                 // was opened counts as a failure, so that the next waits longer and longer.
-                tracing::debug!(asked = %self.informer.errand, ?ended, "a watch ended");
-                if opened.elapsed() < self.informer.options.rewatch_interval {
+                tracing::debug!(asked = %self.informer.errand(), ?ended, "a watch ended");
+                if opened.elapsed() < self.informer.collection.options.rewatch_interval {
                     self.informer.pace.failed();
                 } else {
                     self.informer.pace.succeeded();
                 }
-                self.phase = Phase::Resume {
-                    version,
-                    fresh: false,
-                };
+                self.phase = again(version);
                 return Ok(None);
             }
             Err(_) => {
-                tracing::warn!(asked = %self.informer.errand, silent_for = ?idle, "a watch is dead, opening it anew");
+                tracing::warn!(asked = %self.informer.errand(), silent_for = ?idle, "a watch is dead, opening it anew");
                 self.informer.suspicion.notify_waiters();
-                self.phase = Phase::Resume {
-                    version,
-                    fresh: false,
-                };
+                self.phase = again(version);
                 return Ok(None);
             }
         }
         // Whatever is wrong with this event, what was known before it still holds; where it is the
         // event itself that was lost, the remedy is to list.
-        let event = match parse::<K>(&self.line, &self.informer.errand) {
-            Ok(WatchEvent::Error(status)) => Err(self.informer.errand.status(&status)),
+        let event = match parse::<K>(&self.line, self.informer.errand()) {
+            Ok(WatchEvent::Error(status)) => Err(self.informer.errand().status(&status)),
             parsed => parsed,
         };
-        let event = match event {
-            Ok(event) => event,
-            Err(fault) => {
-                self.phase = Phase::Resume {
-                    version,
-                    fresh: false,
-                };
-                return Err(fault);
-            }
-        };
+        let event = event.inspect_err(|_| self.phase = again(version.clone()))?;
         self.informer.pace.succeeded();
         let (update, seen) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let seen = object.meta().resource_version.clone();
                 (
-                    is_wanted(&object, &self.informer.errand).then_some(Update::Applied(object)),
+                    self.informer
+                        .collection
+                        .is_wanted(&object)
+                        .then_some(Update::Applied(object)),
                     seen,
                 )
             }
@@ -437,7 +327,7 @@ impl<K: Object> Following<K> {
             // back what is gone.
             let fault = self
                 .informer
-                .errand
+                .errand()
                 .corrupt(&format!("version {seen} after {version}"), None);
             return Err(fault);
         }
@@ -454,7 +344,7 @@ impl<K: Object> Following<K> {
     fn recovered(&mut self) {
         self.retry_after = Duration::ZERO;
         if self.failure.take().is_some() {
-            tracing::info!(asked = %self.informer.errand, "the API server answers again");
+            tracing::info!(asked = %self.informer.errand(), "the API server answers again");
             self.pending = Some(Update::Recovered);
         }
     }
@@ -491,18 +381,17 @@ impl<K: Object> Following<K> {
     }
 }
 
+/// To open the watch anew where it stopped.
+fn again(version: String) -> Phase {
+    Phase::Resume {
+        version,
+        fresh: false,
+    }
+}
+
 fn parse<K: Object>(line: &[u8], errand: &Errand) -> Result<WatchEvent<K>, Fault> {
     serde_json::from_slice(line)
         .map_err(|error| errand.corrupt("an event that cannot be parsed", Some(error)))
-}
-
-fn is_wanted(object: &impl Object, errand: &Errand) -> bool {
-    let Meta { name, .. } = object.meta();
-    let wanted = !name.is_empty() && object.belongs_to(&errand.service);
-    if !wanted {
-        tracing::debug!(object = ?name, asked = %errand, "an object that was not asked for");
-    }
-    wanted
 }
 
 fn goes_back(known: &str, seen: &str) -> bool {

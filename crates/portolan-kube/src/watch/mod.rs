@@ -4,8 +4,10 @@
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
 //! - [`informer`]: one collection, listed and watched for ever.
+//! - [`api`]: the requests.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
+mod api;
 mod body;
 mod fault;
 mod follow;

@@ -90,16 +90,24 @@ fn a_named_target_port_is_what_the_slices_say() {
         ..port("http", 80, 1)
     };
     assert_eq!(
-        resolved(headless(&[named.clone()]), Some("8080"), two_port_slice()),
+        resolved(
+            headless(std::slice::from_ref(&named)),
+            Some("8080"),
+            two_port_slice()
+        ),
         ["a-0@10.0.0.1:8080"]
     );
     assert_eq!(
-        resolved(headless(&[named.clone()]), Some("80"), two_port_slice()),
+        resolved(
+            headless(std::slice::from_ref(&named)),
+            Some("80"),
+            two_port_slice()
+        ),
         ["a-0@10.0.0.1:8080"]
     );
     // Before there are any endpoints, it may be any.
     assert!(
-        Machine::of(headless(&[named.clone()]), Some("8080"))
+        Machine::of(headless(std::slice::from_ref(&named)), Some("8080"))
             .set()
             .is_empty()
     );

@@ -62,3 +62,17 @@ fn the_errand_says_what_was_asked_for() {
     let service = errand(crate::service::WireService::RESOURCE);
     assert_eq!(service.to_string(), "Service `orders` in namespace `shop`");
 }
+
+#[test]
+fn without_credentials_it_is_said_whose_are_missing() {
+    let fault = slices().refused(kube::Error::Auth(kube::client::AuthError::ExecPluginFailed));
+    assert_eq!(fault.error.kind(), SourceErrorKind::Unauthenticated);
+    assert!(
+        fault
+            .error
+            .to_string()
+            .contains("the service account's token"),
+        "{}",
+        fault.error
+    );
+}

@@ -265,6 +265,28 @@ async fn a_list_of_nonsense_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_without_an_end_is_given_up() {
+    let (mut stage, cluster) = cluster_with_service();
+    let mut resolutions = follow(&cluster);
+    let server = async {
+        stage.slices.next().await.refuse(422, "no streaming");
+        let endless =
+            json!({ "metadata": { "continue": "more", "resourceVersion": "7" }, "items": [] });
+        loop {
+            stage
+                .slices
+                .next()
+                .await
+                .answer_with(200, &endless.to_string());
+        }
+    };
+    tokio::select! {
+        error = next_error(&mut resolutions) => assert!(error.to_string().contains("without an end"), "{error}"),
+        () = server => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_page_of_a_proxy_is_cut_and_escaped() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);

@@ -108,6 +108,23 @@ async fn a_server_that_never_heard_of_streaming_lists_is_found_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn initial_events_that_are_cut_off_are_no_list() {
+    let (mut stage, cluster) = cluster_with_service();
+    let mut resolutions = follow(&cluster);
+    let server = async {
+        let half = stage.slices.next().await.answer_with_watch();
+        half.event("ADDED", &slice("a", 5, &["a-0"]));
+        half.break_off();
+        let call = stage.slices.next().await;
+        assert!(!call.is_watch());
+        call.answer_with_list(&[&slice("a", 5, &["a-0"]), &slice("b", 6, &["b-0"])], 7);
+        stage.slices.resume(7).await
+    };
+    let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
+    assert_eq!(names, ["a-0", "b-0"], "never a part of the list");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_list_with_nil_items_is_an_empty_set() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
