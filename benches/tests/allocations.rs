@@ -1,0 +1,61 @@
+//! A pick allocates nothing, and neither does a balanced request of its own.
+
+use std::{convert::Infallible, future::ready, hint::black_box};
+
+use allocation_counter::measure;
+use portolan::{Cluster, Endpoint, policy, source::Fixed};
+use portolan_benches::{candidates, endpoints, weighted_endpoints};
+use portolan_core::{Freshness, PickContext, Policy, Snapshot, Time};
+use tower::{Layer, Service, service_fn};
+
+#[test]
+fn no_policy_allocates_in_a_pick() {
+    let equal = candidates(endpoints(100));
+    let weighted = candidates(weighted_endpoints(100));
+    let policies: [&dyn Policy; 5] = [
+        &policy::LeastRequest::new(),
+        &policy::PeakEwma::new(),
+        &policy::RoundRobin::new(),
+        &policy::WeightedRoundRobin::new(),
+        &policy::Random::new(),
+    ];
+    for policy in policies {
+        for candidates in [&equal, &weighted] {
+            let picker = policy.build(candidates);
+            let snapshot = Snapshot::new(1, candidates.clone(), picker, Freshness::Live, |_| ());
+            let allocations = measure(|| {
+                for entropy in 0..1_000_u64 {
+                    let entropy = entropy.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    black_box(snapshot.pick(&PickContext::new(Time::ORIGIN, entropy)));
+                }
+            });
+            assert_eq!(allocations.count_total, 0, "{policy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_is_served_at_once_allocates_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let cluster = Cluster::from_source(Fixed::from_iter(endpoints(100)));
+    let layer = cluster.service("search").unwrap().layer().unwrap();
+    let mut service = layer.layer(|_: &Endpoint| service_fn(|()| ready(Ok::<(), Infallible>(()))));
+    // The first one waits for discovery, and each thread's first load makes arc-swap's node for it.
+    runtime.block_on(service.call(())).unwrap();
+    let requests = |service: &mut _, times| {
+        let service: &mut portolan::Balance<_> = service;
+        runtime.block_on(async {
+            for _ in 0..times {
+                Service::call(service, ()).await.unwrap();
+            }
+        });
+    };
+    let hundred = measure(|| requests(&mut service, 100)).count_total;
+    let thousand = measure(|| requests(&mut service, 1_000)).count_total;
+    // What entering the runtime takes does not grow with the requests.
+    assert_eq!(hundred, thousand);
+}
