@@ -35,7 +35,7 @@ pub(crate) fn kubeconfig_error(error: KubeconfigError) -> Box<dyn std::error::Er
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use std::{
         os::unix::process::ExitStatusExt as _,
