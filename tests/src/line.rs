@@ -3,10 +3,6 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
 use tokio::{
@@ -22,7 +18,6 @@ use tokio::{
 pub struct Line {
     address: SocketAddr,
     state: watch::Sender<State>,
-    accepted: Arc<AtomicUsize>,
     _forwarding: JoinSet<()>,
 }
 
@@ -42,18 +37,11 @@ impl Line {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let state = watch::Sender::new(State::default());
-        let accepted = Arc::new(AtomicUsize::new(0));
         let mut forwarding = JoinSet::new();
-        forwarding.spawn(accept(
-            listener,
-            target,
-            state.subscribe(),
-            Arc::clone(&accepted),
-        ));
+        forwarding.spawn(accept(listener, target, state.subscribe()));
         Ok(Self {
             address,
             state,
-            accepted,
             _forwarding: forwarding,
         })
     }
@@ -62,12 +50,6 @@ impl Line {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// How many connections were made through it.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Resets every open connection. New ones are welcome.
@@ -95,12 +77,7 @@ impl Line {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: SocketAddr,
-    state: watch::Receiver<State>,
-    accepted: Arc<AtomicUsize>,
-) {
+async fn accept(listener: TcpListener, target: SocketAddr, state: watch::Receiver<State>) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
@@ -108,7 +85,6 @@ async fn accept(
             reset(&client);
             continue;
         }
-        accepted.fetch_add(1, Ordering::Relaxed);
         connections.spawn(forward(client, target, state.clone()));
     }
 }

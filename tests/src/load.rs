@@ -210,14 +210,17 @@ impl Record {
         Ok(())
     }
 
-    /// Fails unless each Pod has an even share of the requests, within a half of it.
+    /// Fails unless each Pod has an even share of the requests, within what chance explains: 5σ of a
+    /// fair draw for each request. Have at least 50 requests for each Pod, or nothing can be said.
     ///
     /// # Errors
     /// Who had how many.
     pub fn expect_even(&self, pods: &[&str]) -> Result {
         let counts = self.by_pod();
         let share = self.sent.len() / pods.len().max(1);
-        let even = |count: usize| count > share / 2 && count < share * 3 / 2;
+        // The variance of a binomial count is less than its mean.
+        let sigma = share.isqrt() + 1;
+        let even = |count: usize| share >= 50 && count.abs_diff(share) <= 5 * sigma;
         let fair = pods
             .iter()
             .all(|pod| counts.get(pod).copied().is_some_and(even));

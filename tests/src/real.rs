@@ -5,11 +5,12 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), portolan_scenarios::real::RealError> {
-//! use portolan_scenarios::real::{Identity, RealCluster, RealOptions};
+//! use portolan_scenarios::real::{RealCluster, RealOptions};
 //!
 //! let mut cluster = RealCluster::start(RealOptions::default()).await?;
 //! println!("{}", cluster.client().apiserver_version().await?.git_version);
-//! let nobody = cluster.client_as(Identity::user("nobody")).await?;
+//! let app = cluster.service_account_token("shop", "app").await?;
+//! let app = cluster.client_with_token(&app).await?;
 //! cluster.stop_api().await?;
 //! cluster.start_api().await?;
 //! # Ok(()) }
@@ -28,8 +29,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{Api, Client};
 use tempfile::TempDir;
 
+pub use self::error::RealError;
 use self::{access::Access, launch::Launch, program::Program};
-pub use self::{access::Identity, error::RealError};
 
 /// What may differ from one cluster to another.
 #[derive(Debug, Clone)]
@@ -104,24 +105,19 @@ impl RealCluster {
         self.admin.clone()
     }
 
-    /// A client for somebody else, who may do only what RBAC grants.
+    /// A client for whoever this bearer token stands for, if anybody. It may do only what RBAC
+    /// grants.
     ///
     /// # Errors
     ///
-    /// When the API server issues no token for the service account asked for.
-    pub async fn client_as(&self, identity: Identity) -> Result<Client, RealError> {
-        let kubeconfig = self.access.kubeconfig(identity, &self.admin).await?;
-        access::client(kubeconfig).await
+    /// When no client can be made; the API server is not asked.
+    pub async fn client_with_token(&self, token: &str) -> Result<Client, RealError> {
+        access::client(self.access.token_kubeconfig(token)).await
     }
 
     /// A kubeconfig file that may do everything.
     pub fn kubeconfig(&self) -> String {
         self.access.admin_kubeconfig().to_string()
-    }
-
-    /// A kubeconfig file with a bearer token, whatever that is worth.
-    pub fn kubeconfig_for_token(&self, token: &str) -> String {
-        self.access.token_kubeconfig(token).to_string()
     }
 
     /// A token for a service account, by the TokenRequest API, for an hour.

@@ -180,7 +180,9 @@ impl Backend for Embedded {
             let role = manifest
                 .iter()
                 .find(|role| (role.at("/kind"), role.at("/metadata/name")) == wanted)
-                .ok_or_else(|| Failure::new(format_args!("the manifest has no {wanted:?}")))?;
+                .ok_or_else(|| {
+                    Failure::new(format_args!("no {wanted:?} for:\n{}", binding.text))
+                })?;
             self.bind(
                 binding,
                 &role.object.get("rules").cloned().unwrap_or_default(),

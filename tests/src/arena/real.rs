@@ -6,9 +6,8 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use http::{Request, header::CONTENT_TYPE};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{
-    Api, Client, Config,
+    Api, Client,
     api::{DeleteParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
 };
 use portolan_test::{
     Images, Kubelet, KubeletConfig, NodeSpec, PodHandle, PodNetwork, Workloads, programs,
@@ -172,13 +171,9 @@ impl Backend for Real {
             self.accounts(account.namespace())
                 .delete(account.name(), &params)
                 .await?;
-            let kubeconfig = self
-                .shared
-                .cluster
-                .lock()
-                .await
-                .kubeconfig_for_token(&account.token());
-            let client = client(&kubeconfig).await?;
+            let cluster = self.shared.cluster.lock().await;
+            let client = cluster.client_with_token(&account.token()).await?;
+            drop(cluster);
             eventually(
                 "the token is refused",
                 Duration::from_secs(20),
@@ -238,12 +233,6 @@ impl Real {
         let cluster = self.shared.cluster.lock().await;
         Ok(cluster.service_account_token(namespace, name).await?)
     }
-}
-
-async fn client(kubeconfig: &str) -> Result<Client> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
 }
 
 /// Where a document of a manifest is created.

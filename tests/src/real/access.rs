@@ -19,43 +19,6 @@ use super::{
     pki::{Authority, Pair},
 };
 
-/// Somebody who calls the API server; by itself none of them may do anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Identity {
-    /// A user, known by a certificate made for the occasion.
-    User(String),
-    /// Whoever this bearer token stands for, if anybody.
-    Token(String),
-    /// A service account, by a token from the TokenRequest API. It must exist.
-    ServiceAccount {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-}
-
-impl Identity {
-    /// A user of this name.
-    pub fn user(name: impl Into<String>) -> Self {
-        Self::User(name.into())
-    }
-
-    /// Whoever this bearer token stands for.
-    pub fn token(token: impl Into<String>) -> Self {
-        Self::Token(token.into())
-    }
-
-    /// A service account that exists.
-    pub fn service_account(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self::ServiceAccount {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-}
-
 /// What makes kubeconfigs for one cluster.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -80,20 +43,6 @@ impl Access {
 
     pub(super) fn admin_kubeconfig(&self) -> Value {
         self.certificate_kubeconfig(&self.admin)
-    }
-
-    pub(super) async fn kubeconfig(
-        &self,
-        identity: Identity,
-        admin: &Client,
-    ) -> Result<Value, RealError> {
-        Ok(match identity {
-            Identity::User(name) => self.user_kubeconfig(&name)?,
-            Identity::Token(token) => self.token_kubeconfig(&token),
-            Identity::ServiceAccount { namespace, name } => {
-                self.token_kubeconfig(&service_account_token(admin, &namespace, &name).await?)
-            }
-        })
     }
 
     pub(super) fn user_kubeconfig(&self, name: &str) -> Result<Value, RealError> {

@@ -31,7 +31,7 @@ pub async fn a_pod_is_killed(arena: &Arena) -> Result {
     caller.until_pods(&["db-0", "db-2"]).await?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
     let again = Load::start(&caller, 200);
-    again.until_answered_by(3, 50).await?;
+    again.until_answered_by(3, 150).await?;
     again.stop().await?.expect_even(&["db-0", "db-1", "db-2"])?;
 
     let record = load.stop().await?;

@@ -1,6 +1,6 @@
 //! Who is behind a Service, and on which port.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{
@@ -384,6 +384,80 @@ pub async fn slices_written_by_hand(arena: &Arena) -> Result {
     slices.delete("one", &DeleteParams::default()).await?;
     slices.delete("mark", &DeleteParams::default()).await?;
     caller.until("all are gone", at(&[])).await?;
+    Ok(())
+}
+
+/// Slices that make little sense, all of which the API server accepts: what cannot be connected to is
+/// left out, what can be serves on, and a port without a number is the Service's target port.
+pub async fn slices_that_make_no_sense(arena: &Arena) -> Result {
+    arena
+        .stateful_set("other", 2)
+        .create()
+        .await?
+        .wait_ready(2)
+        .await?;
+    arena
+        .service("db")
+        .headless()
+        .port("http", 8080)
+        .without_selector()
+        .create()
+        .await?;
+    let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+    let (first, second) = (
+        arena.pod("other-0")?.address(),
+        arena.pod("other-1")?.address(),
+    );
+    let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
+    let write = async |name: &str, addresses: Value, port: Value| -> Result {
+        let endpoint = |address: &Value| json!({"addresses": [address]});
+        let endpoints: Vec<Value> = addresses
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(endpoint)
+            .collect();
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "db"}},
+            "addressType": "IPv4",
+            "endpoints": endpoints,
+            "ports": [{"name": "http", "port": port}],
+        });
+        slices
+            .create(&PostParams::default(), &serde_json::from_value(slice)?)
+            .await?;
+        Ok(())
+    };
+    let (anybody, everybody) = ("224.0.1.1", "255.255.255.255");
+    write("senseless", json!([anybody, everybody]), json!(8080)).await?;
+    write(
+        "partly",
+        json!([anybody, first.ip().to_string()]),
+        json!(8080),
+    )
+    .await?;
+    write(
+        "unrestricted",
+        json!([second.ip().to_string()]),
+        Value::Null,
+    )
+    .await?;
+    let mut sensible = [first, second];
+    sensible.sort();
+    let only_sensible = |view: &View| {
+        let addresses = view.endpoints().iter().map(|one| one.endpoint.address());
+        let mut addresses: Vec<SocketAddr> = addresses.collect();
+        addresses.sort();
+        addresses == sensible
+    };
+    caller
+        .until("the two that can be connected to", only_sensible)
+        .await?;
+    for _ in 0..20 {
+        caller.get().await?;
+    }
     Ok(())
 }
 

@@ -27,8 +27,8 @@ pub async fn from_three_to_six_to_two(arena: &Arena) -> Result {
     set.scale(6).await?;
     let six = ["db-0", "db-1", "db-2", "db-3", "db-4", "db-5"];
     caller.until_pods(&six).await?;
-    let share = Load::start(&caller, 200);
-    share.until_answered_by(6, 200).await?;
+    let share = Load::start(&caller, 300);
+    share.until_answered_by(6, 300).await?;
     let record = share.stop().await?;
     record.expect_no_failure()?;
     record.expect_even(&six)?;
