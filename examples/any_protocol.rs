@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kubernetes = three_caches().await?;
 
     // In a Pod this is `Cluster::infer().await?`.
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kubernetes.client()));
+    let cluster = Cluster::from(kubernetes.client());
     let caches = cluster.service("cache.shop:cache")?.nodes()?;
     for key in ["user:17", "user:18", "user:19"] {
         let mut lease = caches.pick(key).await?;

@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     service.wait_endpoints(3).await?;
 
     // In a Pod this is `Cluster::infer().await?`.
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kubernetes.client()));
+    let cluster = Cluster::from(kubernetes.client());
     let orders = cluster
         .service("orders.shop:http")?
         .reqwest()

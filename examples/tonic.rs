@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kubernetes = three_greeters().await?;
 
     // In a Pod this is `Cluster::infer().await?`.
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kubernetes.client()));
+    let cluster = Cluster::from(kubernetes.client());
     let channel = cluster.service("greeter.shop:grpc")?.grpc().build()?;
     let mut greeter = GreeterClient::new(channel);
     for _ in 0..6 {

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let kubernetes = three_oracles().await?;
 
     // In a Pod this is `Cluster::infer().await?`.
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kubernetes.client()));
+    let cluster = Cluster::from(kubernetes.client());
     let oracle = ServiceBuilder::new()
         .layer(cluster.service("oracle.shop:ask")?.layer()?)
         .service(|endpoint: &Endpoint| {

@@ -114,7 +114,7 @@ async fn run() -> Result<()> {
 async fn on_a_cluster_of_its_own(arguments: &Arguments) -> Result<()> {
     let story = Story::begin().await?;
     let kube = story.client();
-    let cluster = Cluster::from(portolan::kube::Cluster::from(kube.clone()));
+    let cluster = Cluster::from(kube.clone());
     let client = client(&cluster, Story::SERVICE, arguments)?;
     let tally = Arc::new(Tally::new()?);
     let view = View::open(Arc::clone(&tally), client.observe(), Some(Story::STEPS));

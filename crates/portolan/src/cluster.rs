@@ -63,3 +63,12 @@ impl From<portolan_kube::Cluster> for Cluster {
         Self::from_source(cluster)
     }
 }
+
+#[cfg(feature = "kube")]
+impl From<portolan_kube::kube::Client> for Cluster {
+    /// The cluster that this client talks to, in the version of kube that is re-exported as
+    /// [`kube::kube`](crate::kube::kube).
+    fn from(client: portolan_kube::kube::Client) -> Self {
+        Self::from_source(portolan_kube::Cluster::from(client))
+    }
+}
