@@ -83,6 +83,7 @@ pub(super) fn splice(
     let mut changes = Changes::default();
     old.sort_by(order);
     new.sort_by(order);
+    new.dedup_by(|a, b| order(a, b).is_eq());
     let mut edits: Vec<Edit> = Vec::with_capacity(old.len() + new.len());
     for gone in old.iter() {
         if new
@@ -143,7 +144,7 @@ pub(super) fn splice(
         copied = at + usize::from(skip);
     }
     spliced.extend_from_slice(set.get(copied..).unwrap_or_default());
-    Some((EndpointSet::new(spliced), changes))
+    Some((EndpointSet::from_ordered(spliced), changes))
 }
 
 struct Edit {
