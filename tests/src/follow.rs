@@ -139,9 +139,9 @@ fn lags(changes: &[Note], balancer: &[Note]) -> Result<Lags> {
 impl Lags {
     /// The time within which so many of a hundred changes were followed.
     fn percentile(&self, percent: usize) -> Duration {
-        let last = self.0.len().saturating_sub(1);
+        let rank = (self.0.len() * percent).div_ceil(100);
         self.0
-            .get((last * percent).div_ceil(100))
+            .get(rank.saturating_sub(1))
             .copied()
             .unwrap_or_default()
     }
