@@ -8,10 +8,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join_all, stream};
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
 use portolan_benches::{
-    BoxError, Contender, Figures, Goal, Run, compare, criterion, endpoints, short_criterion,
+    BoxError, Contender, Cost, Figures, Goal, Run, alone_and_together, compare, criterion,
+    endpoints, short_criterion,
 };
 use tokio::runtime::Runtime;
 use tower::{
@@ -25,24 +26,19 @@ use tower::{
 
 const ENDPOINTS: u32 = 100;
 const ROUNDS: usize = 150;
+/// Runs of two threads at once, and how many requests each of the two makes: a tenth of a millisecond.
+const PAIRS: usize = 4_000;
+const TURNS: u64 = 600;
 
 fn main() -> Result<(), BoxError> {
     let one = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let two = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-
-    let _entered = one.enter();
+    let entered = one.enter();
     let ours = balanced(policy::LeastRequest::new())?;
     let ours_ewma = balanced(policy::PeakEwma::new())?;
+    let ours_shared = balanced(policy::LeastRequest::new())?;
     let towers = tower_p2c();
-    drop(_entered);
-    let entered = two.enter();
-    let ours_two = balanced(policy::LeastRequest::new())?;
-    let towers_two = tower_p2c();
     drop(entered);
 
     let mut contenders = [
@@ -51,31 +47,13 @@ fn main() -> Result<(), BoxError> {
         on_one("portolan, peak EWMA", &one, &ours_ewma, 1),
         on_one("tower p2c + Buffer", &one, &towers, 1),
         on_one("tower p2c + Buffer, 64 at once", &one, &towers, 64),
-        on_two("portolan, 1 task", &two, &ours_two, 1),
-        on_two("portolan, 4 tasks on 2 threads", &two, &ours_two, 4).overlapping(1.8),
-        on_two(
-            "tower p2c + Buffer, 4 tasks on 2 threads",
-            &two,
-            &towers_two,
-            4,
-        ),
     ];
     criterion(&mut short_criterion(), "balance", &mut contenders)?;
     let costs = compare(ROUNDS, &mut contenders)?;
 
     let mut figures = Figures::new("balance, CPU per request, 100 endpoints");
     costs.iter().for_each(|cost| figures.add_cost(cost));
-    let [
-        ours,
-        ours_64,
-        _,
-        towers,
-        towers_64,
-        alone,
-        together,
-        towers_together,
-    ] = &costs[..]
-    else {
+    let [ours, ours_64, _, towers, towers_64] = &costs[..] else {
         return Err("a contender is missing".into());
     };
     let eighth = Goal::AtMost(1.0 / 8.0);
@@ -91,16 +69,15 @@ fn main() -> Result<(), BoxError> {
         "",
         eighth,
     );
-    figures.add(
-        "of tower's, 4 tasks on 2 threads",
-        together.ratio_to(towers_together),
-        "",
-        eighth,
-    );
+
+    let [alone, together] = on_two_threads("portolan", &one, &ours_shared)?;
+    figures.add_cost(&alone);
+    figures.add_cost(&together);
+    let ratio = together.ratio_to(&alone);
     // A measurement of one and the same thing varies by this much.
     figures.add(
         "4 tasks on 2 threads, of 1 task",
-        together.ratio_to(alone),
+        ratio,
         "",
         Goal::AtMost(1.05),
     );
@@ -169,31 +146,32 @@ fn on_one<'a>(
     })
 }
 
-/// So many tasks on two threads, with one request at a time each.
-fn on_two<'a>(
+/// Two threads at once, with two tasks each. The driver stays on the runtime that it was started on.
+fn on_two_threads(
     name: &str,
-    runtime: &'a Runtime,
-    service: &'a impl Requests,
-    tasks: u64,
-) -> Contender<'a> {
-    Contender::new(name, move |turns| {
-        let (run, done) = Run::of(|| {
-            let tasks: Vec<_> = (0..tasks)
-                .map(|_| runtime.spawn(requests(service.clone(), turns / tasks, 1)))
-                .collect();
-            runtime.block_on(async {
-                for task in tasks {
-                    task.await??;
-                }
-                Ok::<_, BoxError>(())
-            })
-        });
-        done?;
-        Ok(run)
+    drivers: &Runtime,
+    service: &(impl Requests + Sync),
+) -> Result<[Cost; 2], BoxError> {
+    // The first request waits for discovery.
+    drivers.block_on(requests(service.clone(), 1, 1))?;
+    alone_and_together(name, PAIRS, TURNS, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let mut services = [service.clone(), service.clone()];
+        Ok(move |tasks: u64, turns: u64| {
+            let tasks = services
+                .iter_mut()
+                .take(tasks as usize)
+                .map(|service| repeat(service, turns / tasks, 1));
+            runtime.block_on(try_join_all(tasks)).map(drop)
+        })
     })
 }
 
 async fn requests(mut service: impl Requests, times: u64, at_once: u64) -> Result<(), BoxError> {
+    repeat(&mut service, times, at_once).await
+}
+
+async fn repeat(service: &mut impl Requests, times: u64, at_once: u64) -> Result<(), BoxError> {
     let mut responses = Vec::new();
     for _ in 0..times {
         for _ in 0..at_once {

@@ -1,9 +1,9 @@
-//! So many balanced calls and nothing else, for a profiler: `balanced_calls [calls] [policy]`.
+//! So many balanced calls and nothing else, for a profiler: `balanced_calls [calls] [policy] [threads]`.
 //!
 //! Instructions do not vary with what else the machine does, as nanoseconds do. `benches/README.md`
 //! says how they are counted.
 
-use std::{convert::Infallible, future::ready, hint::black_box};
+use std::{convert::Infallible, future::ready, hint::black_box, thread};
 
 use portolan::{Cluster, Endpoint, Policy, policy, source::Fixed};
 use portolan_benches::{BoxError, endpoints};
@@ -20,9 +20,32 @@ async fn main() -> Result<(), BoxError> {
         Some("random") => Box::new(policy::Random::new()),
         Some(other) => return Err(format!("no policy `{other}`").into()),
     };
+    let threads: usize = arguments.next().as_deref().unwrap_or("1").parse()?;
     let cluster = Cluster::from_source(Fixed::from_iter(endpoints(100)));
     let layer = cluster.service("search")?.policy(policy).layer()?;
     let mut service = layer.layer(|_: &Endpoint| service_fn(|()| ready(Ok::<(), Infallible>(()))));
+    // The first one waits for discovery.
+    service.call(()).await?;
+    let others: Vec<_> = (1..threads)
+        .map(|_| {
+            let service = service.clone();
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+                runtime.block_on(send(service, calls))
+            })
+        })
+        .collect();
+    send(service, calls).await?;
+    for other in others {
+        other.join().map_err(|_| "a thread panicked")??;
+    }
+    Ok(())
+}
+
+async fn send<S>(mut service: S, calls: u64) -> Result<(), BoxError>
+where
+    S: Service<(), Error = portolan::Error>,
+{
     for _ in 0..calls {
         black_box(service.call(()).await?);
     }

@@ -14,7 +14,6 @@ const RUN: Duration = Duration::from_millis(8);
 pub struct Contender<'a> {
     name: String,
     run: Box<dyn FnMut(u64) -> Result<Run, BoxError> + 'a>,
-    overlap: f64,
     lasting: Duration,
 }
 
@@ -42,7 +41,6 @@ impl<'a> Contender<'a> {
         Self {
             name: name.into(),
             run: Box::new(run),
-            overlap: 0.0,
             lasting: RUN,
         }
     }
@@ -52,14 +50,6 @@ impl<'a> Contender<'a> {
     #[must_use]
     pub fn lasting(mut self, time: Duration) -> Self {
         self.lasting = time;
-        self
-    }
-
-    /// Counts only runs in which this many threads were at work at once, on average. On a busy
-    /// machine threads take turns, and contention between them does not show.
-    #[must_use]
-    pub fn overlapping(mut self, threads: f64) -> Self {
-        self.overlap = threads;
         self
     }
 }
@@ -116,8 +106,7 @@ pub fn compare(rounds: usize, contenders: &mut [Contender<'_>]) -> Result<Vec<Co
     for _ in 0..rounds {
         for ((contender, &turns), samples) in contenders.iter_mut().zip(&turns).zip(&mut samples) {
             let run = (contender.run)(turns)?;
-            let counts = run.overlap() >= contender.overlap;
-            samples.push(counts.then(|| run.cpu.as_nanos() as f64 / turns as f64));
+            samples.push(Some(run.cpu.as_nanos() as f64 / turns as f64));
         }
     }
     Ok(contenders
@@ -132,8 +121,9 @@ fn calibrate(contender: &mut Contender<'_>) -> Result<u64, BoxError> {
     let mut turns = 16;
     loop {
         let run = (contender.run)(turns)?;
-        if run.wall >= contender.lasting / 4 {
-            let per_turn = run.wall.as_secs_f64() / turns as f64;
+        // By CPU time: a run that was interrupted lasted longer than it was long.
+        if run.cpu >= contender.lasting / 4 {
+            let per_turn = run.cpu.as_secs_f64() / turns as f64;
             return Ok((contender.lasting.as_secs_f64() / per_turn).max(1.0) as u64);
         }
         turns *= 2;
@@ -141,7 +131,7 @@ fn calibrate(contender: &mut Contender<'_>) -> Result<u64, BoxError> {
 }
 
 impl Cost {
-    fn of(name: String, rounds: Vec<Option<f64>>) -> Self {
+    pub(crate) fn of(name: String, rounds: Vec<Option<f64>>) -> Self {
         let samples = sorted(rounds.iter().flatten().copied());
         Self {
             name,

@@ -10,12 +10,14 @@ mod endpoints;
 mod figures;
 mod picks;
 mod run;
+mod together;
 
 pub use compare::{Contender, Cost, compare, criterion, short_criterion};
 pub use endpoints::{candidates, endpoint, endpoints, weighted_endpoints};
 pub use figures::{Figures, Goal};
 pub use picks::picks;
 pub use run::{Run, Watch};
+pub use together::alone_and_together;
 
 /// Whatever goes wrong ends the bench and says so.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -41,12 +41,6 @@ impl Run {
         let done = work();
         (watch.stop(), done)
     }
-
-    /// How many threads were at work at once, on average.
-    #[must_use]
-    pub fn overlap(&self) -> f64 {
-        self.cpu.as_secs_f64() / self.wall.as_secs_f64().max(f64::MIN_POSITIVE)
-    }
 }
 
 impl Watch {

@@ -98,7 +98,8 @@ impl Api {
 }
 
 fn event(kind: &str, object: &Value) -> String {
-    format!("{}\n", json!({ "type": kind, "object": object }))
+    // In the order in which a real server writes it: what is parsed depends on the type.
+    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n")
 }
 
 fn service() -> Value {

@@ -52,6 +52,7 @@ enum Phase {
 }
 
 impl Lease {
+    #[inline]
     pub(crate) fn new(in_flight: InFlight, started: Time, clock: Clock) -> Self {
         Self {
             in_flight,
@@ -81,6 +82,7 @@ impl Lease {
 
     /// Records that the endpoint has answered, now, and well. The request stays in flight until the
     /// lease is dropped. The first word counts: after [`fail`](Self::fail) this does nothing.
+    #[inline]
     pub fn succeed(&mut self) {
         if self.phase == Phase::Waiting {
             self.phase = Phase::Answered;
@@ -116,6 +118,7 @@ impl Lease {
 }
 
 impl Drop for Lease {
+    #[inline]
     fn drop(&mut self) {
         if self.phase == Phase::Waiting {
             self.record(Outcome::Cancelled);

@@ -37,9 +37,13 @@ impl Nodes {
     pub async fn pick(&self, key: impl AsRef<[u8]>) -> Result<Lease, Error> {
         let published = self.balance.published();
         let mut journey = Journey::default();
+        let mut lease = None;
         loop {
-            match journey.next(published, Some(key.as_ref()))? {
-                Step::Go((), lease) => return Ok(lease),
+            if let Some(lease) = lease {
+                return Ok(lease);
+            }
+            match journey.next(published, Some(key.as_ref()), &mut lease)? {
+                Step::Go(()) => {}
                 Step::Wait(generation, deadline) => {
                     match Arc::clone(published).wait(generation, deadline).await {
                         Waited::Changed => {}

@@ -13,7 +13,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
-use tracing::{Span, field};
+use tracing::{Span, field, level_filters::LevelFilter};
 
 use super::{Handle, Journey, Step, Waited};
 use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Sent};
@@ -63,12 +63,18 @@ where
 {
     #[inline]
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
-        let span = tracing::debug_span!(
-            "request",
-            service = %handle.published.service,
-            endpoint = field::Empty,
-            outcome = field::Empty,
-        );
+        // Where nobody wants spans of this level, none is made: a disabled one would be offered to
+        // the `log` crate on every entry and exit, since kube switches tracing's `log` feature on.
+        let span = if LevelFilter::current() >= LevelFilter::DEBUG {
+            tracing::debug_span!(
+                "request",
+                service = %handle.published.service,
+                endpoint = field::Empty,
+                outcome = field::Empty,
+            )
+        } else {
+            Span::none()
+        };
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
             state: State::Pick {
@@ -96,46 +102,47 @@ where
         let published = &this.handle.published;
         loop {
             let next = match this.state.as_mut().project() {
-                StateProjection::Pick { request } => match this.journey.next(published, None) {
-                    Ok(Step::Go(mut service, lease)) => {
-                        record_endpoint(this.span, &lease);
-                        *this.lease = Some(lease);
-                        // Nearly every service is ready at once, and then is not put away first.
-                        match service.poll_ready(cx) {
-                            Poll::Ready(Ok(())) => {
-                                let Some(request) = request.take() else {
-                                    break Err(this.journey.end(published));
-                                };
-                                let response = service.call(request);
-                                this.state.set(State::Call { response });
-                                continue;
-                            }
-                            Poll::Ready(Err(error)) => {
-                                let failure = not_ready(error, request);
-                                match fail(
-                                    this.journey,
-                                    this.handle,
-                                    *this.idempotent,
-                                    failure,
-                                    this.lease,
-                                ) {
-                                    Ok(request) => State::Pick { request },
-                                    Err(error) => break Err(error),
+                StateProjection::Pick { request } => {
+                    match this.journey.next(published, None, this.lease) {
+                        Ok(Step::Go(mut service)) => {
+                            record_endpoint(this.span, this.lease.as_ref());
+                            // Nearly every service is ready at once, and then is not put away first.
+                            match service.poll_ready(cx) {
+                                Poll::Ready(Ok(())) => {
+                                    let Some(request) = request.take() else {
+                                        break Err(this.journey.end(published));
+                                    };
+                                    let response = service.call(request);
+                                    this.state.set(State::Call { response });
+                                    continue;
                                 }
+                                Poll::Ready(Err(error)) => {
+                                    let failure = not_ready(error, request);
+                                    match fail(
+                                        this.journey,
+                                        this.handle,
+                                        *this.idempotent,
+                                        failure,
+                                        this.lease,
+                                    ) {
+                                        Ok(request) => State::Pick { request },
+                                        Err(error) => break Err(error),
+                                    }
+                                }
+                                Poll::Pending => State::Ready {
+                                    request: request.take(),
+                                    service,
+                                    patience: None,
+                                },
                             }
-                            Poll::Pending => State::Ready {
-                                request: request.take(),
-                                service,
-                                patience: None,
-                            },
                         }
+                        Ok(Step::Wait(generation, deadline)) => State::Wait {
+                            request: request.take(),
+                            change: Box::pin(Arc::clone(published).wait(generation, deadline)),
+                        },
+                        Err(error) => break Err(error),
                     }
-                    Ok(Step::Wait(generation, deadline)) => State::Wait {
-                        request: request.take(),
-                        change: Box::pin(Arc::clone(published).wait(generation, deadline)),
-                    },
-                    Err(error) => break Err(error),
-                },
+                }
                 StateProjection::Wait { request, change } => {
                     match ready!(change.as_mut().poll(cx)) {
                         Waited::Changed => State::Pick {
@@ -262,8 +269,8 @@ fn record_outcome(span: &Span, outcome: &str) {
     }
 }
 
-fn record_endpoint(span: &Span, lease: &Lease) {
-    if !span.is_disabled() {
+fn record_endpoint(span: &Span, lease: Option<&Lease>) {
+    if let Some(lease) = lease.filter(|_| !span.is_disabled()) {
         span.record("endpoint", field::display(lease.endpoint().placement()));
     }
 }

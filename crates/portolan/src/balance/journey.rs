@@ -33,8 +33,8 @@ struct Detours {
 /// Where a request is to go next.
 #[derive(Debug)]
 pub(crate) enum Step<S> {
-    /// To this endpoint.
-    Go(S, Lease),
+    /// To this endpoint, with the lease that has been put into its place.
+    Go(S),
     /// Nowhere, until the snapshot of this generation is replaced, or until the time is up.
     Wait(u64, Instant),
 }
@@ -44,12 +44,14 @@ pub(crate) enum Step<S> {
 const MAX_FULL: usize = 8;
 
 impl Journey {
-    /// Chooses the next endpoint.
+    /// Chooses the next endpoint. The lease is made where it is to stay: moving it right after would
+    /// wait for what was just written (15 ns).
     #[inline]
     pub(crate) fn next<S: Clone>(
         &mut self,
         published: &Published<S>,
         key: Option<&[u8]>,
+        lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let snapshot = published.load();
         let mut tried = self.tried_in(&snapshot);
@@ -61,7 +63,7 @@ impl Journey {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
                 Verdict::Fail(Reason::AllTried) => {
-                    return self.next_round(published, &snapshot, key);
+                    return self.next_round(published, &snapshot, key, lease);
                 }
                 Verdict::Fail(reason) => {
                     return Err(self.error(published, ErrorKind::Refused(reason)));
@@ -80,8 +82,8 @@ impl Journey {
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
                 self.generation = snapshot.generation();
-                let lease = Lease::new(in_flight, now, published.clock);
-                return Ok(Step::Go(service.clone(), lease));
+                *lease = Some(Lease::new(in_flight, now, published.clock));
+                return Ok(Step::Go(service.clone()));
             }
             tried.insert(index);
         }
@@ -149,6 +151,7 @@ impl Journey {
         published: &Published<S>,
         snapshot: &Snapshot<S>,
         key: Option<&[u8]>,
+        lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         // The change may have come already, while the last endpoint was being tried.
         let is_new = snapshot.generation() != self.generation;
@@ -157,7 +160,7 @@ impl Journey {
         // A policy that says of nobody that all have been tried must not be asked for ever.
         if (is_new || broke_off) && !detours.tried.is_empty() {
             detours.tried.clear();
-            return self.next(published, key);
+            return self.next(published, key, lease);
         }
         self.wait(published, snapshot)
     }
