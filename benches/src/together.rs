@@ -1,0 +1,123 @@
+//! Two threads that are really at it together, however busy the machine.
+//!
+//! Where others want the cores as well, two threads of a long run take turns, and contention between
+//! them does not show. So the runs are short here, a tenth of a millisecond; the two meet before each;
+//! and a run counts only if its two halves lie over each other on the clock.
+
+use std::{
+    sync::{
+        Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{BoxError, Cost};
+
+/// How much of the longer half the two have in common in a run that counts.
+const OVERLAP: f64 = 0.8;
+
+/// What `turns` turns cost one thread alone, and two threads at once, each turn: the costs are wall
+/// time, which here is CPU time, since in a run that counts nobody is interrupted for long.
+///
+/// Each thread is given what it runs by `prepare`: `run(tasks, turns)`, which does so many turns in so
+/// many tasks.
+///
+/// # Errors
+/// As the runs do.
+pub fn alone_and_together<R>(
+    name: &str,
+    rounds: usize,
+    turns: u64,
+    prepare: impl Fn() -> Result<R, BoxError> + Sync,
+) -> Result<[Cost; 2], BoxError>
+where
+    R: FnMut(u64, u64) -> Result<(), BoxError>,
+{
+    let meeting = Meeting::default();
+    let started = Barrier::new(2);
+    let half = |first: bool| -> Result<Vec<[Span; 2]>, BoxError> {
+        let prepared = prepare();
+        started.wait();
+        let mut run = prepared?;
+        let mut spans = Vec::with_capacity(rounds);
+        for _ in 0..rounds {
+            meeting.meet();
+            let alone = match first {
+                true => Span::of(|| run(1, turns))?,
+                false => Span::of(|| Ok(()))?,
+            };
+            meeting.meet();
+            spans.push([alone, Span::of(|| run(2, turns))?]);
+        }
+        Ok(spans)
+    };
+    let (ours, theirs) = thread::scope(|scope| {
+        let other = scope.spawn(|| half(false));
+        let ours = half(true);
+        (ours, other.join())
+    });
+    let theirs = theirs.map_err(|_| "the other thread panicked")??;
+    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    for ([one, both], [_, other]) in ours?.into_iter().zip(theirs) {
+        let each = |time: Duration| time.as_nanos() as f64 / turns as f64;
+        alone.push(Some(each(one.length())));
+        let counts = both.overlap(&other) >= OVERLAP;
+        together.push(counts.then(|| each((both.length() + other.length()) / 2)));
+    }
+    Ok([
+        Cost::of(format!("{name}, 1 task"), alone),
+        Cost::of(format!("{name}, 4 tasks on 2 threads"), together),
+    ])
+}
+
+/// Where two threads wait for each other, awake: to be woken would take longer than the run.
+#[derive(Default)]
+struct Meeting(AtomicUsize);
+
+impl Meeting {
+    fn meet(&self) {
+        let arrived = self.0.fetch_add(1, Ordering::AcqRel);
+        let both = (arrived / 2 + 1) * 2;
+        let mut spins = 0_u32;
+        while self.0.load(Ordering::Acquire) < both {
+            spins += 1;
+            // The other one may want this very core.
+            if spins.is_multiple_of(1024) {
+                thread::yield_now();
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// From when until when.
+struct Span {
+    start: Instant,
+    end: Instant,
+}
+
+impl Span {
+    fn of(work: impl FnOnce() -> Result<(), BoxError>) -> Result<Self, BoxError> {
+        let start = Instant::now();
+        work()?;
+        Ok(Self {
+            start,
+            end: Instant::now(),
+        })
+    }
+
+    fn length(&self) -> Duration {
+        self.end - self.start
+    }
+
+    fn overlap(&self, other: &Self) -> f64 {
+        let common = self
+            .end
+            .min(other.end)
+            .saturating_duration_since(self.start.max(other.start));
+        let longer = self.length().max(other.length()).as_secs_f64();
+        common.as_secs_f64() / longer.max(f64::MIN_POSITIVE)
+    }
+}
