@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt, future::try_join_all, stream};
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
 use portolan_benches::{
-    BoxError, Contender, Cost, Figures, Goal, Run, alone_and_together, compare, criterion,
+    BoxError, Contender, Figures, Goal, Run, Together, alone_and_together, compare, criterion,
     endpoints, short_criterion,
 };
 use tokio::runtime::Runtime;
@@ -70,14 +70,14 @@ fn main() -> Result<(), BoxError> {
         eighth,
     );
 
-    let [alone, together] = on_two_threads("portolan", &one, &ours_shared)?;
-    figures.add_cost(&alone);
-    figures.add_cost(&together);
-    let ratio = together.ratio_to(&alone);
+    let two = on_two_threads("portolan", &one, &ours_shared)?;
+    for cost in [&two.alone, &two.together, &two.elapsed] {
+        figures.add_cost(cost);
+    }
     // A measurement of one and the same thing varies by this much.
     figures.add(
-        "4 tasks on 2 threads, of 1 task",
-        ratio,
+        "4 tasks on 2 threads, elapsed, of 1 task",
+        two.elapsed.ratio_to(&two.alone),
         "",
         Goal::AtMost(1.05),
     );
@@ -151,7 +151,7 @@ fn on_two_threads(
     name: &str,
     drivers: &Runtime,
     service: &(impl Requests + Sync),
-) -> Result<[Cost; 2], BoxError> {
+) -> Result<Together, BoxError> {
     // The first request waits for discovery.
     drivers.block_on(requests(service.clone(), 1, 1))?;
     alone_and_together(name, PAIRS, TURNS, || {

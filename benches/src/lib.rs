@@ -17,7 +17,7 @@ pub use endpoints::{candidates, endpoint, endpoints, weighted_endpoints};
 pub use figures::{Figures, Goal};
 pub use picks::picks;
 pub use run::{Run, Watch};
-pub use together::alone_and_together;
+pub use together::{Together, alone_and_together};
 
 /// Whatever goes wrong ends the bench and says so.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -18,8 +18,19 @@ use crate::{BoxError, Cost};
 /// How much of the longer half the two have in common in a run that counts.
 const OVERLAP: f64 = 0.8;
 
-/// What `turns` turns cost one thread alone, and two threads at once, each turn: the costs are wall
-/// time, which here is CPU time, since in a run that counts nobody is interrupted for long.
+/// What one turn costs, of `turns` that each thread does.
+#[derive(Clone, Debug)]
+pub struct Together {
+    /// One thread alone.
+    pub alone: Cost,
+    /// Two threads at once: the work of both. It is measured as wall time, which here is CPU time, since
+    /// in a run that counts nobody is interrupted for long.
+    pub together: Cost,
+    /// Two threads at once: the time that goes by until the turns of both are done, each turn of either.
+    pub elapsed: Cost,
+}
+
+/// Compares one thread alone with two at once.
 ///
 /// Each thread is given what it runs by `prepare`: `run(tasks, turns)`, which does so many turns in so
 /// many tasks.
@@ -31,7 +42,7 @@ pub fn alone_and_together<R>(
     rounds: usize,
     turns: u64,
     prepare: impl Fn() -> Result<R, BoxError> + Sync,
-) -> Result<[Cost; 2], BoxError>
+) -> Result<Together, BoxError>
 where
     R: FnMut(u64, u64) -> Result<(), BoxError>,
 {
@@ -45,7 +56,11 @@ where
         for _ in 0..rounds {
             meeting.meet();
             let alone = match first {
-                true => Span::of(|| run(1, turns))?,
+                true => {
+                    // Once for nothing: what the other thread wrote last is to be in this one's cache.
+                    run(1, turns)?;
+                    Span::of(|| run(1, turns))?
+                }
                 false => Span::of(|| Ok(()))?,
             };
             meeting.meet();
@@ -59,17 +74,19 @@ where
         (ours, other.join())
     });
     let theirs = theirs.map_err(|_| "the other thread panicked")??;
-    let (mut alone, mut together) = (Vec::new(), Vec::new());
+    let (mut alone, mut together, mut elapsed) = (Vec::new(), Vec::new(), Vec::new());
     for ([one, both], [_, other]) in ours?.into_iter().zip(theirs) {
         let each = |time: Duration| time.as_nanos() as f64 / turns as f64;
         alone.push(Some(each(one.length())));
         let counts = both.overlap(&other) >= OVERLAP;
         together.push(counts.then(|| each((both.length() + other.length()) / 2)));
+        elapsed.push(counts.then(|| each(both.with(&other).length() / 2)));
     }
-    Ok([
-        Cost::of(format!("{name}, 1 task"), alone),
-        Cost::of(format!("{name}, 4 tasks on 2 threads"), together),
-    ])
+    Ok(Together {
+        alone: Cost::of(format!("{name}, 1 task"), alone),
+        together: Cost::of(format!("{name}, 4 tasks on 2 threads, CPU"), together),
+        elapsed: Cost::of(format!("{name}, 4 tasks on 2 threads, elapsed"), elapsed),
+    })
 }
 
 /// Where two threads wait for each other, awake: to be woken would take longer than the run.
@@ -110,6 +127,14 @@ impl Span {
 
     fn length(&self) -> Duration {
         self.end - self.start
+    }
+
+    /// From when the first of the two began until the last ended.
+    fn with(&self, other: &Self) -> Self {
+        Self {
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
     }
 
     fn overlap(&self, other: &Self) -> f64 {

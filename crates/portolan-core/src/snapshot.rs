@@ -18,6 +18,7 @@ pub struct Snapshot<S> {
     candidates: Candidates,
     services: Box<[S]>,
     picker: Arc<dyn Picker>,
+    timed: bool,
     freshness: Freshness,
 }
 
@@ -53,6 +54,7 @@ impl<S> Snapshot<S> {
             generation,
             services: candidates.iter().map(service).collect(),
             candidates,
+            timed: picker.is_timed(),
             picker,
             freshness,
         }
@@ -67,6 +69,7 @@ impl<S> Snapshot<S> {
             generation: 0,
             candidates: nobody,
             services: Box::default(),
+            timed: picker.is_timed(),
             picker,
             freshness: Freshness::Pending,
         }
@@ -94,6 +97,12 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn pick(&self, context: &PickContext<'_>) -> Verdict {
         self.picker.pick(context)
+    }
+
+    /// Whether the picker [goes by time](Picker::is_timed).
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.timed
     }
 
     /// The candidate at `index` and its service. `None` where a picker made the index up.

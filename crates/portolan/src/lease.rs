@@ -33,7 +33,8 @@ use crate::clock::Clock;
 #[must_use = "the request counts as in flight only for as long as the lease lives"]
 pub struct Lease {
     in_flight: InFlight,
-    started: Time,
+    /// Nothing where the request is not timed.
+    started: Option<Time>,
     clock: Clock,
     phase: Phase,
 }
@@ -53,7 +54,7 @@ enum Phase {
 
 impl Lease {
     #[inline]
-    pub(crate) fn new(in_flight: InFlight, started: Time, clock: Clock) -> Self {
+    pub(crate) fn new(in_flight: InFlight, started: Option<Time>, clock: Clock) -> Self {
         Self {
             in_flight,
             started,
@@ -112,8 +113,13 @@ impl Lease {
     }
 
     fn record(&self, outcome: Outcome) {
-        let now = self.clock.now();
-        self.in_flight.record(outcome, now.since(self.started), now);
+        match self.started {
+            Some(started) => {
+                let now = self.clock.now();
+                self.in_flight.record(outcome, now.since(started), now);
+            }
+            None => self.in_flight.count(outcome),
+        }
     }
 }
 

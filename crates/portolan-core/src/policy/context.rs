@@ -11,7 +11,8 @@ use crate::{Index, Placement, Reason, Time, Verdict};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PickContext<'a> {
-    /// The time of the pick.
+    /// The time of the pick; [`Time::ORIGIN`] where the picker says that it [is not
+    /// timed](crate::Picker::is_timed).
     pub now: Time,
     /// 64 random bits, fresh for each pick. Core has no generator of its own.
     pub entropy: u64,

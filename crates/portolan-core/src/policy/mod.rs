@@ -83,6 +83,15 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 pub trait Picker: fmt::Debug + Send + Sync {
     /// Chooses.
     fn pick(&self, context: &PickContext<'_>) -> Verdict;
+
+    /// Whether it goes by [`PickContext::now`] or by the endpoints' latency. Default: it does.
+    ///
+    /// Where a picker says that it does not, the balancer reads no clock for the pick and times only
+    /// a sample of the requests, for whoever looks at them: two looks at the clock are nearly half of
+    /// what a balanced request costs. A picker that asks others says what they say.
+    fn is_timed(&self) -> bool {
+        true
+    }
 }
 
 /// What a [`Picker`] answers.

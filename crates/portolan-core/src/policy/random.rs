@@ -64,6 +64,10 @@ impl Picker for UniformPicker {
             Err(verdict) => verdict,
         }
     }
+
+    fn is_timed(&self) -> bool {
+        false
+    }
 }
 
 impl Picker for AliasPicker {
@@ -80,6 +84,10 @@ impl Picker for AliasPicker {
             entropy = next_entropy(entropy);
         }
         self.draw_from_the_rest(context, entropy)
+    }
+
+    fn is_timed(&self) -> bool {
+        false
     }
 }
 

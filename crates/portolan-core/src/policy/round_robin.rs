@@ -50,4 +50,8 @@ impl Picker for RoundRobinPicker {
         // On targets of 32 bits the turn is cut off, which is as good a turn.
         context.nth_untried(self.total, turn as usize)
     }
+
+    fn is_timed(&self) -> bool {
+        false
+    }
 }

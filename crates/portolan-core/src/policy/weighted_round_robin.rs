@@ -115,6 +115,10 @@ impl Picker for StridePicker {
         // All that is left is very light, or weighs nothing.
         context.nth_untried(self.total, context.entropy as usize)
     }
+
+    fn is_timed(&self) -> bool {
+        false
+    }
 }
 
 /// The places on the round: one for an ordinary endpoint, several for a heavy one.

@@ -44,6 +44,11 @@ impl InFlight {
         self.0.record(outcome, took, now);
     }
 
+    /// Records what became of a request that was not timed; it stays in flight until this is dropped.
+    pub fn count(&self, outcome: Outcome) {
+        self.0.count(outcome);
+    }
+
     /// The state of the endpoint that serves the request.
     #[must_use]
     pub fn state(&self) -> &Arc<EndpointState> {

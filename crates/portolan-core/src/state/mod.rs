@@ -130,6 +130,8 @@ impl EndpointState {
 
     /// The latency to be expected at `now`: a moving average that a slow response raises at once
     /// and that decays with time (Peak EWMA). `None` where nothing has been measured yet.
+    ///
+    /// Of each request where the policy [goes by it](crate::Picker::is_timed), else of a sample.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<Duration> {
         self.hot
@@ -163,6 +165,19 @@ impl EndpointState {
 
     /// Records what became of a request that took `took` and ended at `now`.
     pub fn record(&self, outcome: Outcome, took: Duration, now: Time) {
+        self.count(outcome);
+        match outcome {
+            Outcome::Success => self.hot.latency.record(took, now),
+            Outcome::Failure | Outcome::Interrupted => self.hot.latency.record_failure(took, now),
+            // How long it would have taken is unknown, but it is at least this much: that an
+            // endpoint hangs is learnt from callers that time out.
+            Outcome::Cancelled => self.hot.latency.record_at_least(took, now),
+        }
+    }
+
+    /// Records what became of a request that was not timed: as [`record`](Self::record), but the
+    /// latency stays as it is.
+    pub fn count(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => {
                 // Read before write: a healthy endpoint's line is not dirtied once more per request.
@@ -170,27 +185,22 @@ impl EndpointState {
                     self.hot.consecutive_failures.store(0, Ordering::Relaxed);
                 }
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
-                self.hot.latency.record(took, now);
             }
             Outcome::Failure => {
-                self.hot
-                    .consecutive_failures
-                    .fetch_add(1, Ordering::Relaxed);
+                self.count_failure();
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
-                self.hot.failures.fetch_add(1, Ordering::Relaxed);
-                self.hot.latency.record_failure(took, now);
             }
-            Outcome::Interrupted => {
-                self.hot
-                    .consecutive_failures
-                    .fetch_add(1, Ordering::Relaxed);
-                self.hot.failures.fetch_add(1, Ordering::Relaxed);
-                self.hot.latency.record_failure(took, now);
-            }
-            // How long it would have taken is unknown, but it is at least this much: that an
-            // endpoint hangs is learnt from callers that time out.
-            Outcome::Cancelled => self.hot.latency.record_at_least(took, now),
+            // It was counted when its answer began.
+            Outcome::Interrupted => self.count_failure(),
+            Outcome::Cancelled => {}
         }
+    }
+
+    fn count_failure(&self) {
+        self.hot
+            .consecutive_failures
+            .fetch_add(1, Ordering::Relaxed);
+        self.hot.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a request, unless `limit` are in flight already.

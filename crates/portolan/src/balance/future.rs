@@ -13,7 +13,11 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
-use tracing::{Span, field, level_filters::LevelFilter};
+use tracing::{
+    Span,
+    field::{self, Value},
+    level_filters::LevelFilter,
+};
 
 use super::{Handle, Journey, Step, Waited};
 use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Sent};
@@ -33,7 +37,8 @@ pin_project! {
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
         handle: Arc<Handle<S, P>>,
-        span: Span,
+        // Nothing where nobody wants spans of this level.
+        span: Option<Span>,
     }
 }
 
@@ -63,18 +68,16 @@ where
 {
     #[inline]
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
-        // Where nobody wants spans of this level, none is made: a disabled one would be offered to
-        // the `log` crate on every entry and exit, since kube switches tracing's `log` feature on.
-        let span = if LevelFilter::current() >= LevelFilter::DEBUG {
+        // A disabled span would be offered to the `log` crate on every entry and exit, since kube
+        // switches tracing's `log` feature on.
+        let span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| {
             tracing::debug_span!(
                 "request",
                 service = %handle.published.service,
                 endpoint = field::Empty,
                 outcome = field::Empty,
             )
-        } else {
-            Span::none()
-        };
+        });
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
             state: State::Pick {
@@ -98,14 +101,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let _entered = this.span.enter();
+        let _entered = this.span.as_ref().map(Span::enter);
         let published = &this.handle.published;
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => {
                     match this.journey.next(published, None, this.lease) {
                         Ok(Step::Go(mut service)) => {
-                            record_endpoint(this.span, this.lease.as_ref());
+                            record_endpoint(this.span.as_ref(), this.lease.as_ref());
                             // Nearly every service is ready at once, and then is not put away first.
                             match service.poll_ready(cx) {
                                 Poll::Ready(Ok(())) => {
@@ -189,7 +192,7 @@ where
                         let Some(lease) = this.lease.take() else {
                             break Err(this.journey.end(published));
                         };
-                        record_outcome(this.span, "answered");
+                        record_outcome(this.span.as_ref(), "answered");
                         let response = this.handle.protocol.respond(response, lease);
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(response));
@@ -214,7 +217,7 @@ where
             this.state.set(next);
         }
         .inspect_err(|error| {
-            this.span.record("outcome", field::display(error.kind()));
+            record_outcome(this.span.as_ref(), field::display(error.kind()));
             this.state.set(State::Done);
         })
         .into()
@@ -261,16 +264,14 @@ fn fail<S, P, Req>(
     }
 }
 
-// A span that nobody listens to still looks its fields up by name before it records nothing.
-
-fn record_outcome(span: &Span, outcome: &str) {
-    if !span.is_disabled() {
+fn record_outcome(span: Option<&Span>, outcome: impl Value) {
+    if let Some(span) = span {
         span.record("outcome", outcome);
     }
 }
 
-fn record_endpoint(span: &Span, lease: Option<&Lease>) {
-    if let Some(lease) = lease.filter(|_| !span.is_disabled()) {
+fn record_endpoint(span: Option<&Span>, lease: Option<&Lease>) {
+    if let (Some(span), Some(lease)) = (span, lease) {
         span.record("endpoint", field::display(lease.endpoint().placement()));
     }
 }

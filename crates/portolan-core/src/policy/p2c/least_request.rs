@@ -47,4 +47,8 @@ impl Picker for LeastRequestPicker {
             cost_b < cost_a
         })
     }
+
+    fn is_timed(&self) -> bool {
+        false
+    }
 }

@@ -1,7 +1,6 @@
 //! The state machine, scenario by scenario, and against a model.
 
 mod conformance;
-mod cost;
 mod model;
 mod ports;
 
