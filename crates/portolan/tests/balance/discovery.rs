@@ -1,0 +1,159 @@
+//! What a source says, and what requests get to know of it.
+
+use std::time::Duration;
+
+use portolan::{
+    Cluster, Conditions, EndpointSet, ErrorKind, Resolution, SourceError, SourceErrorKind, Wait,
+    policy::RoundRobin, source::channel,
+};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+
+use crate::{cluster_of, endpoint, name, present, until_served_by};
+
+#[tokio::test(start_paused = true)]
+async fn the_first_request_waits_for_discovery_and_changes_are_followed() {
+    let (teller, source) = channel();
+    let service = Cluster::from_source(source)
+        .service("db.shop:client")
+        .unwrap()
+        .policy(RoundRobin::new())
+        .layer()
+        .unwrap()
+        .layer(name);
+    let first = tokio::spawn(service.clone().oneshot(()));
+    tokio::task::yield_now().await;
+    teller.tell(present([0]));
+    assert_eq!(first.await.unwrap().unwrap(), "db-0");
+    teller.tell(present(0..3));
+    until_served_by(&service, &["db-0", "db-1", "db-2"]).await;
+    teller.tell(present([2]));
+    until_served_by(&service, &["db-2"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn terminating_endpoints_get_nothing_new_unless_they_are_all_that_is_left() {
+    let (teller, cluster) = cluster_of(0..2);
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .policy(RoundRobin::new())
+        .layer()
+        .unwrap()
+        .layer(name);
+    until_served_by(&service, &["db-0", "db-1"]).await;
+    let terminating = Conditions::new(Some(false), Some(true), Some(true));
+    let set: EndpointSet = [endpoint(0).with_conditions(terminating), endpoint(1)]
+        .into_iter()
+        .collect();
+    teller.tell(Resolution::Present(set));
+    until_served_by(&service, &["db-1"]).await;
+    let set: EndpointSet = [endpoint(0).with_conditions(terminating)]
+        .into_iter()
+        .collect();
+    teller.tell(Resolution::Present(set));
+    until_served_by(&service, &["db-0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_source_takes_nothing_away_and_an_empty_list_does() {
+    let (teller, cluster) = cluster_of([0]);
+    let service = cluster
+        .service("db.shop")
+        .unwrap()
+        .wait(Wait::UpTo(Duration::from_secs(1)))
+        .layer()
+        .unwrap()
+        .layer(name);
+    until_served_by(&service, &["db-0"]).await;
+    teller.tell(Resolution::Failed(SourceError::new(
+        SourceErrorKind::Unavailable,
+        "no answer",
+    )));
+    until_served_by(&service, &["db-0"]).await;
+
+    teller.tell(present([]));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let started = Instant::now();
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(started.elapsed(), Duration::from_secs(1));
+    assert!(
+        matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .starts_with("db.shop: no endpoint is ready"),
+        "{error}"
+    );
+
+    teller.tell(Resolution::Absent);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotFound { .. }),
+        "{error}"
+    );
+
+    teller.tell(Resolution::Failed(SourceError::new(
+        SourceErrorKind::Unavailable,
+        "no answer",
+    )));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("discovery is failing: no answer"),
+        "{error}"
+    );
+
+    teller.tell(present([1]));
+    until_served_by(&service, &["db-1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fail_fast_waits_for_the_first_word_only() {
+    let (teller, source) = channel();
+    let service = Cluster::from_source(source)
+        .service("db")
+        .unwrap()
+        .wait(Wait::FailFast)
+        .layer()
+        .unwrap()
+        .layer(name);
+    let first = tokio::spawn(service.clone().oneshot(()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let told = Instant::now();
+    teller.tell(present([]));
+    let error = first.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
+        "{error}"
+    );
+    assert!(told.elapsed() < Duration::from_secs(1), "{error}");
+    let started = Instant::now();
+    service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_cannot_be_answered_fails_at_once() {
+    let (teller, source) = channel();
+    let service = Cluster::from_source(source)
+        .service("db:nope")
+        .unwrap()
+        .layer()
+        .unwrap()
+        .layer(name);
+    teller.tell(Resolution::Failed(SourceError::new(
+        SourceErrorKind::Invalid,
+        "no port `nope`: it has `client`",
+    )));
+    let started = Instant::now();
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Discovery);
+    assert!(error.to_string().contains("it has `client`"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(1));
+}

@@ -1,0 +1,84 @@
+//! What the balanced service promises, whatever the protocol: tested on scripted endpoints, under
+//! paused time.
+#![cfg(test)]
+
+mod discovery;
+mod handles;
+mod limits;
+mod policy;
+mod retries;
+mod scripted;
+mod spans;
+
+use std::{
+    collections::BTreeMap,
+    future::{Ready, ready},
+    time::Duration,
+};
+
+use portolan::{
+    BoxError, Cluster, Endpoint, Placement, Resolution,
+    source::{Teller, channel},
+};
+use tower::{Service, ServiceExt};
+
+pub(crate) fn endpoint(ordinal: u16) -> Endpoint {
+    Endpoint::new(
+        Placement::new(format!("db-{ordinal}")),
+        format!("127.0.0.1:{}", 1 + ordinal).parse().unwrap(),
+    )
+    .with_uid(format!("uid-{ordinal}"))
+}
+
+pub(crate) fn present(ordinals: impl IntoIterator<Item = u16>) -> Resolution {
+    Resolution::Present(ordinals.into_iter().map(endpoint).collect())
+}
+
+pub(crate) fn cluster_of(ordinals: impl IntoIterator<Item = u16>) -> (Teller, Cluster) {
+    let (teller, source) = channel();
+    teller.tell(present(ordinals));
+    (teller, Cluster::from_source(source))
+}
+
+/// Answers with the name of the endpoint.
+pub(crate) fn name(
+    endpoint: &Endpoint,
+) -> impl Service<(), Response = String, Error = BoxError, Future = Ready<Result<String, BoxError>>>
++ Clone
++ Send
++ Sync
++ use<> {
+    let name = endpoint.placement().to_string();
+    tower::service_fn(move |()| ready(Ok(name.clone())))
+}
+
+pub(crate) async fn spread<S>(service: &S, requests: usize) -> BTreeMap<String, usize>
+where
+    S: Service<(), Response = String, Error = portolan::Error> + Clone,
+{
+    let mut counts = BTreeMap::new();
+    for _ in 0..requests {
+        let answer = service.clone().oneshot(()).await.unwrap();
+        *counts.entry(answer).or_default() += 1;
+    }
+    counts
+}
+
+/// Waits until the balancer serves exactly these endpoints, for as long as paused time goes on.
+pub(crate) async fn until_served_by<S>(service: &S, expected: &[&str])
+where
+    S: Service<(), Response = String, Error = portolan::Error> + Clone,
+{
+    for _ in 0..1000 {
+        let served = spread(service, 4 * expected.len().max(1)).await;
+        if served
+            .keys()
+            .map(String::as_str)
+            .eq(expected.iter().copied())
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("never served by {expected:?}");
+}

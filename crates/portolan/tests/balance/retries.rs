@@ -1,0 +1,188 @@
+//! What is sent again, to whom, and when.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::future::{BoxFuture, FutureExt};
+use portolan::{
+    Cluster, Conditions, Endpoint, ErrorKind, Placement, Resolution, Sent, policy::RoundRobin,
+    source::channel,
+};
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+
+use crate::{
+    cluster_of, endpoint, present,
+    scripted::{Refused, Scripted, only_db_2},
+};
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_is_tried_on_each_other_endpoint_once() {
+    for sent in [Sent::No, Sent::Unreachable] {
+        for _ in 0..50 {
+            let (_teller, cluster) = cluster_of(0..6);
+            let calls = Arc::default();
+            let service = cluster
+                .service("db")
+                .unwrap()
+                .build_with(only_db_2(sent, Arc::clone(&calls)), Scripted)
+                .unwrap();
+            assert_eq!(service.oneshot(7).await.unwrap(), 7);
+            let mut calls = calls.lock().unwrap().clone();
+            assert_eq!(calls.pop().as_deref(), Some("db-2"));
+            let tried = calls.len();
+            calls.sort();
+            calls.dedup();
+            assert_eq!(calls.len(), tried, "one endpoint was tried twice");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_sent_is_not_sent_again_unless_it_is_idempotent() {
+    let (_teller, cluster) = cluster_of([0, 1]);
+    let calls = Arc::default();
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .build_with(only_db_2(Sent::Maybe, Arc::clone(&calls)), Scripted)
+        .unwrap();
+    let error = service.clone().oneshot(7).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Failed);
+    assert_eq!(error.attempts().len(), 1);
+    assert!(!error.is_unsent());
+
+    let error = service.oneshot(100).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Failed);
+    assert_eq!(error.attempts().len(), 2);
+    let said = error.to_string();
+    assert!(said.contains("db-0 (127.0.0.1:1): refused"), "{said}");
+    assert!(said.contains("db-1 (127.0.0.1:2): refused"), "{said}");
+}
+
+/// The only endpoint breaks off two requests and then refuses connections, each after a second, until
+/// it is back.
+#[derive(Clone)]
+struct Restarting {
+    calls: Arc<AtomicUsize>,
+    back: Instant,
+}
+
+impl Service<u32> for Restarting {
+    type Response = u32;
+    type Error = Refused;
+    type Future = BoxFuture<'static, Result<u32, Refused>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: u32) -> Self::Future {
+        let sent = match self.calls.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Sent::Maybe,
+            _ => Sent::Unreachable,
+        };
+        let is_back = Instant::now() >= self.back;
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match is_back {
+                true => Ok(request),
+                false => Err(Refused(Some(request), sent)),
+            }
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
+    // Tried at 0 s and 1 s. At 2 s it waits, whatever was said and unsaid meanwhile.
+    for (unready_at, ready_at) in [(500, 2500), (1500, 2500), (1500, 1800), (2500, 3000)] {
+        for request in [100, 7] {
+            let (teller, cluster) = cluster_of([0]);
+            let began = Instant::now();
+            let restarting = Restarting {
+                calls: Arc::default(),
+                back: began + Duration::from_millis(1700),
+            };
+            let service = cluster
+                .service("db")
+                .unwrap()
+                .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
+                .unwrap();
+            let sent = tokio::spawn(service.oneshot(request));
+            tokio::time::sleep_until(began + Duration::from_millis(unready_at)).await;
+            // Its readiness probe fails, and it comes back as the Pod it was.
+            let unready = endpoint(0).with_conditions(Conditions::new(Some(false), None, None));
+            teller.tell(Resolution::Present([unready].into_iter().collect()));
+            tokio::time::sleep_until(began + Duration::from_millis(ready_at)).await;
+            teller.tell(present([0]));
+            match (request, sent.await.unwrap()) {
+                (100, answer) => assert_eq!(answer.unwrap(), 100),
+                (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_are_out_of_reach_a_request_waits_for_one_that_is_not() {
+    let (teller, cluster) = cluster_of([0, 1]);
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .build_with(only_db_2(Sent::Unreachable, Arc::default()), Scripted)
+        .unwrap();
+    let request = tokio::spawn(service.oneshot(7));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    teller.tell(present([0, 1, 2]));
+    assert_eq!(request.await.unwrap().unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_out_of_reach_is_left_alone_until_it_is_reached() {
+    // db-2 answers; nothing listens where db-0 is said to be, and the driver finds that out.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let live = listener.local_addr().unwrap();
+    drop(listener);
+    let (teller, source) = channel();
+    let endpoints = [Endpoint::new(Placement::new("db-0"), live), endpoint(2)];
+    teller.tell(Resolution::Present(endpoints.into_iter().collect()));
+    let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+    let service = Cluster::from_source(source)
+        .service("db")
+        .unwrap()
+        .policy(RoundRobin::new())
+        .build_with(only_db_2(Sent::Unreachable, Arc::clone(&calls)), Scripted)
+        .unwrap();
+    let count = |calls: &Mutex<Vec<String>>| {
+        calls
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|one| *one == "db-0")
+            .count()
+    };
+    for _ in 0..100 {
+        service.clone().oneshot(1).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let before = count(&calls);
+    assert!(before <= 2, "db-0 was asked {before} times");
+    // It comes back: a probe finds it, and the next requests go there again.
+    let _listener = tokio::net::TcpListener::bind(live).await.unwrap();
+    for _ in 0..60_000 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        service.clone().oneshot(1).await.unwrap();
+        if count(&calls) > before {
+            return;
+        }
+    }
+    panic!("db-0 was never tried again");
+}

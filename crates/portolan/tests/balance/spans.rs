@@ -1,0 +1,141 @@
+//! What `tracing` is told: a span for each call, an event for each change of membership.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use portolan::{Sent, Wait, policy::RoundRobin};
+use tower::{Layer, ServiceExt};
+use tracing::{Level, subscriber::DefaultGuard};
+use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
+
+use crate::{
+    cluster_of, name, present,
+    scripted::{Scripted, only_db_2},
+};
+
+/// What was written, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Listens on this thread, which is the only one of these tests.
+    fn listen(level: Level) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_span_events(FmtSpan::CLOSE)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// The lines with all these words, in order.
+    fn lines_with(&self, words: &[&str]) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+        text.lines().filter(has_all).map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_a_span_with_its_endpoint_and_outcome() {
+    let (log, _listening) = Log::listen(Level::DEBUG);
+    let (_teller, cluster) = cluster_of([0]);
+    let service = cluster
+        .service("db.shop")
+        .unwrap()
+        .layer()
+        .unwrap()
+        .layer(name);
+    service.clone().oneshot(()).await.unwrap();
+    service.oneshot(()).await.unwrap();
+    let spans = log.lines_with(&["request{", "service=db.shop", "close"]);
+    assert_eq!(spans.len(), 2, "{spans:?}");
+    for span in spans {
+        assert!(span.contains("endpoint=db-0"), "{span}");
+        assert!(span.contains(r#"outcome="answered""#), "{span}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_span_of_a_failed_call_says_how_it_failed_and_who_was_tried() {
+    let (log, _listening) = Log::listen(Level::DEBUG);
+    let (_teller, cluster) = cluster_of(0..2);
+    let service = cluster
+        .service("db.shop")
+        .unwrap()
+        .policy(RoundRobin::new())
+        .wait(Wait::FailFast)
+        .build_with(only_db_2(Sent::No, Arc::default()), Scripted)
+        .unwrap();
+    let error = service.oneshot(1).await.unwrap_err();
+    let spans = log.lines_with(&["request{", "close"]);
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    let outcome = format!("outcome={}", error.kind());
+    assert!(spans[0].contains(&outcome), "{spans:?}");
+    for tried in ["db-0", "db-1"] {
+        let tries = log.lines_with(&["an endpoint did not take a request", tried]);
+        assert!(!tries.is_empty(), "{tried} was not named");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn membership_changes_are_events() {
+    let (log, _listening) = Log::listen(Level::INFO);
+    let (teller, cluster) = cluster_of([0]);
+    let nodes = cluster.service("db.shop").unwrap().nodes().unwrap();
+    let mut observer = nodes.observe();
+    observer.changed().await.unwrap();
+    teller.tell(present([1]));
+    observer.changed().await.unwrap();
+    let of = |what: &str, endpoint: &str| {
+        log.lines_with(&[
+            what,
+            "service=db.shop",
+            &format!("endpoint={endpoint}"),
+            "address=",
+        ])
+        .len()
+    };
+    assert_eq!(of("endpoint added", "db-0"), 1);
+    assert_eq!(of("endpoint added", "db-1"), 1);
+    assert_eq!(of("endpoint removed", "db-0"), 1);
+    assert_eq!(of("endpoint removed", "db-1"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_span_is_made_that_nobody_wants() {
+    let (log, _listening) = Log::listen(Level::INFO);
+    let (_teller, cluster) = cluster_of([0]);
+    let service = cluster
+        .service("db.shop")
+        .unwrap()
+        .layer()
+        .unwrap()
+        .layer(name);
+    service.oneshot(()).await.unwrap();
+    assert!(log.lines_with(&["request{"]).is_empty());
+    assert!(!log.lines_with(&["endpoint added"]).is_empty());
+}
