@@ -37,6 +37,7 @@
 
 mod body;
 mod builder;
+mod channel;
 pub(crate) mod endpoint;
 mod idempotent;
 mod protocol;
@@ -68,10 +69,10 @@ pub use rustls;
 #[cfg(feature = "reqwest")]
 pub(crate) use body::Tracked;
 #[cfg(feature = "grpc")]
-pub(crate) use builder::Channel;
-pub(crate) use builder::Sending;
+pub(crate) use channel::Channel;
+pub(crate) use channel::Sending;
 #[cfg(feature = "reqwest")]
-pub(crate) use builder::default_authority;
+pub(crate) use channel::default_authority;
 #[cfg(feature = "reqwest")]
 pub(crate) use {endpoint::is_unprocessed, protocol::is_failure};
 

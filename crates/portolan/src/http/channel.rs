@@ -1,0 +1,132 @@
+//! What HTTP and gRPC clients have in common: their settings, and what becomes of them.
+
+use http::uri::{Authority, Scheme};
+use portolan_core::{PortRef, ServiceRef};
+
+use super::{
+    endpoint::MakeHttp, idempotent::Idempotency, replay, request::Target,
+    settings::ConnectionSettings,
+};
+use crate::BuildError;
+
+/// What of an HTTP client can be set, for plain HTTP and for gRPC.
+#[derive(Clone)]
+pub(crate) struct Channel {
+    pub(crate) connections: ConnectionSettings,
+    pub(crate) authority: Option<Authority>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<rustls::ClientConfig>,
+    #[cfg(feature = "tls")]
+    pub(crate) server_name: Option<rustls_pki_types::ServerName<'static>>,
+    pub(crate) replay_limit: usize,
+    pub(crate) idempotency: Idempotency,
+}
+
+/// What a client does to each request before it is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    replay_limit: usize,
+    idempotency: Idempotency,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            connections: ConnectionSettings::default(),
+            authority: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
+            replay_limit: replay::DEFAULT_LIMIT,
+            idempotency: Idempotency::default(),
+        }
+    }
+}
+
+impl Channel {
+    /// What makes the services of the endpoints.
+    pub(crate) fn make(&self, service: &ServiceRef) -> Result<MakeHttp, BuildError> {
+        self.connections.check()?;
+        #[cfg(feature = "tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let is_tls = false;
+        let (scheme, usual_port) = match is_tls {
+            true => (Scheme::HTTPS, 443),
+            false => (Scheme::HTTP, 80),
+        };
+        let authority = match &self.authority {
+            Some(authority) => authority.clone(),
+            None => default_authority(service, usual_port)?,
+        };
+        Ok(MakeHttp {
+            target: Target::new(scheme, authority),
+            settings: self.connections.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.make_tls(service)?,
+        })
+    }
+
+    #[cfg(feature = "tls")]
+    fn make_tls(
+        &self,
+        service: &ServiceRef,
+    ) -> Result<Option<std::sync::Arc<super::tls::Tls>>, BuildError> {
+        let Some(config) = &self.tls else {
+            return Ok(None);
+        };
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => service
+                .host()
+                .try_into()
+                .map_err(|_| not_a_name("server_name", service))?,
+        };
+        let tls = super::tls::Tls::new(config, name);
+        Ok(Some(std::sync::Arc::new(tls)))
+    }
+
+    pub(crate) fn sending(self) -> Sending {
+        Sending {
+            replay_limit: self.replay_limit,
+            idempotency: self.idempotency,
+        }
+    }
+}
+
+/// The Service as a URL names it.
+pub(crate) fn default_authority(
+    service: &ServiceRef,
+    usual_port: u16,
+) -> Result<Authority, BuildError> {
+    let host = service.host();
+    match service.port() {
+        Some(PortRef::Number(port)) if port.get() != usual_port => format!("{host}:{port}"),
+        _ => host,
+    }
+    .try_into()
+    .map_err(|_| not_a_name("authority", service))
+}
+
+fn not_a_name(setting: &'static str, service: &ServiceRef) -> BuildError {
+    BuildError::Setting {
+        setting,
+        value: service.host(),
+        expected: "expected a host name; set one",
+    }
+}
+
+impl Sending {
+    /// The request as the balancer takes it: one that can be sent again.
+    pub(crate) fn prepare<B>(&self, request: http::Request<B>) -> super::endpoint::Request
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+        B::Error: Into<crate::BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        let idempotent = self.idempotency.allows(&head);
+        let body = replay::Replay::new(body, self.replay_limit).idempotent(idempotent);
+        http::Request::from_parts(head, body)
+    }
+}
