@@ -25,7 +25,7 @@ pub struct Together {
     pub alone: Cost,
     /// Two threads at once: the work of both. It is measured as wall time, which here is CPU time, since
     /// in a run that counts nobody is interrupted for long.
-    pub together: Cost,
+    pub cpu: Cost,
     /// Two threads at once: the time that goes by until the turns of both are done, each turn of either.
     pub elapsed: Cost,
 }
@@ -74,17 +74,17 @@ where
         (ours, other.join())
     });
     let theirs = theirs.map_err(|_| "the other thread panicked")??;
-    let (mut alone, mut together, mut elapsed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut alone, mut cpu, mut elapsed) = (Vec::new(), Vec::new(), Vec::new());
     for ([one, both], [_, other]) in ours?.into_iter().zip(theirs) {
         let each = |time: Duration| time.as_nanos() as f64 / turns as f64;
         alone.push(Some(each(one.length())));
         let counts = both.overlap(&other) >= OVERLAP;
-        together.push(counts.then(|| each((both.length() + other.length()) / 2)));
+        cpu.push(counts.then(|| each((both.length() + other.length()) / 2)));
         elapsed.push(counts.then(|| each(both.with(&other).length() / 2)));
     }
     Ok(Together {
         alone: Cost::of(format!("{name}, 1 task"), alone),
-        together: Cost::of(format!("{name}, 4 tasks on 2 threads, CPU"), together),
+        cpu: Cost::of(format!("{name}, 4 tasks on 2 threads, CPU"), cpu),
         elapsed: Cost::of(format!("{name}, 4 tasks on 2 threads, elapsed"), elapsed),
     })
 }

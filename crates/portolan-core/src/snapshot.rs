@@ -18,7 +18,6 @@ pub struct Snapshot<S> {
     candidates: Candidates,
     services: Box<[S]>,
     picker: Arc<dyn Picker>,
-    timed: bool,
     freshness: Freshness,
 }
 
@@ -54,7 +53,6 @@ impl<S> Snapshot<S> {
             generation,
             services: candidates.iter().map(service).collect(),
             candidates,
-            timed: picker.is_timed(),
             picker,
             freshness,
         }
@@ -69,7 +67,6 @@ impl<S> Snapshot<S> {
             generation: 0,
             candidates: nobody,
             services: Box::default(),
-            timed: picker.is_timed(),
             picker,
             freshness: Freshness::Pending,
         }
@@ -102,7 +99,7 @@ impl<S> Snapshot<S> {
     /// Whether the picker [goes by time](Picker::is_timed).
     #[must_use]
     pub fn is_timed(&self) -> bool {
-        self.timed
+        self.picker.is_timed()
     }
 
     /// The candidate at `index` and its service. `None` where a picker made the index up.

@@ -118,7 +118,7 @@ impl Lease {
                 let now = self.clock.now();
                 self.in_flight.record(outcome, now.since(started), now);
             }
-            None => self.in_flight.count(outcome),
+            None => self.in_flight.record_untimed(outcome),
         }
     }
 }

@@ -266,3 +266,30 @@ proptest! {
         prop_assert_eq!(context.nth_untried(total, nth), expected);
     }
 }
+
+#[test]
+fn what_is_not_timed_goes_neither_by_the_time_nor_by_latency() {
+    let day = Duration::from_secs(86_400);
+    for weights in [[1, 1, 1], [1, 2, 3]] {
+        let (quick, slow) = (candidates(&weights), candidates(&weights));
+        let state = &slow.as_slice()[0].state;
+        state.record(
+            Outcome::Success,
+            Duration::from_secs(10),
+            Time::ORIGIN + day,
+        );
+        let mut timed = Vec::new();
+        for policy in policies() {
+            let (one, other) = (policy.build(&quick), policy.build(&slow));
+            timed.push(one.is_timed());
+            let mut entropy = fastrand::Rng::with_seed(7);
+            let same = (0..1000).all(|_| {
+                let bits = entropy.u64(..);
+                let early = one.pick(&PickContext::new(Time::ORIGIN, bits));
+                early == other.pick(&PickContext::new(Time::ORIGIN + day, bits))
+            });
+            assert_ne!(same, one.is_timed(), "{policy:?}");
+        }
+        assert_eq!(timed, [false, false, false, false, true], "peak EWMA alone");
+    }
+}

@@ -45,8 +45,8 @@ impl InFlight {
     }
 
     /// Records what became of a request that was not timed; it stays in flight until this is dropped.
-    pub fn count(&self, outcome: Outcome) {
-        self.0.count(outcome);
+    pub fn record_untimed(&self, outcome: Outcome) {
+        self.0.record_untimed(outcome);
     }
 
     /// The state of the endpoint that serves the request.

@@ -131,7 +131,8 @@ impl EndpointState {
     /// The latency to be expected at `now`: a moving average that a slow response raises at once
     /// and that decays with time (Peak EWMA). `None` where nothing has been measured yet.
     ///
-    /// Of each request where the policy [goes by it](crate::Picker::is_timed), else of a sample.
+    /// It is of each request where the policy [goes by it](crate::Picker::is_timed). Elsewhere it is of a
+    /// sample, and a slow response between two samples does not show.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<Duration> {
         self.hot
@@ -165,7 +166,7 @@ impl EndpointState {
 
     /// Records what became of a request that took `took` and ended at `now`.
     pub fn record(&self, outcome: Outcome, took: Duration, now: Time) {
-        self.count(outcome);
+        self.record_untimed(outcome);
         match outcome {
             Outcome::Success => self.hot.latency.record(took, now),
             Outcome::Failure | Outcome::Interrupted => self.hot.latency.record_failure(took, now),
@@ -177,7 +178,7 @@ impl EndpointState {
 
     /// Records what became of a request that was not timed: as [`record`](Self::record), but the
     /// latency stays as it is.
-    pub fn count(&self, outcome: Outcome) {
+    pub fn record_untimed(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => {
                 // Read before write: a healthy endpoint's line is not dirtied once more per request.

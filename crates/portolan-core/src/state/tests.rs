@@ -119,6 +119,34 @@ fn no_more_begin_than_the_limit_allows() {
 }
 
 #[test]
+fn an_untimed_request_counts_as_a_timed_one_and_leaves_the_latency() {
+    let (timed, untimed) = (fresh(), fresh());
+    for state in [&timed, &untimed] {
+        state.record(Outcome::Success, 10 * MS, at(0));
+    }
+    for outcome in [
+        Outcome::Failure,
+        Outcome::Interrupted,
+        Outcome::Cancelled,
+        Outcome::Success,
+        Outcome::Failure,
+    ] {
+        timed.record(outcome, 50 * MS, at(0));
+        untimed.record_untimed(outcome);
+        let counts = |state: &EndpointState| {
+            (
+                state.requests(),
+                state.failures(),
+                state.consecutive_failures(),
+            )
+        };
+        assert_eq!(counts(&timed), counts(&untimed), "{outcome:?}");
+    }
+    assert!(timed.latency(at(0)) > Some(10 * MS));
+    assert_eq!(untimed.latency(at(0)), Some(10 * MS));
+}
+
+#[test]
 fn threads_lose_no_count() {
     let state = Arc::new(fresh());
     std::thread::scope(|scope| {

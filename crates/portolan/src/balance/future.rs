@@ -11,6 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use portolan_core::ServiceRef;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 use tracing::{
@@ -37,7 +38,7 @@ pin_project! {
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
         handle: Arc<Handle<S, P>>,
-        // Nothing where nobody wants spans of this level.
+        // Nothing where nobody wants it.
         span: Option<Span>,
     }
 }
@@ -68,16 +69,6 @@ where
 {
     #[inline]
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
-        // A disabled span would be offered to the `log` crate on every entry and exit, since kube
-        // switches tracing's `log` feature on.
-        let span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| {
-            tracing::debug_span!(
-                "request",
-                service = %handle.published.service,
-                endpoint = field::Empty,
-                outcome = field::Empty,
-            )
-        });
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
             state: State::Pick {
@@ -85,8 +76,8 @@ where
             },
             lease: None,
             journey: Journey::default(),
+            span: request_span(&handle.published.service),
             handle,
-            span,
         }
     }
 }
@@ -262,6 +253,22 @@ fn fail<S, P, Req>(
         Some(request) if allowed => Ok(Some(request)),
         _ => Err(journey.end(published)),
     }
+}
+
+/// The span of a request, where somebody wants it. One that nobody does would be offered to the `log`
+/// crate on each entry and exit, since kube switches tracing's `log` feature on.
+fn request_span(service: &ServiceRef) -> Option<Span> {
+    // The level is one number, the rest of the question a look at each subscriber.
+    if LevelFilter::current() < LevelFilter::DEBUG {
+        return None;
+    }
+    let span = tracing::debug_span!(
+        "request",
+        %service,
+        endpoint = field::Empty,
+        outcome = field::Empty,
+    );
+    (!span.is_disabled()).then_some(span)
 }
 
 fn record_outcome(span: Option<&Span>, outcome: impl Value) {

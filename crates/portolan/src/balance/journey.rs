@@ -39,8 +39,8 @@ pub(crate) enum Step<S> {
     Wait(u64, Instant),
 }
 
-/// Of requests whose policy does not go by latency, one in so many is timed, so that it can be looked
-/// at: the estimate is the same, from fewer samples. Each endpoint's first one is.
+/// Of requests whose policy does not go by latency, one in so many is timed, for whoever looks at it:
+/// the first that an endpoint answers, and then each that begins after so many more answers.
 const TIMED_ONE_IN: u64 = 16;
 
 /// How many endpoints that turn out to be full are passed over before the request is refused. The
@@ -59,10 +59,8 @@ impl Journey {
     ) -> Result<Step<S>, Error> {
         let snapshot = published.load();
         let mut tried = self.tried_in(&snapshot);
-        let now = match snapshot.is_timed() {
-            true => published.clock.now(),
-            false => Time::ORIGIN,
-        };
+        let picked_at = snapshot.is_timed().then(|| published.clock.now());
+        let now = picked_at.unwrap_or(Time::ORIGIN);
         for passed_over in 0..=MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
             context.key = key;
@@ -89,13 +87,8 @@ impl Journey {
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
                 self.generation = snapshot.generation();
-                let started = if snapshot.is_timed() {
-                    Some(now)
-                } else if candidate.state.requests().is_multiple_of(TIMED_ONE_IN) {
-                    Some(published.clock.now())
-                } else {
-                    None
-                };
+                let is_sample = || candidate.state.requests().is_multiple_of(TIMED_ONE_IN);
+                let started = picked_at.or_else(|| is_sample().then(|| published.clock.now()));
                 *lease = Some(Lease::new(in_flight, started, published.clock));
                 return Ok(Step::Go(service.clone()));
             }

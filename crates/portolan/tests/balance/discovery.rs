@@ -7,20 +7,19 @@ use portolan::{
     policy::RoundRobin, source::channel,
 };
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 
-use crate::{cluster_of, endpoint, name, present, until_served_by};
+use crate::{cluster_of, endpoint, named, present, until_served_by};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_request_waits_for_discovery_and_changes_are_followed() {
     let (teller, source) = channel();
-    let service = Cluster::from_source(source)
-        .service("db.shop:client")
-        .unwrap()
-        .policy(RoundRobin::new())
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(
+        Cluster::from_source(source)
+            .service("db.shop:client")
+            .unwrap()
+            .policy(RoundRobin::new()),
+    );
     let first = tokio::spawn(service.clone().oneshot(()));
     tokio::task::yield_now().await;
     teller.tell(present([0]));
@@ -34,13 +33,7 @@ async fn the_first_request_waits_for_discovery_and_changes_are_followed() {
 #[tokio::test(start_paused = true)]
 async fn terminating_endpoints_get_nothing_new_unless_they_are_all_that_is_left() {
     let (teller, cluster) = cluster_of(0..2);
-    let service = cluster
-        .service("db")
-        .unwrap()
-        .policy(RoundRobin::new())
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(cluster.service("db").unwrap().policy(RoundRobin::new()));
     until_served_by(&service, &["db-0", "db-1"]).await;
     let terminating = Conditions::new(Some(false), Some(true), Some(true));
     let set: EndpointSet = [endpoint(0).with_conditions(terminating), endpoint(1)]
@@ -58,13 +51,12 @@ async fn terminating_endpoints_get_nothing_new_unless_they_are_all_that_is_left(
 #[tokio::test(start_paused = true)]
 async fn a_failing_source_takes_nothing_away_and_an_empty_list_does() {
     let (teller, cluster) = cluster_of([0]);
-    let service = cluster
-        .service("db.shop")
-        .unwrap()
-        .wait(Wait::UpTo(Duration::from_secs(1)))
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(
+        cluster
+            .service("db.shop")
+            .unwrap()
+            .wait(Wait::UpTo(Duration::from_secs(1))),
+    );
     until_served_by(&service, &["db-0"]).await;
     teller.tell(Resolution::Failed(SourceError::new(
         SourceErrorKind::Unavailable,
@@ -116,13 +108,12 @@ async fn a_failing_source_takes_nothing_away_and_an_empty_list_does() {
 #[tokio::test(start_paused = true)]
 async fn fail_fast_waits_for_the_first_word_only() {
     let (teller, source) = channel();
-    let service = Cluster::from_source(source)
-        .service("db")
-        .unwrap()
-        .wait(Wait::FailFast)
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(
+        Cluster::from_source(source)
+            .service("db")
+            .unwrap()
+            .wait(Wait::FailFast),
+    );
     let first = tokio::spawn(service.clone().oneshot(()));
     tokio::time::sleep(Duration::from_secs(2)).await;
     let told = Instant::now();
@@ -141,12 +132,7 @@ async fn fail_fast_waits_for_the_first_word_only() {
 #[tokio::test(start_paused = true)]
 async fn a_question_that_cannot_be_answered_fails_at_once() {
     let (teller, source) = channel();
-    let service = Cluster::from_source(source)
-        .service("db:nope")
-        .unwrap()
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(Cluster::from_source(source).service("db:nope").unwrap());
     teller.tell(Resolution::Failed(SourceError::new(
         SourceErrorKind::Invalid,
         "no port `nope`: it has `client`",

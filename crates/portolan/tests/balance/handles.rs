@@ -12,7 +12,7 @@ use std::{
 use portolan::{BoxError, Endpoint, Wait};
 use tower::{Layer, Service, ServiceExt};
 
-use crate::{cluster_of, name, present, until_served_by};
+use crate::{cluster_of, named, present, until_served_by};
 
 #[tokio::test(start_paused = true)]
 async fn dropping_the_last_handle_drops_every_endpoint() {
@@ -98,13 +98,12 @@ fn settings_that_make_no_sense_are_refused_with_their_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_up_is_lost_while_endpoints_come_and_go() {
     let (teller, cluster) = cluster_of([]);
-    let service = cluster
-        .service("db")
-        .unwrap()
-        .wait(Wait::UpTo(Duration::from_secs(30)))
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(
+        cluster
+            .service("db")
+            .unwrap()
+            .wait(Wait::UpTo(Duration::from_secs(30))),
+    );
     let requests: Vec<_> = (0..4)
         .map(|_| {
             let service = service.clone();
@@ -138,7 +137,7 @@ async fn the_balancer_and_its_futures_go_anywhere() {
         one
     }
     let (_teller, cluster) = cluster_of([0]);
-    let service = cluster.service("db").unwrap().layer().unwrap().layer(name);
+    let service = named(cluster.service("db").unwrap());
     let answer = tokio::spawn(anywhere(service).call(()));
     assert_eq!(answer.await.unwrap().unwrap(), "db-0");
 }

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{
-    cluster_of, name,
+    cluster_of, named,
     scripted::{Refused, Scripted},
 };
 
@@ -72,13 +72,7 @@ async fn in_flight_is_bounded_and_given_back_on_cancellation() {
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_are_bounded() {
     let (_teller, cluster) = cluster_of([]);
-    let service = cluster
-        .service("db")
-        .unwrap()
-        .max_waiting(2)
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(cluster.service("db").unwrap().max_waiting(2));
     let mut errors = join_all((0..5).map(|_| service.clone().oneshot(()))).await;
     errors.retain(|answer| {
         matches!(

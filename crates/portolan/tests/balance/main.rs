@@ -9,18 +9,20 @@ mod policy;
 mod retries;
 mod scripted;
 mod spans;
+mod timing;
 
 use std::{
     collections::BTreeMap,
     future::{Ready, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use portolan::{
-    BoxError, Cluster, Endpoint, Placement, Resolution,
+    Balance, BalancerBuilder, BoxError, Cluster, Endpoint, Placement, Resolution,
     source::{Teller, channel},
 };
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 pub(crate) fn endpoint(ordinal: u16) -> Endpoint {
     Endpoint::new(
@@ -40,16 +42,28 @@ pub(crate) fn cluster_of(ordinals: impl IntoIterator<Item = u16>) -> (Teller, Cl
     (teller, Cluster::from_source(source))
 }
 
-/// Answers with the name of the endpoint.
-pub(crate) fn name(
-    endpoint: &Endpoint,
-) -> impl Service<(), Response = String, Error = BoxError, Future = Ready<Result<String, BoxError>>>
-+ Clone
-+ Send
-+ Sync
-+ use<> {
-    let name = endpoint.placement().to_string();
-    tower::service_fn(move |()| ready(Ok(name.clone())))
+/// What the tests balance: each endpoint answers with its name.
+#[derive(Clone)]
+pub(crate) struct Named(String);
+
+impl Service<()> for Named {
+    type Response = String;
+    type Error = BoxError;
+    type Future = Ready<Result<String, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(self.0.clone()))
+    }
+}
+
+/// The service over endpoints that answer with their names.
+pub(crate) fn named(builder: BalancerBuilder) -> Balance<Named> {
+    let make = |endpoint: &Endpoint| Named(endpoint.placement().to_string());
+    builder.layer().unwrap().layer(make)
 }
 
 pub(crate) async fn spread<S>(service: &S, requests: usize) -> BTreeMap<String, usize>

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan::{ErrorKind, PickContext, Picker, Policy, Verdict};
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 
-use crate::{cluster_of, name, present, spread};
+use crate::{cluster_of, named, present, spread};
 
 #[derive(Debug)]
 struct Nonsense;
@@ -26,13 +26,7 @@ impl Picker for Nonsense {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_answers_nonsense_or_panics_harms_nobody_else() {
     let (teller, cluster) = cluster_of(0..2);
-    let service = cluster
-        .service("db")
-        .unwrap()
-        .policy(Nonsense)
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(cluster.service("db").unwrap().policy(Nonsense));
     let error = service.clone().oneshot(()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::PolicyAtFault);
     teller.tell(present(0..3));

@@ -6,12 +6,12 @@ use std::{
 };
 
 use portolan::{Sent, Wait, policy::RoundRobin};
-use tower::{Layer, ServiceExt};
+use tower::ServiceExt;
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use crate::{
-    cluster_of, name, present,
+    cluster_of, named, present,
     scripted::{Scripted, only_db_2},
 };
 
@@ -63,12 +63,7 @@ impl MakeWriter<'_> for Log {
 async fn a_call_has_a_span_with_its_endpoint_and_outcome() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_teller, cluster) = cluster_of([0]);
-    let service = cluster
-        .service("db.shop")
-        .unwrap()
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(cluster.service("db.shop").unwrap());
     service.clone().oneshot(()).await.unwrap();
     service.oneshot(()).await.unwrap();
     let spans = log.lines_with(&["request{", "service=db.shop", "close"]);
@@ -129,12 +124,7 @@ async fn membership_changes_are_events() {
 async fn no_span_is_made_that_nobody_wants() {
     let (log, _listening) = Log::listen(Level::INFO);
     let (_teller, cluster) = cluster_of([0]);
-    let service = cluster
-        .service("db.shop")
-        .unwrap()
-        .layer()
-        .unwrap()
-        .layer(name);
+    let service = named(cluster.service("db.shop").unwrap());
     service.oneshot(()).await.unwrap();
     assert!(log.lines_with(&["request{"]).is_empty());
     assert!(!log.lines_with(&["endpoint added"]).is_empty());
