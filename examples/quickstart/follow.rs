@@ -4,7 +4,7 @@
 //! this module's own beside the client's. A crash, which nobody announces, counts from the kill.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -13,15 +13,16 @@ use std::{
 use futures::StreamExt;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{
-    Api,
+    Api, ResourceExt,
     runtime::watcher::{self, Event, watcher},
 };
 use portolan::{Observer, ServiceRef, View};
 use tokio::task::JoinSet;
 
-use crate::Result;
-
-type Addresses = BTreeSet<std::net::IpAddr>;
+use crate::{
+    Result,
+    pairing::{Addresses, Pairing},
+};
 
 /// Compares what the API server says with what the client goes by.
 #[derive(Debug)]
@@ -32,19 +33,17 @@ pub(crate) struct Follower {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// What the client goes by.
-    followed: Addresses,
-    /// What has been announced and not been followed yet.
-    announced: Vec<(Instant, Addresses)>,
+    changes: Pairing,
     /// An address that is about to be gone without an announcement.
     crashed: Option<(Instant, SocketAddr)>,
-    report: Report,
+    crashes: Vec<Duration>,
 }
 
 /// How long it took the client to follow each change.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
     pub(crate) announced: Vec<Duration>,
+    pub(crate) unfollowed: usize,
     pub(crate) crashes: Vec<Duration>,
 }
 
@@ -73,27 +72,41 @@ impl Follower {
     }
 
     pub(crate) fn finish(self) -> Report {
-        lock(&self.shared).report.clone()
+        let shared = lock(&self.shared);
+        Report {
+            announced: shared.changes.delays().to_vec(),
+            unfollowed: shared.changes.unfollowed(),
+            crashes: shared.crashes.clone(),
+        }
     }
 }
 
 /// Follows the slices as any client could.
 async fn announcements(slices: Api<EndpointSlice>, selector: String, shared: Arc<Mutex<Shared>>) {
-    let mut known: Vec<(String, Addresses)> = Vec::new();
+    let mut known: BTreeMap<String, Addresses> = BTreeMap::new();
     let mut events = watcher(slices, watcher::Config::default().labels(&selector)).boxed();
     while let Some(event) = events.next().await {
-        let (slice, is_there) = match event {
-            Ok(Event::Apply(slice) | Event::InitApply(slice)) => (slice, true),
-            Ok(Event::Delete(slice)) => (slice, false),
-            _ => continue,
-        };
-        let name = slice.metadata.name.clone().unwrap_or_default();
-        known.retain(|(other, _)| *other != name);
-        if is_there {
-            known.push((name, ready_addresses(&slice)));
+        // A list counts as a whole.
+        match event {
+            Ok(Event::Init) => {
+                known.clear();
+                continue;
+            }
+            Ok(Event::InitApply(slice)) => {
+                known.insert(slice.name_any(), ready_addresses(&slice));
+                continue;
+            }
+            Ok(Event::InitDone) => {}
+            Ok(Event::Apply(slice)) => {
+                known.insert(slice.name_any(), ready_addresses(&slice));
+            }
+            Ok(Event::Delete(slice)) => {
+                known.remove(&slice.name_any());
+            }
+            Err(_) => continue,
         }
-        let all: Addresses = known.iter().flat_map(|(_, ready)| ready).copied().collect();
-        lock(&shared).announce(all);
+        let all = known.values().flatten().copied().collect();
+        lock(&shared).changes.announce(Instant::now(), all);
     }
 }
 
@@ -105,43 +118,17 @@ async fn views(mut observer: Observer, shared: Arc<Mutex<Shared>>) {
 }
 
 impl Shared {
-    fn announce(&mut self, addresses: Addresses) {
-        let before = self
-            .announced
-            .last()
-            .map_or(&self.followed, |(_, last)| last);
-        // With nobody ready the client goes by those that still serve: that is another matter.
-        if addresses == *before || addresses.is_empty() {
-            return;
-        }
-        if addresses == self.followed {
-            // The client's own watch was told first.
-            self.announced.clear();
-            self.report.announced.push(Duration::ZERO);
-            return;
-        }
-        self.announced.push((Instant::now(), addresses));
-    }
-
     fn follow(&mut self, view: &View) {
         let now = Instant::now();
         let endpoints = view.endpoints().iter();
-        self.followed = endpoints.map(|one| one.endpoint.address().ip()).collect();
-        if let Some(nth) = self
-            .announced
-            .iter()
-            .position(|(_, set)| *set == self.followed)
-        {
-            // What came before and was passed over has been followed with it.
-            let followed = self.announced.drain(..=nth).map(|(since, _)| now - since);
-            self.report.announced.extend(followed);
-        }
+        let followed: Addresses = endpoints.map(|one| one.endpoint.address().ip()).collect();
         if let Some((since, address)) = self.crashed
-            && !self.followed.contains(&address.ip())
+            && !followed.contains(&address.ip())
         {
             self.crashed = None;
-            self.report.crashes.push(now - since);
+            self.crashes.push(now - since);
         }
+        self.changes.follow(now, followed);
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod follow;
 mod load;
+mod pairing;
 mod story;
 mod summary;
 mod tally;
@@ -122,7 +123,7 @@ async fn on_a_cluster_of_its_own(arguments: &Arguments) -> Result<()> {
     let load = Load::start(client, arguments.rate, Arc::clone(&tally));
     let told = story.tell(&view, &follower).await;
     load.stop().await;
-    view.close();
+    view.close().await;
     told?;
     summary::print(&tally, &follower.finish());
     match tally.failures() {
@@ -158,7 +159,7 @@ async fn on_a_real_service(arguments: &Arguments, service: &str) -> Result<()> {
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     load.stop().await;
-    view.close();
+    view.close().await;
     summary::print(&tally, &follower.finish());
     Ok(())
 }

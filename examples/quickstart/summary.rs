@@ -30,11 +30,18 @@ pub(crate) fn print(tally: &Tally, followed: &Report) {
     if let Some(failure) = &counts.first_failure {
         println!("           the first: {failure}");
     }
-    print_times("announced changes followed", &followed.announced);
-    print_times("crashes noticed", &followed.crashes);
+    print_times(
+        "announced changes followed",
+        &followed.announced,
+        "after a plain watch heard of them",
+    );
+    if followed.unfollowed > 0 {
+        println!("announced changes not followed: {}", followed.unfollowed);
+    }
+    print_times("crashes noticed", &followed.crashes, "after the kill");
 }
 
-fn print_times(what: &str, times: &[Duration]) {
+fn print_times(what: &str, times: &[Duration], since: &str) {
     let mut times = times.to_vec();
     times.sort_unstable();
     let at = |quantile: f64| {
@@ -43,7 +50,7 @@ fn print_times(what: &str, times: &[Duration]) {
     };
     if let (Some(p50), Some(p99)) = (at(0.5), at(0.99)) {
         println!(
-            "{what}: {} (after {p50:.2} ms p50, {p99:.2} ms p99)",
+            "{what}: {} (p50 {p50:.2} ms, p99 {p99:.2} ms {since})",
             times.len()
         );
     }

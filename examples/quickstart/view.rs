@@ -9,7 +9,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use portolan::Observer;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::tally::Tally;
 
@@ -18,8 +18,14 @@ use crate::tally::Tally;
 pub(crate) struct View {
     tally: Arc<Tally>,
     /// `None` where there is no terminal.
-    bar: Option<ProgressBar>,
-    task: Option<AbortHandle>,
+    picture: Option<Picture>,
+}
+
+#[derive(Debug)]
+struct Picture {
+    screen: MultiProgress,
+    bar: ProgressBar,
+    drawing: JoinHandle<()>,
 }
 
 const REDRAW: Duration = Duration::from_millis(100);
@@ -30,8 +36,7 @@ impl View {
         if !stdout().is_terminal() {
             return Self {
                 tally,
-                bar: None,
-                task: None,
+                picture: None,
             };
         }
         let screen = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::stdout());
@@ -41,21 +46,24 @@ impl View {
         };
         let bar = screen.add(bar);
         let rows = Rows {
-            screen,
+            screen: screen.clone(),
             rows: BTreeMap::new(),
         };
-        let task = tokio::spawn(draw(rows, observer, Arc::clone(&tally), bar.clone()));
+        let drawing = tokio::spawn(draw(rows, observer, Arc::clone(&tally), bar.clone()));
         Self {
             tally,
-            bar: Some(bar),
-            task: Some(task.abort_handle()),
+            picture: Some(Picture {
+                screen,
+                bar,
+                drawing,
+            }),
         }
     }
 
     /// The next step of the story begins.
     pub(crate) fn step(&self, what: &str) {
-        match &self.bar {
-            Some(bar) => {
+        match &self.picture {
+            Some(Picture { bar, .. }) => {
                 bar.inc(1);
                 bar.set_message(what.to_owned());
             }
@@ -71,13 +79,22 @@ impl View {
         }
     }
 
-    pub(crate) fn close(self) {
-        if let Some(task) = self.task {
-            task.abort();
-        }
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
+    /// Takes the picture away. What is printed afterwards is the last that is seen: a row that was drawn
+    /// later would be drawn over it.
+    pub(crate) async fn close(self) {
+        let Some(Picture {
+            screen,
+            bar,
+            drawing,
+        }) = self.picture
+        else {
+            return;
+        };
+        drawing.abort();
+        // It ends by being aborted; what counts is that it has ended, and its rows with it.
+        let _ = drawing.await;
+        bar.finish_and_clear();
+        let _ = screen.clear();
     }
 }
 
@@ -96,11 +113,11 @@ async fn draw(mut rows: Rows, observer: Observer, tally: Arc<Tally>, bar: Progre
             let name = one.endpoint.placement().as_str();
             let answered = counts.pods.get(name).map_or(0, |pod| pod.requests);
             let latency = match one.state.latency(view.taken_at()) {
-                Some(latency) => format!("{:6.1} ms", latency.as_secs_f64() * 1e3),
+                Some(latency) => format!("{:5.1} ms peak", latency.as_secs_f64() * 1e3),
                 None => "not yet".to_owned(),
             };
             rows.of(name).set_message(format!(
-                "{name:<12} {:<21} {answered:>8} requests {:>4} in flight {latency:>10}",
+                "{name:<10} {:<21} {answered:>7} requests {:>3} in flight {latency:>13}",
                 one.endpoint.address(),
                 one.state.in_flight(),
             ));
@@ -115,6 +132,12 @@ async fn draw(mut rows: Rows, observer: Observer, tally: Arc<Tally>, bar: Progre
             }
             is_there
         });
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        self.rows.values().for_each(ProgressBar::finish_and_clear);
     }
 }
 
