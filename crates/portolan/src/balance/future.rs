@@ -11,7 +11,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use portolan_core::ServiceRef;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 use tracing::{
@@ -38,7 +37,7 @@ pin_project! {
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
         handle: Arc<Handle<S, P>>,
-        // Nothing where nobody wants it.
+        // Nothing where nobody wants spans of its level.
         span: Option<Span>,
     }
 }
@@ -69,6 +68,16 @@ where
 {
     #[inline]
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
+        // A disabled span would be offered to the `log` crate on every entry and exit, since kube
+        // switches tracing's `log` feature on.
+        let span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| {
+            tracing::debug_span!(
+                "request",
+                service = %handle.published.service,
+                endpoint = field::Empty,
+                outcome = field::Empty,
+            )
+        });
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
             state: State::Pick {
@@ -76,8 +85,8 @@ where
             },
             lease: None,
             journey: Journey::default(),
-            span: request_span(&handle.published.service),
             handle,
+            span,
         }
     }
 }
@@ -255,30 +264,16 @@ fn fail<S, P, Req>(
     }
 }
 
-/// The span of a request, where somebody wants it. One that nobody does would be offered to the `log`
-/// crate on each entry and exit, since kube switches tracing's `log` feature on.
-fn request_span(service: &ServiceRef) -> Option<Span> {
-    // The level is one number, the rest of the question a look at each subscriber.
-    if LevelFilter::current() < LevelFilter::DEBUG {
-        return None;
-    }
-    let span = tracing::debug_span!(
-        "request",
-        %service,
-        endpoint = field::Empty,
-        outcome = field::Empty,
-    );
-    (!span.is_disabled()).then_some(span)
-}
+// A span that nobody listens to still looks its fields up by name before it records nothing.
 
 fn record_outcome(span: Option<&Span>, outcome: impl Value) {
-    if let Some(span) = span {
+    if let Some(span) = span.filter(|span| !span.is_disabled()) {
         span.record("outcome", outcome);
     }
 }
 
 fn record_endpoint(span: Option<&Span>, lease: Option<&Lease>) {
-    if let (Some(span), Some(lease)) = (span, lease) {
+    if let (Some(span), Some(lease)) = (span.filter(|span| !span.is_disabled()), lease) {
         span.record("endpoint", field::display(lease.endpoint().placement()));
     }
 }
