@@ -125,11 +125,7 @@ async fn on_a_cluster_of_its_own(arguments: &Arguments) -> Result<()> {
     load.stop().await;
     view.close().await;
     told?;
-    summary::print(&tally, &follower.finish());
-    match tally.failures() {
-        0 => Ok(()),
-        failures => Err(format!("{failures} requests failed").into()),
-    }
+    end(&tally, follower)
 }
 
 async fn on_a_real_service(arguments: &Arguments, service: &str) -> Result<()> {
@@ -160,8 +156,16 @@ async fn on_a_real_service(arguments: &Arguments, service: &str) -> Result<()> {
     }
     load.stop().await;
     view.close().await;
-    summary::print(&tally, &follower.finish());
-    Ok(())
+    end(&tally, follower)
+}
+
+/// What came of it: an error if any request failed, so that a script can tell.
+fn end(tally: &Tally, follower: Follower) -> Result<()> {
+    summary::print(tally, &follower.finish());
+    match tally.failures() {
+        0 => Ok(()),
+        failures => Err(format!("{failures} requests failed").into()),
+    }
 }
 
 /// The client under load. Its GET requests may be sent again, so a Pod that dies with some of them

@@ -22,6 +22,15 @@ pub enum Error {
         #[source]
         cause: Box<dyn StdError + Send + Sync>,
     },
+    /// The kubeconfig that was named is not there.
+    #[error("there is no kubeconfig at `{}`; name one that is there", .file.display())]
+    NoSuchKubeconfig {
+        /// The file that was named.
+        file: PathBuf,
+        /// Why the file could not be read.
+        #[source]
+        cause: Box<dyn StdError + Send + Sync>,
+    },
     /// The kubeconfig is not one.
     #[error("the kubeconfig {} cannot be understood: {cause}", paths(.files))]
     KubeconfigMalformed {

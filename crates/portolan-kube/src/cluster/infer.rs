@@ -93,6 +93,10 @@ pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Resul
     let files = vec![path.to_owned()];
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => load(kubeconfig, files, context).await,
+        Err(cause) if is_missing(&cause) => Err(Error::NoSuchKubeconfig {
+            file: path.to_owned(),
+            cause: cause.into(),
+        }),
         Err(cause) => Err(unread(cause, files)),
     }
 }

@@ -1,4 +1,4 @@
-//! Handles on a balancer: where they may go, and what ends with them.
+//! Balancers as they are made, handed about and let go of.
 
 use std::{
     future::ready,

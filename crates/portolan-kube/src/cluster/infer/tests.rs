@@ -217,3 +217,17 @@ async fn a_pod_whose_service_account_is_not_there() {
     let error = refused(&surroundings).await;
     assert!(matches!(error, Error::ServiceAccount { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_file_that_was_named_is_said_to_be_missing_and_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config");
+    let error = from_kubeconfig(&file, None).await.err().unwrap();
+    let message = error.to_string();
+    assert!(message.contains(&*file.to_string_lossy()), "{message}");
+    // Whoever names a file has not asked for the environment, nor for a Pod.
+    assert!(
+        !message.contains("Pod") && !message.contains("KUBECONFIG"),
+        "{message}"
+    );
+}
