@@ -1,9 +1,15 @@
 //! The API server is away. Requests do not depend on it.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
+use k8s_openapi::api::core::v1::Service;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use portolan::{Freshness, View};
 use portolan_kube::WatchOptions;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{arena::Arena, caller::Caller, failure::Result, load::Load};
@@ -61,9 +67,10 @@ pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
                     .all(|old| old.endpoint.uid() != uid)
             })
     };
-    caller
-        .until("all Pods are replaced", all_are_replaced)
-        .await?;
+    tokio::select! {
+        view = caller.until("all Pods are replaced", all_are_replaced) => drop(view?),
+        failed = touch(arena, "db") => match failed? {},
+    }
     load.until_answered_by(6, 100).await?;
     let record = load.stop().await?;
     record.expect_no_failure()?;
@@ -107,9 +114,30 @@ pub async fn api_server_is_paused(arena: &Arena) -> Result {
             matches!(view.freshness(), Freshness::Live)
         })
         .await?;
-    caller.until_pods(&["db-0", "db-1"]).await?;
+    tokio::select! {
+        view = caller.until_pods(&["db-0", "db-1"]) => drop(view?),
+        failed = touch(arena, "db") => match failed? {},
+    }
     set.scale(3).await?;
     caller.until_pods(&["db-0", "db-1", "db-2"]).await?;
     load.until_answered_by(3, 100).await?;
     load.stop().await?.expect_no_failure()
+}
+
+/// Changes something about the Service each second, as whoever runs a cluster would.
+///
+/// The real controller of slices tries 15 times after a failure, further and further apart. After an
+/// outage, each change of a Pod is a try, and what it reads may lag behind what it wrote for all of them:
+/// then the slices stay as they are for a quarter of an hour, and no client could know better.
+async fn touch(arena: &Arena, service: &str) -> Result<Infallible> {
+    let services: Api<Service> = Api::namespaced(arena.client(), arena.namespace());
+    let mut turn = 0_u64;
+    loop {
+        sleep(Duration::from_secs(1)).await;
+        let note = json!({ "metadata": { "annotations": { "touched": turn.to_string() } } });
+        services
+            .patch(service, &PatchParams::default(), &Patch::Merge(note))
+            .await?;
+        turn += 1;
+    }
 }
