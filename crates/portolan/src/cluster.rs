@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portolan_core::{ParseServiceRefError, ServiceRef, Source};
+use portolan_core::{Location, ParseServiceRefError, ServiceRef, Source};
 
 use crate::{BalancerBuilder, BuildError};
 
@@ -13,6 +13,7 @@ use crate::{BalancerBuilder, BuildError};
 #[derive(Clone, Debug)]
 pub struct Cluster {
     source: Arc<dyn Source>,
+    location: Location,
 }
 
 impl Cluster {
@@ -39,7 +40,23 @@ impl Cluster {
     pub fn from_source(source: impl Source + 'static) -> Self {
         Self {
             source: Arc::new(source),
+            location: Location::UNKNOWN,
         }
+    }
+
+    /// The same cluster, where this client is known to run on this Node, in this zone. Topology hints and
+    /// `internalTrafficPolicy` of a Service are about that. Default: unknown, and so every endpoint is as
+    /// near as any other.
+    #[must_use]
+    pub fn with_location(mut self, location: Location) -> Self {
+        self.location = location;
+        self
+    }
+
+    /// Where this client runs, as far as is known.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// A balancer for one Service, written `name[.namespace[.svc[.domain]]][:port]` (see
@@ -53,7 +70,8 @@ impl Cluster {
         ParseServiceRefError: From<T::Error>,
     {
         let service = service.try_into().map_err(ParseServiceRefError::from)?;
-        Ok(BalancerBuilder::new(Arc::clone(&self.source), service))
+        let (source, location) = (Arc::clone(&self.source), self.location.clone());
+        Ok(BalancerBuilder::new(source, service, location))
     }
 }
 

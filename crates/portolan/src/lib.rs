@@ -64,11 +64,11 @@ pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
     Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, Incarnation,
-    Intent, Measurement, Outcome, ParseServiceRefError, PickContext, Picker, Placement, Policy,
-    PortRef, Resolution, ServiceRef, Source, SourceError, SourceErrorKind, Time, Verdict, Weight,
-    policy,
+    Intent, InternalTraffic, Location, Measurement, Outcome, ParseServiceRefError, PickContext,
+    Picker, Placement, Policy, PortRef, Reach, Resolution, ServiceRef, Source, SourceError,
+    SourceErrorKind, Time, Verdict, Weight, policy,
 };
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
 pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
-pub use settings::Wait;
+pub use settings::{TrafficRules, Wait};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Measurement;
+use portolan_core::{Location, Measurement};
 
 use crate::BuildError;
 
@@ -32,8 +32,22 @@ impl Wait {
     }
 }
 
+/// Whether the client keeps to the traffic rules of the Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrafficRules {
+    /// As kube-proxy does: topology hints and `internalTrafficPolicy` say which endpoints are near enough.
+    #[default]
+    AsService,
+    /// All endpoints of the Service may be used from everywhere, whatever it says. For clients that
+    /// `internalTrafficPolicy: Local` shuts out, such as a tool that looks at the agents of all Nodes.
+    Ignored,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) location: Location,
+    pub(crate) traffic_rules: TrafficRules,
     pub(crate) wait: Wait,
     pub(crate) max_in_flight_per_endpoint: u32,
     pub(crate) max_waiting: usize,
@@ -46,6 +60,8 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            location: Location::UNKNOWN,
+            traffic_rules: TrafficRules::AsService,
             wait: Wait::UpTo(Duration::from_secs(5)),
             max_in_flight_per_endpoint: 4096,
             max_waiting: 4096,

@@ -15,12 +15,12 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, Membership, Picker, Policy, Resolution, Snapshot,
-    SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Membership, Picker, Policy,
+    Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{MakeEndpoint, balance::Published};
+use crate::{MakeEndpoint, TrafficRules, balance::Published};
 use members::Members;
 use pace::Pace;
 
@@ -158,8 +158,16 @@ impl<M: MakeEndpoint> Driver<M> {
 
     fn reconcile(&mut self, endpoints: &EndpointSet) -> bool {
         let measurement = self.published.settings.measurement;
-        let (membership, changes) = reconcile(&self.membership, endpoints, measurement);
-        self.membership = membership;
+        let (membership, changes) = match self.published.settings.traffic_rules {
+            TrafficRules::AsService => reconcile(&self.membership, endpoints, measurement),
+            TrafficRules::Ignored => reconcile(&self.membership, &free(endpoints), measurement),
+        };
+        let before = std::mem::replace(&mut self.membership, membership);
+        let rules = |of: &Membership| (of.reach(), of.internal_traffic());
+        let other_rules = rules(&before) != rules(&self.membership);
+        if other_rules {
+            self.note_rules();
+        }
         for change in &changes {
             let service = &self.published.service;
             match change {
@@ -178,12 +186,29 @@ impl<M: MakeEndpoint> Driver<M> {
                 _ => {}
             }
         }
-        !changes.is_empty()
+        other_rules || !changes.is_empty()
+    }
+
+    fn note_rules(&self) {
+        let (service, location) = (&self.published.service, &self.published.settings.location);
+        let local = self.membership.internal_traffic() == InternalTraffic::Local;
+        if local && location.node().is_none() {
+            tracing::error!(
+                %service,
+                "the Service is for clients on the same Node (internalTrafficPolicy: Local), and the Node of \
+                 this one is not known: set `Cluster::with_location`, or `TrafficRules::Ignored`"
+            );
+        }
+        tracing::info!(
+            %service, reach = ?self.membership.reach(), local, "what the Service wants of its clients"
+        );
     }
 
     /// Makes a snapshot of what is known now, and publishes it.
     fn publish(&mut self) {
-        let list = eligible(&self.membership, |one| self.members.is_out_of_reach(one));
+        let location = &self.published.settings.location;
+        let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
+        let list = eligible(&self.membership, location, is_out_of_reach);
         let candidates = Candidates::new(list, fastrand::u64(..));
         self.generation += 1;
         let members = &mut self.members;
@@ -194,7 +219,8 @@ impl<M: MakeEndpoint> Driver<M> {
             build(&*self.policy, &candidates),
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
-        );
+        )
+        .with_reach(self.membership.reach());
         self.members.keep_only(generation, &self.membership);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,
@@ -203,6 +229,12 @@ impl<M: MakeEndpoint> Driver<M> {
         );
         self.published.store(snapshot);
     }
+}
+
+/// The same endpoints, for everybody.
+fn free(endpoints: &EndpointSet) -> EndpointSet {
+    let everybody = InternalTraffic::Cluster;
+    endpoints.clone().with_internal_traffic(everybody)
 }
 
 /// Builds a picker. A policy that panics is a bug in the policy, but no reason to stop serving: the

@@ -10,6 +10,7 @@ mod retries;
 mod scripted;
 mod spans;
 mod timing;
+mod traffic;
 
 use std::{
     collections::BTreeMap,
