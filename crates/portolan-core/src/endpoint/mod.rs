@@ -211,20 +211,19 @@ impl Conditions {
         terminating: false,
     };
 
-    /// What the API's three optional fields mean: `ready` unset is true, `serving` unset is as
-    /// `ready`, `terminating` unset is false.
+    /// What the API's three optional fields mean: `ready` and `serving` unset are true, `terminating`
+    /// unset is false.
     ///
     /// ```
     /// use portolan_core::Conditions;
     /// assert_eq!(Conditions::new(None, None, None), Conditions::READY);
-    /// assert!(!Conditions::new(Some(false), None, None).is_serving());
+    /// assert!(Conditions::new(Some(false), None, None).is_serving());
     /// ```
     #[must_use]
     pub fn new(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> Self {
-        let ready = ready.unwrap_or(true);
         Self {
-            ready,
-            serving: serving.unwrap_or(ready),
+            ready: ready.unwrap_or(true),
+            serving: serving.unwrap_or(true),
             terminating: terminating.unwrap_or(false),
         }
     }

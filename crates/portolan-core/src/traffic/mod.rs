@@ -5,7 +5,7 @@
 
 mod location;
 
-use std::sync::Arc;
+use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
 pub use location::Location;
 
@@ -37,15 +37,16 @@ pub fn eligible(
     location: &Location,
     excluded: impl Fn(&Candidate) -> bool,
 ) -> Arc<[Candidate]> {
-    let all = membership.shared();
-    let near = Near::of(membership, location);
     let leaves = |one: &Candidate| one.endpoint.conditions().is_terminating();
     let is_fine = |one: &Candidate| is_ready(one) && !leaves(one) && !excluded(one);
+    let all = membership.shared();
     // As it nearly always is: then the list is there already.
-    if near == Near::Anywhere && all.iter().all(is_fine) {
+    if all.iter().all(is_fine) && Near::of(membership, all, location) == Near::Anywhere {
         return Arc::clone(all);
     }
-    let mut chosen = choose(all, near);
+    let all = present(membership);
+    let near = Near::of(membership, &all, location);
+    let mut chosen = choose(&all, near);
     if !chosen.iter().any(|one| !excluded(one)) && near.may_spill() {
         let farther = all.iter().filter(|one| is_ready(one) && !excluded(one));
         let farther: Vec<_> = farther.cloned().collect();
@@ -60,6 +61,8 @@ pub fn eligible(
 
 /// The members that kube-proxy would use on a Node at this location, in order.
 ///
+/// 0. A Pod that terminates is passed over where another, at the same address, does not: the address has
+///    been given away already, and the other Pod would get the traffic.
 /// 1. Those that are ready; if none is, those that serve while they terminate (KEP-1669).
 /// 2. Where the Service is [`InternalTraffic::Local`], only those on the client's Node, for both rules. A
 ///    client that does not know its Node has none.
@@ -69,7 +72,31 @@ pub fn eligible(
 ///    while they terminate are used whatever their hints.
 #[must_use]
 pub fn categorize(membership: &Membership, location: &Location) -> Vec<Candidate> {
-    choose(membership.members(), Near::of(membership, location))
+    let all = present(membership);
+    choose(&all, Near::of(membership, &all, location))
+}
+
+/// All members, less those whose address another one has by now.
+fn present(membership: &Membership) -> Cow<'_, [Candidate]> {
+    let all = membership.members();
+    let leaves = |one: &&Candidate| one.endpoint.conditions().is_terminating();
+    let mut left: Vec<_> = all.iter().filter(leaves).map(address).collect();
+    left.sort_unstable();
+    // There are never many that leave, and nearly never one of them whose address is used again.
+    let inherits = |one: &&Candidate| !leaves(one) && left.binary_search(&address(one)).is_ok();
+    let inherited: Vec<_> = match left.is_empty() {
+        true => Vec::new(),
+        false => all.iter().filter(inherits).map(address).collect(),
+    };
+    if inherited.is_empty() {
+        return Cow::Borrowed(all);
+    }
+    let stays = |one: &&Candidate| !(leaves(one) && inherited.contains(&address(one)));
+    Cow::Owned(all.iter().filter(stays).cloned().collect())
+}
+
+fn address(one: &Candidate) -> SocketAddr {
+    one.endpoint.address()
 }
 
 fn choose(all: &[Candidate], near: Near<'_>) -> Vec<Candidate> {
@@ -119,19 +146,19 @@ enum Near<'a> {
 }
 
 impl<'a> Near<'a> {
-    fn of(membership: &Membership, location: &'a Location) -> Self {
+    fn of(membership: &Membership, all: &[Candidate], location: &'a Location) -> Self {
         match membership.internal_traffic() {
             InternalTraffic::Local => Self::OnNode(location.node()),
-            InternalTraffic::Cluster => Self::by_hints(membership, location),
+            InternalTraffic::Cluster => Self::by_hints(all, location),
         }
     }
 
     /// Hints count only where every ready endpoint has one, or those without would get no traffic from
     /// anybody; and only where one of them is for this client, or it would have no endpoint at all.
-    fn by_hints(membership: &Membership, location: &'a Location) -> Self {
+    fn by_hints(all: &[Candidate], location: &'a Location) -> Self {
         let mut node = Hinted::by(location.node());
         let mut zone = Hinted::by(location.zone());
-        for one in membership.members() {
+        for one in all {
             if !one.endpoint.conditions().is_ready() {
                 continue;
             }

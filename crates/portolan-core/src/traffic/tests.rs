@@ -214,6 +214,26 @@ fn a_published_pod_that_terminates_gets_nothing_new_while_another_does_not() {
 }
 
 #[test]
+fn an_address_that_was_given_away_is_the_new_pods() {
+    let pod = |name: &str, conditions| {
+        Endpoint::new(Placement::new(name), ([10, 0, 0, 1], 80).into())
+            .with_uid(name)
+            .with_conditions(conditions)
+    };
+    let starting = Conditions::new(Some(false), Some(false), Some(false));
+    let leaving = Conditions::new(Some(false), Some(true), Some(true));
+    let set: EndpointSet = [pod("new", starting), pod("old", leaving)]
+        .into_iter()
+        .collect();
+    let (membership, _) = reconcile(&Membership::default(), &set, Measurement::default());
+    // It is the new one that would answer, and that one is not ready.
+    assert!(categorize(&membership, &Location::UNKNOWN).is_empty());
+    let set: EndpointSet = [pod("old", leaving)].into_iter().collect();
+    let (membership, _) = reconcile(&Membership::default(), &set, Measurement::default());
+    assert_eq!(categorize(&membership, &Location::UNKNOWN).len(), 1);
+}
+
+#[test]
 fn a_local_service_never_leaves_the_node() {
     let specs = [
         Spec::ready().on(0),
