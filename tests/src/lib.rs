@@ -11,6 +11,8 @@ pub mod arena;
 pub mod caller;
 pub mod failure;
 pub mod follow;
+#[cfg(feature = "real")]
+pub mod kube_proxy;
 pub mod line;
 pub mod load;
 pub mod questions;
