@@ -159,12 +159,8 @@ impl BalancerBuilder {
     }
 
     /// Everything that can be wrong with a balancer is found here, before anything is started.
-    fn check(mut self) -> Result<Checked, BuildError> {
+    fn check(self) -> Result<Checked, BuildError> {
         self.settings.check()?;
-        if self.settings.traffic_rules == TrafficRules::Ignored {
-            // From nowhere, every endpoint is near enough.
-            self.settings.location = Location::UNKNOWN;
-        }
         match Handle::try_current() {
             Ok(runtime) => Ok(Checked {
                 builder: self,

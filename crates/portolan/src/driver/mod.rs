@@ -15,8 +15,9 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Membership, Picker, Policy,
-    Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Picker,
+    Policy, Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest,
+    reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle};
 
@@ -206,10 +207,17 @@ impl<M: MakeEndpoint> Driver<M> {
 
     /// Makes a snapshot of what is known now, and publishes it.
     fn publish(&mut self) {
-        let location = &self.published.settings.location;
-        let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
-        let list = eligible(&self.membership, location, is_out_of_reach);
-        let candidates = Candidates::new(list, fastrand::u64(..));
+        let settings = &self.published.settings;
+        let from = match settings.traffic_rules {
+            TrafficRules::AsService => settings.location.clone(),
+            // From nowhere, every endpoint is near enough.
+            TrafficRules::Ignored => Location::UNKNOWN,
+        };
+        let list = eligible(&self.membership, &from, |one| {
+            self.members.is_out_of_reach(one)
+        });
+        let candidates =
+            Candidates::new(list, fastrand::u64(..)).with_location(settings.location.clone());
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use portolan::{
-    BalancerBuilder, Cluster, EndpointSet, ErrorKind, Hints, InternalTraffic, Location, Reach,
-    Resolution, TrafficRules, Wait, policy::RoundRobin, source::channel,
+    BalancerBuilder, Cluster, Endpoint, EndpointSet, ErrorKind, Hints, InternalTraffic, Location,
+    Reach, Resolution, TrafficRules, Wait,
+    policy::{RoundRobin, ZoneAware},
+    source::channel,
 };
 use tower::ServiceExt;
 
-use crate::{endpoint, named, until_served_by};
+use crate::{endpoint, named, spread, until_served_by};
 
 /// `db-0` and `db-1` are on nodes, and hinted for zones, of the same numbers.
 fn set() -> EndpointSet {
@@ -22,6 +24,16 @@ fn set() -> EndpointSet {
                 .with_node(format!("node-{number}"))
                 .with_hints(Arc::new(hints))
         })
+        .collect()
+}
+
+/// The same, where the zones are known as well.
+fn set_in_zones() -> EndpointSet {
+    let zone = |number: usize, one: &Endpoint| one.clone().with_zone(format!("zone-{number}"));
+    set()
+        .iter()
+        .enumerate()
+        .map(|(number, one)| zone(number, one))
         .collect()
 }
 
@@ -46,6 +58,21 @@ async fn hints_keep_requests_in_the_zone_until_they_are_gone() {
     let unhinted = [endpoint(0), (*set()[1]).clone()];
     teller.tell(Resolution::Present(unhinted.into_iter().collect()));
     until_served_by(&service, &["db-0", "db-1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_aware_policy_knows_where_the_client_is_and_where_others_are() {
+    let here = Location::UNKNOWN.with_zone("zone-1");
+    let (_teller, builder) = balancer(set_in_zones(), here);
+    let zones = ZoneAware::over(RoundRobin::new());
+    let service = named(
+        builder
+            .traffic_rules(TrafficRules::Ignored)
+            .policy(zones.clone()),
+    );
+    let served = spread(&service, 1000).await;
+    assert!((0.9..1.0).contains(&zones.kept().unwrap()));
+    assert!(served["db-1"] > 900 && served["db-0"] > 0, "{served:?}");
 }
 
 #[tokio::test(start_paused = true)]
