@@ -183,6 +183,14 @@ impl Arena {
         pods
     }
 
+    /// A client that may do everything, by the way that balancers go.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn client_by_line(&self) -> Result<Client> {
+        Ok(ClientBuilder::try_from(self.config.clone())?.build())
+    }
+
     /// Discovery with all rights, through the line.
     ///
     /// # Errors

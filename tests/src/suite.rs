@@ -53,6 +53,10 @@ macro_rules! suite {
                 watches_that_are_frozen
                 history_that_is_forgotten
             }
+            scale {
+                ten_thousand_endpoints
+                a_thousand_services
+            }
             outage {
                 api_server_is_stopped_during_a_rollout
                 api_server_is_paused

@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod outage;
 pub mod readiness;
 pub mod rolling;
+pub mod scale;
 pub mod scaling;
 pub mod watch;
 
