@@ -94,6 +94,8 @@ fn informer<K: Object>(
 }
 
 struct Following {
+    /// The Service's own name, without its namespace.
+    name: Arc<str>,
     world: World,
     names: Names,
     views: Vec<Shown>,
@@ -117,6 +119,7 @@ struct Shown {
 impl Following {
     fn new(key: &Key) -> Self {
         Self {
+            name: Arc::clone(&key.name),
             world: World::new(format!("{}.{}", key.name, key.namespace)),
             names: Names::default(),
             views: Vec::new(),
@@ -281,6 +284,7 @@ impl Following {
                 None => ServiceState::Absent,
             },
             Update::Applied(service) => known(service),
+            Update::Deleted(service) if !service.belongs_to(&self.name) => return,
             Update::Deleted(_) => ServiceState::Absent,
             Update::Failed(error) => {
                 if error.kind() == SourceErrorKind::Forbidden {

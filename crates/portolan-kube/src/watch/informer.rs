@@ -46,7 +46,8 @@ pub(super) enum Update<K> {
     Replaced(Vec<K>),
     /// This object is new, or replaces its former self.
     Applied(K),
-    /// This object is gone.
+    /// The object of this name is gone, or none of the Service's any more. It may never have been
+    /// one, where the server does not select.
     Deleted(K),
     /// Nothing is learnt at present. Said once, until another reason takes its place.
     Failed(SourceError),
@@ -213,6 +214,8 @@ impl<K: Object> Following<K> {
                     if informer.collection.is_wanted(&object) {
                         objects.insert(object.meta().name.clone(), object);
                         informer.collection.limit(objects.len())?;
+                    } else {
+                        objects.remove(&object.meta().name);
                     }
                 }
                 // Between the first and the last initial event an object may change, or go.
@@ -307,13 +310,14 @@ impl<K: Object> Following<K> {
         let (update, seen) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let seen = object.meta().resource_version.clone();
-                (
-                    self.informer
-                        .collection
-                        .is_wanted(&object)
-                        .then_some(Update::Applied(object)),
-                    seen,
-                )
+                // A server that does not select sends what others would send as `DELETED`: an
+                // object that was one of the Service's and is no more.
+                let update = if self.informer.collection.is_wanted(&object) {
+                    Update::Applied(object)
+                } else {
+                    Update::Deleted(object)
+                };
+                (Some(update), seen)
             }
             WatchEvent::Deleted(object) => {
                 let seen = object.meta().resource_version.clone();

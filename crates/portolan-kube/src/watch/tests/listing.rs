@@ -217,3 +217,67 @@ async fn an_event_that_comes_twice_changes_nothing() {
     assert!(next_set(&mut resolutions).await.is_empty());
     silence(&mut resolutions, Duration::from_secs(1)).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_another_service_is_not_the_end_of_this_one() {
+    let (server, client) = Server::start();
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
+    let mut resolutions = follow(&Cluster::from(client));
+    let (service_list, slice_list) = ([service(1)], [slice("a", 5, &["a-0"])]);
+    let (_, service_watch, _slice_watch) = futures::join!(
+        next_set(&mut resolutions),
+        services.list(&service_list, 7),
+        slices.list(&slice_list, 7)
+    );
+    let mut foreign = service(8);
+    foreign["metadata"]["name"] = json!("billing");
+    service_watch.event("DELETED", &foreign);
+    foreign["metadata"]["name"] = Value::Null;
+    service_watch.event("DELETED", &foreign);
+    silence(&mut resolutions, Duration::from_secs(1)).await;
+    service_watch.event("DELETED", &service(9));
+    let resolution = next(&mut resolutions).await;
+    assert!(matches!(resolution, Resolution::Absent), "{resolution:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_goes_by_its_name_whatever_its_labels_say_by_then() {
+    // A server tells with `DELETED` that an object is no longer selected. One that selects nothing
+    // tells with `MODIFIED` what has become of it.
+    for kind in ["DELETED", "MODIFIED"] {
+        let (mut stage, cluster) = cluster_with_service();
+        let mut resolutions = follow(&cluster);
+        let listed = [slice("a", 5, &["a-0"]), slice("b", 6, &["b-0"])];
+        let (names, watch) =
+            futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
+        assert_eq!(names, ["a-0", "b-0"]);
+        let mut foreign = slice("foreign", 8, &["a-0"]);
+        foreign["metadata"]["labels"]["kubernetes.io/service-name"] = json!("billing");
+        watch.event(kind, &foreign);
+        silence(&mut resolutions, Duration::from_secs(1)).await;
+        foreign["metadata"]["name"] = json!("a");
+        watch.event(kind, &foreign);
+        assert_eq!(next_names(&mut resolutions).await, ["b-0"], "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slice_that_is_given_away_while_it_is_listed_is_not_taken() {
+    let (mut stage, cluster) = cluster_with_service();
+    let mut resolutions = follow(&cluster);
+    let mut away = slice("a", 6, &["a-0"]);
+    away["metadata"]["labels"] = json!({ "kubernetes.io/service-name": "billing" });
+    let server = async {
+        let watch = stage.slices.next().await.answer_with_watch();
+        watch.event("ADDED", &slice("a", 5, &["a-0"]));
+        watch.event("ADDED", &slice("b", 5, &["b-0"]));
+        watch.event("MODIFIED", &away);
+        watch.end_of_initial_events(7);
+        watch
+    };
+    let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
+    assert_eq!(names, ["b-0"]);
+}
