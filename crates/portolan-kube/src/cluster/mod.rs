@@ -3,12 +3,7 @@
 mod infer;
 mod options;
 
-use std::{
-    fmt,
-    path::Path,
-    pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
 use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
@@ -17,7 +12,7 @@ pub use options::{IpFamilies, WatchOptions};
 
 use crate::{
     Error,
-    watch::{Key, Registry, subscribe},
+    watch::{Key, Registry, Streaming, subscribe},
 };
 
 /// A Kubernetes cluster, as a [`Source`] of endpoints.
@@ -58,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) options: WatchOptions,
     pub(crate) registry: Arc<Registry>,
     /// Whether the API server is believed to have streaming lists.
-    pub(crate) streaming: Arc<AtomicBool>,
+    pub(crate) streaming: Arc<Streaming>,
 }
 
 impl Cluster {
@@ -128,7 +123,7 @@ impl Shared {
             client,
             options,
             registry: Arc::default(),
-            streaming: Arc::new(AtomicBool::new(true)),
+            streaming: Arc::default(),
         }
     }
 }

@@ -11,14 +11,7 @@
 //! - a 410 that comes as the answer, not as an event, is retried with the same version for ever;
 //! - a server that does not answer at all is waited for without a limit.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use kube::core::WatchEvent;
@@ -33,6 +26,7 @@ use super::{
     body::ReadError,
     fault::{Errand, Fault, Remedy},
     pace::Pace,
+    streaming::Streaming,
 };
 use crate::object::Object;
 
@@ -61,7 +55,7 @@ pub(super) struct Informer {
     pub(super) pace: Pace,
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
-    pub(super) streaming: Arc<AtomicBool>,
+    pub(super) streaming: Arc<Streaming>,
     /// Told when a watch is found dead: the other watch of the Service most likely is, too.
     pub(super) suspicion: Arc<Notify>,
 }
@@ -86,8 +80,8 @@ struct Following<K> {
     failure: Option<SourceError>,
     /// The server forgot our version, and that of everybody else most likely.
     expired: bool,
-    /// Streaming did not work out here, though the server did not refuse it.
-    by_pages: bool,
+    /// Where streaming did not work out though the server did not refuse it, that holds for here.
+    streaming: Streaming,
     retry_after: Duration,
     /// What to say before anything else.
     pending: Option<Update<K>>,
@@ -102,7 +96,7 @@ impl Informer {
             phase: Phase::List,
             failure: None,
             expired: false,
-            by_pages: false,
+            streaming: Streaming::default(),
             retry_after: Duration::ZERO,
             pending: None,
             line: Vec::new(),
@@ -152,12 +146,11 @@ impl<K: Object> Following<K> {
         if std::mem::take(&mut self.expired) {
             self.informer.pace.jitter().await;
         }
-        let streaming = !self.by_pages && self.informer.streaming.load(Ordering::Relaxed);
-        let objects = if streaming {
+        let objects = if self.streaming.is_tried() && self.informer.streaming.is_tried() {
             match self.list_by_watch().await? {
                 Some(objects) => objects,
                 None => {
-                    self.by_pages = true;
+                    self.streaming.put_off();
                     return Ok(None);
                 }
             }
@@ -185,7 +178,7 @@ impl<K: Object> Following<K> {
             Ok(body) => body,
             Err(fault) if fault.remedy == Remedy::AskOtherwise => {
                 tracing::debug!(error = %fault.error, "no streaming lists here, listing by pages");
-                informer.streaming.store(false, Ordering::Relaxed);
+                informer.streaming.put_off();
                 return Ok(None);
             }
             Err(fault) => return Err(fault),
@@ -229,6 +222,11 @@ impl<K: Object> Following<K> {
                         .contains_key(INITIAL_EVENTS_END)
                     {
                         let version = bookmark.metadata.resource_version;
+                        if version.is_empty() {
+                            return Err(informer
+                                .errand()
+                                .corrupt("a list without a version", None));
+                        }
                         self.phase = Phase::Watch {
                             version,
                             body,

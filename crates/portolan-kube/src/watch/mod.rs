@@ -4,7 +4,7 @@
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
 //! - [`informer`]: one collection, listed and watched for ever.
-//! - [`api`]: the requests.
+//! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
 mod api;
@@ -14,9 +14,11 @@ mod follow;
 mod informer;
 mod pace;
 mod registry;
+mod streaming;
 mod subscription;
 
 pub(crate) use registry::{Key, Registry};
+pub(crate) use streaming::Streaming;
 pub(crate) use subscription::subscribe;
 
 #[cfg(test)]
