@@ -1,5 +1,6 @@
 //! The cluster: the source that everything else starts from.
 
+mod access;
 mod infer;
 mod options;
 
@@ -7,7 +8,9 @@ use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
 use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
+use tokio::runtime::Handle;
 
+pub(crate) use access::Access;
 pub use options::{IpFamilies, WatchOptions};
 
 use crate::{
@@ -49,7 +52,7 @@ pub struct Cluster {
 
 /// What the clones of a cluster share.
 pub(crate) struct Shared {
-    pub(crate) client: kube::Client,
+    pub(crate) access: Access,
     pub(crate) options: WatchOptions,
     pub(crate) registry: Arc<Registry>,
     /// Whether the API server is believed to have streaming lists.
@@ -60,12 +63,14 @@ impl Cluster {
     /// The cluster that this program runs in, by its Pod's service account; outside of a Pod, the one
     /// of the kubeconfig (`$KUBECONFIG`, else `~/.kube/config`) and its current context.
     ///
-    /// A service account's token is read again as it rotates. Nothing is asked of the cluster yet.
+    /// A service account's token is read again as it rotates, and all credentials are once the API
+    /// server refuses them: whatever took their place is in use some 10 s later, at most 40 s.
+    /// Nothing is asked of the cluster yet.
     ///
     /// # Errors
     /// Where there is neither, or where what there is cannot be used; each error says what to do.
     pub async fn infer() -> Result<Self, Error> {
-        infer::infer().await.map(Self::from)
+        infer::infer().await.and_then(Self::found)
     }
 
     /// The cluster of a kubeconfig file, by the context of this name or else its current one.
@@ -79,7 +84,20 @@ impl Cluster {
     ) -> Result<Self, Error> {
         infer::from_kubeconfig(path.as_ref(), context)
             .await
-            .map(Self::from)
+            .and_then(Self::found)
+    }
+
+    fn found(found: infer::Found) -> Result<Self, Error> {
+        let namespace = found.config.default_namespace.trim_end().into();
+        let runtime = Handle::try_current().map_err(|cause| Error::Client {
+            cause: cause.into(),
+        })?;
+        let access = Access::renewable(found, runtime)?;
+        Ok(Self {
+            namespace,
+            shared: Arc::new(Shared::new(access, WatchOptions::default())),
+            families: IpFamilies::default(),
+        })
     }
 
     /// The same cluster, where Services that are named without a namespace are in this one. Default:
@@ -101,7 +119,7 @@ impl Cluster {
     /// The same cluster with another timing of watches. It shares none with the former.
     #[must_use]
     pub fn with_watch_options(mut self, options: WatchOptions) -> Self {
-        self.shared = Arc::new(Shared::new(self.shared.client.clone(), options));
+        self.shared = Arc::new(Shared::new(self.shared.access.clone(), options));
         self
     }
 
@@ -118,9 +136,9 @@ impl Cluster {
 }
 
 impl Shared {
-    fn new(client: kube::Client, options: WatchOptions) -> Self {
+    fn new(access: Access, options: WatchOptions) -> Self {
         Self {
-            client,
+            access,
             options,
             registry: Arc::default(),
             streaming: Arc::default(),
@@ -136,7 +154,7 @@ impl From<kube::Client> for Cluster {
     fn from(client: kube::Client) -> Self {
         Self {
             namespace: client.default_namespace().into(),
-            shared: Arc::new(Shared::new(client, WatchOptions::default())),
+            shared: Arc::new(Shared::new(client.into(), WatchOptions::default())),
             families: IpFamilies::default(),
         }
     }

@@ -70,7 +70,7 @@ fn informer<K: Object>(
     } = shared.options;
     let informer = Informer {
         collection: Collection {
-            client: shared.client.clone(),
+            access: shared.access.clone(),
             errand: Errand {
                 resource: K::RESOURCE,
                 namespace: key.namespace.to_string(),
