@@ -3,8 +3,10 @@
 use std::{
     env,
     ffi::OsString,
+    hash::{BuildHasher as _, RandomState},
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use kube::{
@@ -60,6 +62,8 @@ pub(super) struct Found {
     /// Where it was read. The context is named, whatever the current one will be later.
     pub(super) origin: Origin,
     pub(super) config: Config,
+    /// The same for configurations of the same text, within this process.
+    pub(super) fingerprint: u64,
 }
 
 impl Surroundings {
@@ -215,6 +219,7 @@ impl ServiceAccount {
         Ok(Found {
             origin: Origin::ServiceAccount(self),
             config,
+            fingerprint: 0,
         })
     }
 }
@@ -276,6 +281,7 @@ async fn load(
         .map(|context| context.name.clone())
         .collect();
     let context = context.or_else(|| kubeconfig.current_context.clone());
+    let fingerprint = fingerprint(&kubeconfig);
     let options = KubeConfigOptions {
         context: context.clone(),
         ..KubeConfigOptions::default()
@@ -284,6 +290,7 @@ async fn load(
         Ok(config) => Ok(Found {
             origin: origin(context),
             config,
+            fingerprint,
         }),
         Err(KubeconfigError::LoadContext(context)) => Err(Error::UnknownContext {
             files,
@@ -299,6 +306,16 @@ async fn load(
             files,
             cause: cause.into(),
         }),
+    }
+}
+
+/// A number instead of the text, which has secrets.
+fn fingerprint(kubeconfig: &Kubeconfig) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    match serde_json::to_vec(kubeconfig) {
+        Ok(text) => KEYS.hash_one(text),
+        // Then it is like no other.
+        Err(_) => fastrand::u64(..),
     }
 }
 

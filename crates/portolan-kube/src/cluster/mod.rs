@@ -1,6 +1,7 @@
 //! The cluster: the source that everything else starts from.
 
 mod access;
+mod cache;
 mod infer;
 mod options;
 
@@ -8,7 +9,6 @@ use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
 use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
-use tokio::runtime::Handle;
 
 pub(crate) use access::Access;
 pub use options::{IpFamilies, WatchOptions};
@@ -32,9 +32,16 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Cloning is cheap, and clones share their watches: there is one watch per Service and process,
-/// however many balancers follow it. It starts when the first stream is polled and ends when the
-/// last one is dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+/// Cloning is cheap, and clones share their watches: there is one watch per Service, however many
+/// balancers follow it. It starts when the first stream is polled and ends when the last one is
+/// dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+///
+/// The same is shared by all clusters that [`infer`](Self::infer) and
+/// [`from_kubeconfig`](Self::from_kubeconfig) make of the same configuration (its files, their text
+/// and the context, or the Pod's service account) on the same Tokio runtime, so that one process has
+/// one watch per Service even where its parts know nothing of each other. Not shared are clusters
+/// made of a [`kube::Client`], which may be anybody's, and those
+/// [`with_watch_options`](Self::with_watch_options): clone those.
 ///
 /// # What it asks of the API server
 /// A list (streaming where the server can) and a watch of the Service and of its EndpointSlices,
@@ -89,13 +96,9 @@ impl Cluster {
 
     fn found(found: infer::Found) -> Result<Self, Error> {
         let namespace = found.config.default_namespace.trim_end().into();
-        let runtime = Handle::try_current().map_err(|cause| Error::Client {
-            cause: cause.into(),
-        })?;
-        let access = Access::renewable(found, runtime)?;
         Ok(Self {
             namespace,
-            shared: Arc::new(Shared::new(access, WatchOptions::default())),
+            shared: cache::shared(found)?,
             families: IpFamilies::default(),
         })
     }
@@ -116,7 +119,8 @@ impl Cluster {
         self
     }
 
-    /// The same cluster with another timing of watches. It shares none with the former.
+    /// The same cluster with another timing of watches. It shares none with the former, only with its
+    /// own clones.
     #[must_use]
     pub fn with_watch_options(mut self, options: WatchOptions) -> Self {
         self.shared = Arc::new(Shared::new(self.shared.access.clone(), options));
@@ -147,7 +151,8 @@ impl Shared {
 }
 
 impl From<kube::Client> for Cluster {
-    /// The cluster that this client talks to. [`kube`] is re-exported by this crate.
+    /// The cluster that this client talks to. [`kube`] is re-exported by this crate. Its clones share
+    /// their watches, two that are made of the same client do not.
     ///
     /// The client had better not retry by itself (`Config::default_retry`), or failures are seen
     /// later than they could be.

@@ -1,6 +1,6 @@
 //! Watches on the API server: who starts them, who shares them, and what ends them.
 //!
-//! - [`registry`]: one watch per Service and process, however many balancers follow it.
+//! - [`registry`]: one watch per Service and cluster, however many balancers follow it.
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
 //! - [`informer`]: one collection, listed and watched for ever.
