@@ -15,7 +15,7 @@ pub use options::{IpFamilies, WatchOptions};
 
 use crate::{
     Error,
-    watch::{Key, Registry, Streaming, subscribe},
+    watch::{Counters, Key, Registry, Streaming, WatchStats, subscribe},
 };
 
 /// A Kubernetes cluster, as a [`Source`] of endpoints.
@@ -64,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     /// Whether the API server is believed to have streaming lists.
     pub(crate) streaming: Arc<Streaming>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Cluster {
@@ -133,6 +134,20 @@ impl Cluster {
         &self.namespace
     }
 
+    /// What the watches of this cluster did so far, for metrics: all that share their watches with it
+    /// have the same numbers.
+    ///
+    /// ```
+    /// # fn doc(cluster: &portolan_kube::Cluster) {
+    /// let stats = cluster.watch_stats();
+    /// println!("{} endpoints and ports make no sense", stats.rejected);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watch_stats(&self) -> WatchStats {
+        self.shared.counters.snapshot(self.shared.registry.len())
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -146,6 +161,7 @@ impl Shared {
             options,
             registry: Arc::default(),
             streaming: Arc::default(),
+            counters: Arc::default(),
         }
     }
 }

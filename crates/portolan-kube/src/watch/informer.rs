@@ -26,6 +26,7 @@ use super::{
     body::ReadError,
     fault::{Errand, Fault, Remedy},
     pace::Pace,
+    stats::Counters,
     streaming::Streaming,
 };
 use crate::object::Object;
@@ -56,6 +57,7 @@ pub(super) struct Informer {
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
     pub(super) streaming: Arc<Streaming>,
+    pub(super) counters: Arc<Counters>,
     /// Told when a watch is found dead: the other watch of the Service most likely is, too.
     pub(super) suspicion: Arc<Notify>,
 }
@@ -78,6 +80,8 @@ struct Following<K> {
     phase: Phase,
     /// The failure that was told, until it is over.
     failure: Option<SourceError>,
+    /// All was learnt once, and whatever is listed is listed anew.
+    listed: bool,
     /// The server forgot our version, and that of everybody else most likely.
     expired: bool,
     /// Where streaming did not work out though the server did not refuse it, that holds for here.
@@ -95,6 +99,7 @@ impl Informer {
             informer: self,
             phase: Phase::List,
             failure: None,
+            listed: false,
             expired: false,
             streaming: Streaming::default(),
             retry_after: Duration::ZERO,
@@ -162,6 +167,9 @@ impl<K: Object> Following<K> {
             };
             objects
         };
+        if std::mem::replace(&mut self.listed, true) {
+            self.informer.counters.relists.add(1);
+        }
         self.recovered();
         // A full list says more than a recovery.
         self.pending = None;
@@ -249,6 +257,9 @@ impl<K: Object> Following<K> {
         }
         let body = self.informer.collection.watch::<K>(Some(&version)).await?;
         self.informer.pace.opened();
+        if !fresh {
+            self.informer.counters.reconnects.add(1);
+        }
         let opened = Instant::now();
         self.phase = Phase::Watch {
             version,
@@ -371,6 +382,7 @@ impl<K: Object> Following<K> {
                 return None;
             }
         }
+        self.informer.counters.failures.add(1);
         let told = self.failure.as_ref();
         if told.is_some_and(|told| {
             told.kind() == error.kind() && told.to_string() == error.to_string()

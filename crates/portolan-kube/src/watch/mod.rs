@@ -5,6 +5,7 @@
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
 //! - [`informer`]: one collection, listed and watched for ever.
 //! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
+//! - [`stats`]: what they do, in numbers.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
 mod api;
@@ -14,10 +15,13 @@ mod follow;
 mod informer;
 mod pace;
 mod registry;
+mod stats;
 mod streaming;
 mod subscription;
 
 pub(crate) use registry::{Key, Registry};
+pub(crate) use stats::Counters;
+pub use stats::WatchStats;
 pub(crate) use streaming::Streaming;
 pub(crate) use subscription::subscribe;
 

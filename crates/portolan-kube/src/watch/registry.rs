@@ -84,8 +84,7 @@ impl Registry {
     }
 
     /// How many Services are watched.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 
