@@ -18,7 +18,7 @@ use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -65,6 +65,8 @@ pub(super) struct Informer {
 enum Phase {
     /// Nothing is known, or nothing that can be built upon.
     List,
+    /// Everything up to this version is believed to be known, and is to be compared with a list.
+    Compare { version: String },
     /// Everything up to this version is known, `fresh`ly or from a watch that ended.
     Resume { version: String, fresh: bool },
     /// The watch is open.
@@ -80,6 +82,8 @@ struct Following<K> {
     phase: Phase,
     /// The failure that was told, until it is over.
     failure: Option<SourceError>,
+    /// When to list without a reason; nothing for never.
+    resync: Option<Instant>,
     /// All was learnt once, and whatever is listed is listed anew.
     listed: bool,
     /// The server forgot our version, and that of everybody else most likely.
@@ -99,6 +103,7 @@ impl Informer {
             informer: self,
             phase: Phase::List,
             failure: None,
+            resync: None,
             listed: false,
             expired: false,
             streaming: Streaming::default(),
@@ -126,6 +131,7 @@ impl<K: Object> Following<K> {
             // What comes next is to list, unless something better is known.
             let result = match std::mem::replace(&mut self.phase, Phase::List) {
                 Phase::List => self.list().await,
+                Phase::Compare { version } => self.compare(version).await,
                 Phase::Resume { version, fresh } => self.resume(version, fresh).await,
                 Phase::Watch {
                     version,
@@ -170,10 +176,33 @@ impl<K: Object> Following<K> {
         if std::mem::replace(&mut self.listed, true) {
             self.informer.counters.relists.add(1);
         }
+        self.plan_resync();
         self.recovered();
         // A full list says more than a recovery.
         self.pending = None;
         Ok(Some(Update::Replaced(objects)))
+    }
+
+    /// Learns everything although nothing is wrong. If that fails, the watch goes on.
+    async fn compare(&mut self, version: String) -> Result<Option<Update<K>>, Fault> {
+        tracing::debug!(asked = %self.informer.errand(), "listing anew, since it is time");
+        let listed = self.list().await;
+        match &listed {
+            Ok(Some(_)) => {}
+            // It does not stream, so the pages are next.
+            Ok(None) => self.phase = Phase::Compare { version },
+            Err(_) => {
+                self.plan_resync();
+                self.phase = again(version);
+            }
+        }
+        listed
+    }
+
+    fn plan_resync(&mut self) {
+        let interval = self.informer.collection.options.resync;
+        let pace = &mut self.informer.pace;
+        self.resync = interval.map(|interval| Instant::now() + pace.moment_within(interval));
     }
 
     /// Learns everything from a watch that begins with all there is (KEP-3157): the API server
@@ -283,6 +312,10 @@ impl<K: Object> Following<K> {
             () = self.informer.suspicion.notified() => {
                 tracing::debug!(asked = %self.informer.errand(), "opening a watch anew, since its sibling was found dead");
                 self.phase = again(version);
+                return Ok(None);
+            }
+            () = until(self.resync) => {
+                self.phase = Phase::Compare { version };
                 return Ok(None);
             }
         };
@@ -400,6 +433,13 @@ fn again(version: String) -> Phase {
     Phase::Resume {
         version,
         fresh: false,
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,7 +13,8 @@ pub struct WatchStats {
     /// Services that are watched now.
     pub services: usize,
     /// Full lists beyond the first one of each collection: after a version that the API server did
-    /// not remember (410 Gone), or an event that made no sense.
+    /// not remember (410 Gone), after an event that made no sense, or for
+    /// [`resync`](crate::WatchOptions::resync).
     pub relists: u64,
     /// Watches that were opened anew where the former one stopped. Most follow a watch that the API
     /// server ended in good order, after the time it was asked for: four a minute and Service.
