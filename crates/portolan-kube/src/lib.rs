@@ -51,3 +51,4 @@ pub use error::Error;
 /// The Kubernetes client of [`Cluster::from`], in the version that this crate is built with.
 pub use kube;
 pub use rbac::{CLUSTER_ROLE, ROLE};
+pub use watch::WatchStats;

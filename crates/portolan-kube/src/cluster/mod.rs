@@ -1,23 +1,21 @@
 //! The cluster: the source that everything else starts from.
 
+mod access;
+mod cache;
 mod infer;
 mod options;
 
-use std::{
-    fmt,
-    path::Path,
-    pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
 use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
 
+pub(crate) use access::Access;
 pub use options::{IpFamilies, WatchOptions};
 
 use crate::{
     Error,
-    watch::{Key, Registry, subscribe},
+    watch::{Counters, Key, Registry, Streaming, WatchStats, subscribe},
 };
 
 /// A Kubernetes cluster, as a [`Source`] of endpoints.
@@ -34,9 +32,16 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Cloning is cheap, and clones share their watches: there is one watch per Service and process,
-/// however many balancers follow it. It starts when the first stream is polled and ends when the
-/// last one is dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+/// Cloning is cheap, and clones share their watches: there is one watch per Service, however many
+/// balancers follow it. It starts when the first stream is polled and ends when the last one is
+/// dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+///
+/// The same is shared by all clusters that [`infer`](Self::infer) and
+/// [`from_kubeconfig`](Self::from_kubeconfig) make of the same configuration (its files, their text
+/// and the context, or the Pod's service account) on the same Tokio runtime, so that one process has
+/// one watch per Service even where its parts know nothing of each other. Not shared are clusters
+/// made of a [`kube::Client`], which may be anybody's, and those
+/// [`with_watch_options`](Self::with_watch_options): clone those.
 ///
 /// # What it asks of the API server
 /// A list (streaming where the server can) and a watch of the Service and of its EndpointSlices,
@@ -54,23 +59,26 @@ pub struct Cluster {
 
 /// What the clones of a cluster share.
 pub(crate) struct Shared {
-    pub(crate) client: kube::Client,
+    pub(crate) access: Access,
     pub(crate) options: WatchOptions,
     pub(crate) registry: Arc<Registry>,
     /// Whether the API server is believed to have streaming lists.
-    pub(crate) streaming: Arc<AtomicBool>,
+    pub(crate) streaming: Arc<Streaming>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Cluster {
     /// The cluster that this program runs in, by its Pod's service account; outside of a Pod, the one
     /// of the kubeconfig (`$KUBECONFIG`, else `~/.kube/config`) and its current context.
     ///
-    /// A service account's token is read again as it rotates. Nothing is asked of the cluster yet.
+    /// A service account's token is read again as it rotates, and all credentials are once the API
+    /// server refuses them: whatever took their place is in use some 10 s later, at most 40 s.
+    /// Nothing is asked of the cluster yet.
     ///
     /// # Errors
     /// Where there is neither, or where what there is cannot be used; each error says what to do.
     pub async fn infer() -> Result<Self, Error> {
-        infer::infer().await.map(Self::from)
+        infer::infer().await.and_then(Self::found)
     }
 
     /// The cluster of a kubeconfig file, by the context of this name or else its current one.
@@ -84,7 +92,16 @@ impl Cluster {
     ) -> Result<Self, Error> {
         infer::from_kubeconfig(path.as_ref(), context)
             .await
-            .map(Self::from)
+            .and_then(Self::found)
+    }
+
+    fn found(found: infer::Found) -> Result<Self, Error> {
+        let namespace = found.config.default_namespace.trim_end().into();
+        Ok(Self {
+            namespace,
+            shared: cache::shared(found)?,
+            families: IpFamilies::default(),
+        })
     }
 
     /// The same cluster, where Services that are named without a namespace are in this one. Default:
@@ -103,10 +120,11 @@ impl Cluster {
         self
     }
 
-    /// The same cluster with another timing of watches. It shares none with the former.
+    /// The same cluster with another timing of watches. It shares none with the former, only with its
+    /// own clones.
     #[must_use]
     pub fn with_watch_options(mut self, options: WatchOptions) -> Self {
-        self.shared = Arc::new(Shared::new(self.shared.client.clone(), options));
+        self.shared = Arc::new(Shared::new(self.shared.access.clone(), options));
         self
     }
 
@@ -116,6 +134,20 @@ impl Cluster {
         &self.namespace
     }
 
+    /// What the watches of this cluster did so far, for metrics: all that share their watches with it
+    /// have the same numbers.
+    ///
+    /// ```
+    /// # fn doc(cluster: &portolan_kube::Cluster) {
+    /// let stats = cluster.watch_stats();
+    /// println!("{} endpoints and ports make no sense", stats.rejected);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watch_stats(&self) -> WatchStats {
+        self.shared.counters.snapshot(self.shared.registry.len())
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -123,25 +155,27 @@ impl Cluster {
 }
 
 impl Shared {
-    fn new(client: kube::Client, options: WatchOptions) -> Self {
+    fn new(access: Access, options: WatchOptions) -> Self {
         Self {
-            client,
+            access,
             options,
             registry: Arc::default(),
-            streaming: Arc::new(AtomicBool::new(true)),
+            streaming: Arc::default(),
+            counters: Arc::default(),
         }
     }
 }
 
 impl From<kube::Client> for Cluster {
-    /// The cluster that this client talks to. [`kube`] is re-exported by this crate.
+    /// The cluster that this client talks to. [`kube`] is re-exported by this crate. Its clones share
+    /// their watches, two that are made of the same client do not.
     ///
     /// The client had better not retry by itself (`Config::default_retry`), or failures are seen
     /// later than they could be.
     fn from(client: kube::Client) -> Self {
         Self {
             namespace: client.default_namespace().into(),
-            shared: Arc::new(Shared::new(client, WatchOptions::default())),
+            shared: Arc::new(Shared::new(client.into(), WatchOptions::default())),
             families: IpFamilies::default(),
         }
     }

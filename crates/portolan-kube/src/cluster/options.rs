@@ -59,6 +59,7 @@ pub struct WatchOptions {
     pub(crate) backoff_initial: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) rewatch_interval: Duration,
+    pub(crate) resync: Option<Duration>,
 }
 
 impl Default for WatchOptions {
@@ -69,6 +70,7 @@ impl Default for WatchOptions {
             backoff_initial: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
             rewatch_interval: Duration::from_secs(1),
+            resync: None,
         }
     }
 }
@@ -116,6 +118,24 @@ impl WatchOptions {
     #[must_use]
     pub fn rewatch_interval(mut self, interval: Duration) -> Self {
         self.rewatch_interval = interval;
+        self
+    }
+
+    /// Lists everything anew at least once in this time, however well the watch does. Default: never;
+    /// at least 10 s.
+    ///
+    /// It finds out about an event that was lost, which otherwise shows only when its object changes
+    /// again. A healthy API server loses none: it ends a watch that it cannot keep up with, and what
+    /// follows a version is either sent in whole or refused (410 Gone). So it is off, and a steady
+    /// hour has no list at all; client-go stopped listing in between for the same reason. It is for
+    /// whoever has something before the API server that is not to be trusted.
+    ///
+    /// Each list comes at a random moment of the last quarter of this time, so that programs that
+    /// were started together do not ask together. Where the API server streams lists, it answers from
+    /// its cache. If the list fails, the watch goes on where it was.
+    #[must_use]
+    pub fn resync(mut self, interval: Duration) -> Self {
+        self.resync = Some(interval.max(Duration::from_secs(10)));
         self
     }
 

@@ -11,6 +11,7 @@
 //!   lets go of it;
 //! - an endpoint that did not change is the same `Arc` as before.
 
+mod family;
 mod merge;
 mod port;
 mod splice;
@@ -114,6 +115,10 @@ impl View {
     /// Whether it is what this balancer wants.
     pub(crate) fn is(&self, port: Option<&PortRef>, families: IpFamilies) -> bool {
         self.port.as_ref() == port && self.families == families
+    }
+
+    pub(crate) fn families(&self) -> IpFamilies {
+        self.families
     }
 
     /// What the world means to this view, after these slices were touched. Nothing, as long as not

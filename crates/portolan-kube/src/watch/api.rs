@@ -2,7 +2,6 @@
 
 use futures::AsyncBufRead;
 use kube::{
-    Client,
     api::{ListParams, WatchParams},
     core::Request,
 };
@@ -13,7 +12,7 @@ use super::{
     fault::{Errand, Fault},
 };
 use crate::{
-    cluster::WatchOptions,
+    cluster::{Access, WatchOptions},
     object::{Object, ObjectList, Selector},
 };
 
@@ -30,7 +29,7 @@ pub(super) type Body = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
 /// One collection of the API, as far as one Service is concerned. Each request is answered, refused
 /// or given up within [`WatchOptions::request_timeout`].
 pub(super) struct Collection {
-    pub(super) client: Client,
+    pub(super) access: Access,
     pub(super) errand: Errand,
     pub(super) options: WatchOptions,
 }
@@ -111,8 +110,14 @@ impl Collection {
             .headers_mut()
             .insert(http::header::ACCEPT_ENCODING, identity);
         let patience = self.options.request_timeout;
-        match timeout(patience, self.client.request_stream(request)).await {
-            Ok(answer) => answer.map_err(|error| self.errand.refused(error)),
+        let used = self.access.current();
+        match timeout(patience, used.client.request_stream(request)).await {
+            Ok(answer) => answer.map_err(|error| {
+                if matches!(&error, kube::Error::Api(status) if status.code == 401) {
+                    self.access.refused(&used);
+                }
+                self.errand.refused(error)
+            }),
             Err(_) => Err(self.errand.timed_out(patience)),
         }
     }

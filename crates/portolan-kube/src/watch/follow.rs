@@ -12,6 +12,7 @@ use super::{
     informer::{Informer, Update},
     pace::Pace,
     registry::{Join, Key, Registration},
+    stats::Counters,
     subscription::Latest,
 };
 use crate::{
@@ -36,7 +37,7 @@ pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registra
         &suspicion,
         SERVICE_PATIENCE
     ));
-    let mut following = Following::new(&key);
+    let mut following = Following::new(&key, Arc::clone(&shared.counters));
     tracing::debug!(service = following.world.name, "watching");
     loop {
         following.join(registration.take_joins());
@@ -70,7 +71,7 @@ fn informer<K: Object>(
     } = shared.options;
     let informer = Informer {
         collection: Collection {
-            client: shared.client.clone(),
+            access: shared.access.clone(),
             errand: Errand {
                 resource: K::RESOURCE,
                 namespace: key.namespace.to_string(),
@@ -88,12 +89,15 @@ fn informer<K: Object>(
             fastrand::Rng::new(),
         ),
         streaming: Arc::clone(&shared.streaming),
+        counters: Arc::clone(&shared.counters),
         suspicion: Arc::clone(suspicion),
     };
     informer.follow()
 }
 
 struct Following {
+    /// The Service's own name, without its namespace.
+    name: Arc<str>,
     world: World,
     names: Names,
     views: Vec<Shown>,
@@ -102,7 +106,7 @@ struct Following {
     service_failure: Option<SourceError>,
     /// What was left out of each slice, so that it is said once and not with each event.
     rejected: BTreeMap<Arc<str>, Rejected>,
-    rejected_total: u64,
+    counters: Arc<Counters>,
 }
 
 /// A view, and those who look at it.
@@ -111,19 +115,21 @@ struct Shown {
     /// What was published last, to be seen by whoever comes later.
     latest: Latest,
     published: Option<Resolution>,
+    told_of_families: bool,
     audience: Vec<watch::Sender<Latest>>,
 }
 
 impl Following {
-    fn new(key: &Key) -> Self {
+    fn new(key: &Key, counters: Arc<Counters>) -> Self {
         Self {
+            name: Arc::clone(&key.name),
             world: World::new(format!("{}.{}", key.name, key.namespace)),
             names: Names::default(),
             views: Vec::new(),
             slices_failure: None,
             service_failure: None,
             rejected: BTreeMap::new(),
-            rejected_total: 0,
+            counters,
         }
     }
 
@@ -143,6 +149,7 @@ impl Following {
                 view: View::new(port, families),
                 latest: Latest::default(),
                 published: None,
+                told_of_families: false,
                 audience: Vec::new(),
             };
             shown.resolve(&self.world, &[]);
@@ -155,6 +162,7 @@ impl Following {
             }
             shown.admit(latest);
             self.views.push(shown);
+            self.note_families(true);
         }
     }
 
@@ -166,6 +174,7 @@ impl Following {
     }
 
     fn on_slices(&mut self, update: Update<WireSlice>) {
+        let whole = matches!(update, Update::Replaced(_));
         let touched = match update {
             Update::Replaced(listed) => self.replace_slices(listed),
             Update::Applied(slice) => {
@@ -201,6 +210,7 @@ impl Following {
         };
         self.slices_failure = None;
         self.resolve(&touched);
+        self.note_families(whole);
     }
 
     /// Takes a full list for the truth. A slice that did not change stays the same object.
@@ -258,8 +268,7 @@ impl Following {
                 ports,
                 example,
             } = &rejected;
-            let count = u64::try_from(names + addresses + ports).unwrap_or(u64::MAX);
-            self.rejected_total = self.rejected_total.saturating_add(count);
+            self.counters.rejected.add(names + addresses + ports);
             tracing::warn!(
                 service = self.world.name,
                 slice = &**slice,
@@ -267,7 +276,7 @@ impl Following {
                 addresses,
                 ports,
                 example,
-                total = self.rejected_total,
+                total = self.counters.rejected.read(),
                 "left out what cannot be connected to"
             );
             self.rejected.insert(Arc::clone(slice), rejected);
@@ -281,6 +290,7 @@ impl Following {
                 None => ServiceState::Absent,
             },
             Update::Applied(service) => known(service),
+            Update::Deleted(service) if !service.belongs_to(&self.name) => return,
             Update::Deleted(_) => ServiceState::Absent,
             Update::Failed(error) => {
                 if error.kind() == SourceErrorKind::Forbidden {
@@ -296,6 +306,32 @@ impl Following {
         };
         self.service_failure = None;
         self.resolve(&[]);
+        self.note_families(true);
+    }
+
+    /// Says which views leave endpoints out for their family, once for each. Where the slices were
+    /// not listed as a `whole`, the one with a Pod's other address may be still to come: then only
+    /// a view that has nothing at all is worth a word.
+    fn note_families(&mut self, whole: bool) {
+        for shown in &mut self.views {
+            let empty =
+                matches!(&shown.published, Some(Resolution::Present(set)) if set.is_empty());
+            if shown.told_of_families || !(whole || empty) {
+                continue;
+            }
+            let endpoints = shown.view.without_address(&self.world);
+            if endpoints > 0 {
+                shown.told_of_families = true;
+                self.counters.wrong_family.add(endpoints);
+                tracing::warn!(
+                    service = self.world.name,
+                    families = ?shown.view.families(),
+                    endpoints,
+                    "left out endpoints that have no address of the only family in use; allow the \
+                     other one with `Cluster::with_ip_families`"
+                );
+            }
+        }
     }
 
     fn hide_service(&mut self, error: SourceError) {

@@ -1,4 +1,4 @@
-//! Who watches what: one task per Service and process.
+//! Who watches what: one task per Service, for all that share a cluster.
 //!
 //! The first balancer that polls starts the task; later ones are handed to it; when the last one is
 //! gone, the task ends. Joining and ending are decided under one lock, so that nobody joins a task
@@ -84,8 +84,7 @@ impl Registry {
     }
 
     /// How many Services are watched.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 

@@ -1,4 +1,4 @@
-//! One watch per Service and process, and none that nobody wants.
+//! One watch per Service, and none that nobody wants.
 
 use std::{
     sync::Arc,
