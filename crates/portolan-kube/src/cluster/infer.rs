@@ -11,10 +11,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use crate::{Error, redact};
+use crate::{Error, Vantage, redact};
 
 /// Set in every Pod (`kubelet`).
-const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
+pub(super) const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
 /// Mounted into every Pod, unless `automountServiceAccountToken` is off.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -51,8 +51,23 @@ impl Surroundings {
     }
 }
 
-pub(super) async fn infer() -> Result<Client, Error> {
-    infer_in(&Surroundings::of_this_process()).await
+pub(super) async fn infer() -> Result<(Client, Vantage), Error> {
+    let surroundings = Surroundings::of_this_process();
+    let vantage = if surroundings.in_a_pod {
+        Vantage::Inside
+    } else {
+        by_kubeconfig()
+    };
+    Ok((infer_in(&surroundings).await?, vantage))
+}
+
+/// Where a program stands that goes by a kubeconfig. It may be a Pod that was given one, and knows by the
+/// variable that it is a Pod; of what cluster, nobody says.
+pub(super) fn by_kubeconfig() -> Vantage {
+    match env::var_os(IN_A_POD) {
+        Some(_) => Vantage::Inside,
+        None => Vantage::Outside,
+    }
 }
 
 async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {

@@ -3,6 +3,8 @@
 //! - [`registry`]: one watch per Service and process, however many balancers follow it.
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
+//! - [`nodes`]: the Nodes, watched once for all Services that need them.
+//! - [`hosts`]: the DNS names that a Service needs, asked of whoever knows DNS.
 //! - [`informer`]: one collection, listed and watched for ever.
 //! - [`api`]: the requests.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
@@ -11,11 +13,14 @@ mod api;
 mod body;
 mod fault;
 mod follow;
+mod hosts;
 mod informer;
+mod nodes;
 mod pace;
 mod registry;
 mod subscription;
 
+pub(crate) use nodes::NodeRegistry;
 pub(crate) use registry::{Key, Registry};
 pub(crate) use subscription::subscribe;
 
