@@ -21,6 +21,7 @@
 mod candidates;
 mod endpoint;
 mod endpoint_set;
+mod host;
 pub mod policy;
 mod reach;
 mod reconcile;
@@ -35,6 +36,7 @@ mod traffic;
 pub use candidates::{Candidate, Candidates, Index};
 pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Weight};
 pub use endpoint_set::EndpointSet;
+pub use host::HostResolver;
 pub use policy::{Intent, PickContext, Picker, Pin, Policy, Reason, Tried, Verdict};
 pub use reach::Reach;
 pub use reconcile::{Change, Membership, reconcile};

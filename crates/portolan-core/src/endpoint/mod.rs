@@ -34,6 +34,7 @@ pub struct Endpoint {
     node: Option<Arc<str>>,
     zone: Option<Arc<str>>,
     hints: Option<Arc<Hints>>,
+    host: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -52,6 +53,7 @@ impl Endpoint {
             node: None,
             zone: None,
             hints: None,
+            host: None,
         }
     }
 
@@ -115,6 +117,13 @@ impl Endpoint {
     #[must_use]
     pub fn with_hints(mut self, hints: Arc<Hints>) -> Self {
         self.hints = Some(hints);
+        self
+    }
+
+    /// Sets the DNS name of which the address is one.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
+        self.host = Some(host.into());
         self
     }
 
@@ -191,6 +200,13 @@ impl Endpoint {
     #[must_use]
     pub fn hints(&self) -> Option<&Hints> {
         self.hints.as_deref()
+    }
+
+    /// The DNS name of which the address is one, where the Service is an alias of that name, or its load
+    /// balancer bears it. Without the final dot.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
     }
 }
 

@@ -17,10 +17,12 @@ use kube::{
     },
 };
 
-use crate::{Error, redact};
+use crate::{Error, Vantage, redact};
 
 /// Where `kubelet` mounts it in every Pod, unless `automountServiceAccountToken` is off.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// Set in every Pod (`kubelet`).
+pub(super) const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
 
 /// What of the environment says where the cluster is; an argument, so that tests need no other
 /// process.
@@ -68,7 +70,7 @@ pub(super) struct Found {
 
 impl Surroundings {
     fn of_this_process() -> Self {
-        let host = env::var("KUBERNETES_SERVICE_HOST").ok();
+        let host = env::var(IN_A_POD).ok();
         let port = env::var("KUBERNETES_SERVICE_PORT").ok();
         let folder = PathBuf::from(SERVICE_ACCOUNT);
         let service_account = host.filter(|_| folder.join("token").exists());
@@ -130,6 +132,16 @@ pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Resul
 }
 
 impl Origin {
+    /// Where a program stands that is led to the cluster by this. One that goes by a kubeconfig may be a Pod
+    /// that was given one, and knows by the variable that it is a Pod; of what cluster, nobody says.
+    pub(super) fn vantage(&self) -> Vantage {
+        match self {
+            Self::ServiceAccount(_) => Vantage::Inside,
+            _ if env::var_os(IN_A_POD).is_some() => Vantage::Inside,
+            _ => Vantage::Outside,
+        }
+    }
+
     /// Reads what is there now.
     pub(super) async fn read(self) -> Result<Found, Error> {
         match self {

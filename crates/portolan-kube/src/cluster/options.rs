@@ -39,6 +39,42 @@ impl IpFamilies {
     }
 }
 
+/// Where this client stands, as far as reaching the Pods is concerned.
+///
+/// It decides how a Service is reached where nobody has asked for a [`Reach`](portolan_core::Reach):
+///
+/// | type | inside | outside |
+/// |---|---|---|
+/// | ClusterIP, headless or not | `Pods` | `Pods` |
+/// | NodePort | `Pods` | `Nodes` |
+/// | LoadBalancer | `Pods` | `LoadBalancer` |
+/// | ExternalName | `ExternalName` | `ExternalName` |
+///
+/// Whoever gave a Service a type for clients outside has said by that how those are to come in. A ClusterIP
+/// Service has no other way in, and in many networks Pods can be reached from outside the cluster, so they
+/// are what is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Vantage {
+    /// In the network of the Pods: this program is a Pod, or as good as one.
+    #[default]
+    Inside,
+    /// Elsewhere.
+    Outside,
+}
+
+/// Which addresses of the Nodes are used, for [`Reach::Nodes`](portolan_core::Reach::Nodes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeAddresses {
+    /// `InternalIP`. Every Node has one, and who is in the same network, as most clients of node ports are,
+    /// reaches it; so this is the default.
+    #[default]
+    Internal,
+    /// `ExternalIP`, for clients beyond that network. A Node without one is no endpoint.
+    External,
+}
+
 /// The timing of watches: how soon trouble is noticed, and how hard the API server is pressed.
 ///
 /// The API server is shared by everything in the cluster, so the defaults ask little of it: while

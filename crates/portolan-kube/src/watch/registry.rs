@@ -9,11 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portolan_core::PortRef;
 use tokio::{sync::Notify, sync::watch};
 
 use super::subscription::Latest;
-use crate::cluster::IpFamilies;
+use crate::resolve::Want;
 
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +24,7 @@ pub(crate) struct Key {
 /// What one balancer wants of a Service, and where it waits for it.
 #[derive(Debug)]
 pub(super) struct Join {
-    pub(super) port: Option<PortRef>,
-    pub(super) families: IpFamilies,
+    pub(super) want: Want,
     pub(super) latest: watch::Sender<Latest>,
 }
 
