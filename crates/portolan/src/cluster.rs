@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use portolan_core::{ParseServiceRefError, ServiceRef, Source};
+use futures::stream::BoxStream;
+use portolan_core::{ParseServiceRefError, Resolution, ServiceRef, Source};
 
 use crate::{BalancerBuilder, BuildError};
 
@@ -54,6 +55,14 @@ impl Cluster {
     {
         let service = service.try_into().map_err(ParseServiceRefError::from)?;
         Ok(BalancerBuilder::new(Arc::clone(&self.source), service))
+    }
+}
+
+/// One cluster may be a part of [several](crate::source::union), or have [others](crate::source::first_of)
+/// in its place.
+impl Source for Cluster {
+    fn watch(&self, service: &ServiceRef) -> BoxStream<'static, Resolution> {
+        self.source.watch(service)
     }
 }
 

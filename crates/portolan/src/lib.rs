@@ -47,6 +47,7 @@ mod error;
 pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
+mod latest;
 mod lease;
 mod nodes;
 mod protocol;
