@@ -77,3 +77,33 @@ impl Streams {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn one_that_never_stops_does_not_drown_out_the_others() {
+        let mut streams = Streams::new(3);
+        let chatter = || futures::stream::repeat(Resolution::Absent).boxed();
+        let once = || futures::stream::iter([Resolution::Absent]).boxed();
+        streams.set(0, true, chatter);
+        streams.set(2, true, once);
+        let who: Vec<_> = (0..6)
+            .filter_map(|_| streams.next().now_or_never())
+            .map(|(who, said)| (who, matches!(said, Resolution::Failed(_))))
+            .collect();
+        // The other says its word, then that it has ended, and then nothing more.
+        let other: Vec<_> = who.iter().filter(|(who, _)| *who == 2).collect();
+        assert_eq!(other, [&(2, false), &(2, true)]);
+        assert_eq!(who.len(), 6);
+        // One that is let go of is not heard any more, and begins anew when it is wanted again.
+        streams.set(0, false, chatter);
+        assert!(streams.next().now_or_never().is_none());
+        streams.set(2, false, once);
+        streams.set(2, true, once);
+        assert!(streams.next().now_or_never().is_some());
+    }
+}

@@ -280,13 +280,18 @@ impl Election {
 
     /// That nobody can say anything, where it is so.
     fn failure(&self, now: Time) -> Option<SourceError> {
+        let is_failing = |member: &Member| member.failing_since().is_some();
         let failing = match self.in_charge {
-            Some(who) => self.members.get(who)?.failing_since().is_some(),
-            None => self.members.iter().all(|member| match member.word {
-                Word::Failing { .. } => true,
-                Word::Nothing => self.is_late(member, now),
-                Word::Good { .. } => false,
-            }),
+            Some(who) => is_failing(self.members.get(who)?),
+            // Where nobody has said anything at all there is nothing to say yet.
+            None => {
+                let may_speak = |member: &Member| match member.word {
+                    Word::Nothing => !self.is_late(member, now),
+                    Word::Good { .. } => true,
+                    Word::Failing { .. } => false,
+                };
+                self.members.iter().any(is_failing) && !self.members.iter().any(may_speak)
+            }
         };
         if !failing {
             return None;

@@ -101,12 +101,13 @@ impl Merge {
             return None;
         }
         self.news = false;
-        if self.parts.iter().all(|part| part.failure.is_some()) {
-            return Some(Resolution::Failed(self.failure()));
-        }
-        // Some have failed, the others have not said anything: they may yet.
-        if self.parts.iter().all(|part| part.last_good.is_none()) {
+        let has_failed = |part: &Part| part.failure.is_some();
+        let nothing_good = self.parts.iter().all(|part| part.last_good.is_none());
+        if nothing_good && !self.parts.iter().any(has_failed) {
             return None;
+        }
+        if nothing_good || self.parts.iter().all(has_failed) {
+            return Some(Resolution::Failed(self.failure()));
         }
         let is_absent = |part: &Part| matches!(part.last_good, Some(LastGood::Absent));
         if self.parts.iter().all(is_absent) {
@@ -149,21 +150,28 @@ impl Merge {
         EndpointSet::new(endpoints.collect())
     }
 
-    /// That all have failed, and why.
+    /// That nobody has anything to say, and why.
     fn failure(&self) -> SourceError {
         let failures = || {
             let parts = self.parts.iter();
-            parts.filter_map(|part| Some((&part.name, part.failure.as_ref()?)))
+            parts.filter_map(|part| part.failure.as_ref())
         };
-        let reasons: Vec<_> = failures()
-            .map(|(name, error)| format!("{name}: {error}"))
-            .collect();
+        let reason = |part: &Part| match &part.failure {
+            Some(error) => format!("{}: {error}", part.name),
+            None => format!("{}: no word yet", part.name),
+        };
+        let reasons: Vec<_> = self.parts.iter().map(reason).collect();
         // Waiting is in vain only where it is for all of them.
-        let mut kinds = failures().map(|(_, error)| error.kind());
-        let kind = kinds
-            .find(|kind| *kind != SourceErrorKind::Invalid)
-            .unwrap_or(SourceErrorKind::Invalid);
-        let oldest = failures().map(|(_, error)| error.age()).max();
+        let is_in_vain = |error: &SourceError| error.kind() == SourceErrorKind::Invalid;
+        let kind = if failures().filter(|error| is_in_vain(error)).count() == self.parts.len() {
+            SourceErrorKind::Invalid
+        } else {
+            let mut others = failures().filter(|error| !is_in_vain(error));
+            others
+                .next()
+                .map_or(SourceErrorKind::Unavailable, SourceError::kind)
+        };
+        let oldest = failures().map(SourceError::age).max();
         SourceError::new(kind, reasons.join("; ")).with_age(oldest.unwrap_or_default())
     }
 }

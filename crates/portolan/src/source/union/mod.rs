@@ -71,9 +71,9 @@ pub struct Member {
 /// product that is too large is the largest weight.
 ///
 /// # When members fail
-/// The last good list of a member that fails is used on. It is a failure of the whole where all members
-/// fail, and the Service is absent where it is absent for all; a member that fails and has never said
-/// anything counts for nothing. At the start, a priority is used as soon as each member up to it has
+/// The last good list of a member that fails is used on; one that has never said anything counts for
+/// nothing. It is a failure of the whole where all members fail, or where none has said anything but that it
+/// fails; and the Service is absent where it is absent for all. At the start, a priority is used as soon as each member up to it has
 /// spoken, or after the time of [`head_start`](Union::head_start).
 ///
 /// Which cluster is near is not asked here: that is what priorities are for. One cluster that should be

@@ -205,6 +205,16 @@ fn at_the_start_each_has_a_head_start_before_the_next() {
 }
 
 #[test]
+fn while_all_are_silent_nothing_is_said() {
+    let mut trial = Trial::of(2, Settings::default());
+    assert!(trial.pass(3600 * SECOND).is_empty());
+    assert_eq!(
+        trial.hear(1, refused()),
+        ["first source: no word yet; second source: connection refused"]
+    );
+}
+
+#[test]
 fn a_later_list_that_is_empty_does_not_keep_the_first_out_at_the_start() {
     let mut trial = Trial::of(2, Settings::default());
     trial.pass(SECOND);
