@@ -1,11 +1,14 @@
 //! From one set of endpoints to the next: what stays keeps what is known of it.
 
+mod recognise;
+
 use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     Candidate, Endpoint, EndpointSet, EndpointState, InternalTraffic, Measurement, Reach,
     endpoint_set::order,
 };
+use recognise::recognise;
 
 /// Every endpoint that the source names, eligible for traffic or not, with its state.
 ///
@@ -60,6 +63,9 @@ pub enum Change {
 /// An incarnation that was there before keeps its [`EndpointState`]; a new one starts afresh, even
 /// under the name or the address of another that is gone. Returns the differences, in order.
 ///
+/// A UID that only one of the two sets knows makes no new incarnation: DNS tells none, and going from
+/// it to the API or back, at the same placement and address, is no restart.
+///
 /// Both sets are in order, so this is one walk along both, and an endpoint that did not change is
 /// the same pointer.
 ///
@@ -109,6 +115,7 @@ pub fn reconcile(
         });
     }
     changes.extend(old.map(|gone| Change::Removed(Arc::clone(&gone.endpoint))));
+    recognise(&before.members, &mut members, &mut changes);
     let membership = Membership {
         members: members.into(),
         reach: endpoints.reach(),

@@ -1,6 +1,6 @@
 //! What a source says of a Service, and what a source is.
 
-use std::{error::Error, fmt, pin::Pin, sync::Arc};
+use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use futures_core::Stream;
 
@@ -61,6 +61,18 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>>;
 }
 
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
+        (**self).watch(service)
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
+        (**self).watch(service)
+    }
+}
+
 /// Why a source learnt nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
@@ -69,6 +81,7 @@ pub struct SourceError {
     message: Arc<str>,
     #[source]
     cause: Option<Arc<dyn Error + Send + Sync>>,
+    age: Duration,
 }
 
 /// What kind of failure a [`SourceError`] is, and so who can mend it.
@@ -97,6 +110,7 @@ impl SourceError {
             kind,
             message: message.into(),
             cause: None,
+            age: Duration::ZERO,
         }
     }
 
@@ -107,9 +121,33 @@ impl SourceError {
         self
     }
 
+    /// The same error from a source whose last good word is this old already. It is for sources that
+    /// remember from before they were asked: others need not say it, since whoever follows them
+    /// heard their last good word himself.
+    ///
+    /// ```
+    /// use portolan_core::{SourceError, SourceErrorKind};
+    /// use std::time::Duration;
+    ///
+    /// let error = SourceError::new(SourceErrorKind::Unavailable, "connection refused")
+    ///     .with_age(Duration::from_secs(90));
+    /// assert_eq!(error.age(), Duration::from_secs(90));
+    /// ```
+    #[must_use]
+    pub fn with_age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
+    }
+
     /// What kind of failure it is.
     #[must_use]
     pub fn kind(&self) -> SourceErrorKind {
         self.kind
+    }
+
+    /// How old the source's last good word was already when this was said. Default: zero.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.age
     }
 }

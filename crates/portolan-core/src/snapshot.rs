@@ -1,6 +1,6 @@
 //! One consistent picture of a Service: what a request sees from pick to call.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Candidate, Candidates, Index, PickContext, Picker, Policy, Reach, SourceError, Time, Verdict,
@@ -39,6 +39,17 @@ pub enum Freshness {
         /// Why.
         error: SourceError,
     },
+}
+
+impl Freshness {
+    /// How old the endpoints are, where they are stale; `None` where they are not.
+    #[must_use]
+    pub fn age(&self, now: Time) -> Option<Duration> {
+        match self {
+            Self::Stale { since, .. } => Some(now.since(*since)),
+            _ => None,
+        }
+    }
 }
 
 impl<S> Snapshot<S> {

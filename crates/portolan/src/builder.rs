@@ -123,6 +123,26 @@ impl BalancerBuilder {
         self
     }
 
+    /// For how long the last good endpoints are used while discovery fails. After that nobody is: a
+    /// request waits as it does when no endpoint is ready, and its error says why; as soon as discovery
+    /// works again all is as before, measurements of Pods that are the same included.
+    ///
+    /// Default: without end. An endpoint that is gone is found out by connecting to it, while none at
+    /// all is an outage for certain. Set a limit where talking to the wrong endpoint is worse than
+    /// talking to none: where Pods do not prove who they are, an address may be another's by then.
+    ///
+    /// ```
+    /// # use portolan::{Cluster, source::Fixed};
+    /// # use std::time::Duration;
+    /// # let cluster = Cluster::from_source(Fixed::default());
+    /// let builder = cluster.service("orders.shop")?.max_staleness(Duration::from_secs(3600));
+    /// # Ok::<(), portolan::BuildError>(())
+    /// ```
+    pub fn max_staleness(mut self, max: Duration) -> Self {
+        self.settings.max_staleness = Some(max);
+        self
+    }
+
     /// How measurements are weighed, for policies that go by them.
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.settings.measurement = measurement;

@@ -20,6 +20,10 @@ static ORIGIN: LazyLock<Instant> = LazyLock::new(|| {
     Instant::from_std(now.checked_sub(day).unwrap_or(now))
 });
 
+/// What was known before the process began, such as endpoints that another one has left on disk, has
+/// a time too.
+const BEFORE: Time = Time::from_nanos(366 * 86_400 * 1_000_000_000);
+
 impl Clock {
     pub(crate) fn start() -> Self {
         Self(())
@@ -27,6 +31,6 @@ impl Clock {
 
     #[inline]
     pub(crate) fn now(self) -> Time {
-        Time::ORIGIN + Instant::now().saturating_duration_since(*ORIGIN)
+        BEFORE + Instant::now().saturating_duration_since(*ORIGIN)
     }
 }

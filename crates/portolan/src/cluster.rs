@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use portolan_core::{Location, ParseServiceRefError, ServiceRef, Source};
+use futures::stream::BoxStream;
+use portolan_core::{Location, ParseServiceRefError, Resolution, ServiceRef, Source};
 
 use crate::{BalancerBuilder, BuildError};
 
@@ -72,6 +73,14 @@ impl Cluster {
         let service = service.try_into().map_err(ParseServiceRefError::from)?;
         let (source, location) = (Arc::clone(&self.source), self.location.clone());
         Ok(BalancerBuilder::new(source, service, location))
+    }
+}
+
+/// One cluster may be a part of [several](crate::source::union), or have [others](crate::source::first_of)
+/// in its place.
+impl Source for Cluster {
+    fn watch(&self, service: &ServiceRef) -> BoxStream<'static, Resolution> {
+        self.source.watch(service)
     }
 }
 

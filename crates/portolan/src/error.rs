@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use portolan_core::{Endpoint, Freshness, Placement, Reason, ServiceRef, SourceError};
+use portolan_core::{Endpoint, Freshness, Placement, Reason, ServiceRef, SourceError, Time};
 
 use crate::Sent;
 
@@ -19,7 +19,16 @@ struct Inner {
     kind: ErrorKind,
     service: ServiceRef,
     attempts: Vec<Attempt>,
-    source_error: Option<SourceError>,
+    stale: Option<Stale>,
+}
+
+/// What the source has against the Service, and since when.
+#[derive(Debug)]
+struct Stale {
+    error: SourceError,
+    age: Duration,
+    /// The age at which endpoints are not used any more, where it is reached.
+    limit: Option<Duration>,
 }
 
 /// What kind of failure an [`Error`] is.
@@ -94,7 +103,7 @@ impl Error {
             kind,
             service,
             attempts: Vec::new(),
-            source_error: None,
+            stale: None,
         }))
     }
 
@@ -103,10 +112,20 @@ impl Error {
         self
     }
 
-    /// Adds what the source has against the Service, where it has something.
-    pub(crate) fn with_freshness(mut self, freshness: &Freshness) -> Self {
-        if let Freshness::Stale { error, .. } = freshness {
-            self.0.source_error = Some(error.clone());
+    /// Adds what the source has against the Service, where it has something. `limit` is the age at
+    /// which endpoints are not used any more.
+    pub(crate) fn with_freshness(
+        mut self,
+        freshness: &Freshness,
+        now: Time,
+        limit: Option<Duration>,
+    ) -> Self {
+        if let (Freshness::Stale { error, .. }, Some(age)) = (freshness, freshness.age(now)) {
+            self.0.stale = Some(Stale {
+                error: error.clone(),
+                age,
+                limit: limit.filter(|limit| age >= *limit),
+            });
         }
         self
     }
@@ -132,7 +151,13 @@ impl Error {
     /// What the source said last, where it is failing.
     #[must_use]
     pub fn source_error(&self) -> Option<&SourceError> {
-        self.0.source_error.as_ref()
+        self.0.stale.as_ref().map(|stale| &stale.error)
+    }
+
+    /// How old the endpoints were that the request could go by, where the source is failing.
+    #[must_use]
+    pub fn staleness(&self) -> Option<Duration> {
+        self.0.stale.as_ref().map(|stale| stale.age)
     }
 
     /// Whether the request provably was not processed, so that it may be sent again.
@@ -158,10 +183,22 @@ impl fmt::Display for Error {
                 attempt.cause
             )?;
         }
-        match &self.0.source_error {
-            Some(error) => write!(f, "; discovery is failing: {error}"),
+        match &self.0.stale {
+            Some(stale) => write!(f, "; {stale}"),
             None => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nobody goes by the microseconds of an age.
+        let age = Duration::from_millis(self.age.as_millis().try_into().unwrap_or(u64::MAX));
+        write!(f, "discovery has been failing for {age:?}")?;
+        if let Some(limit) = self.limit {
+            write!(f, ", and endpoints are used for {limit:?} at most")?;
+        }
+        write!(f, ": {}", self.error)
     }
 }
 
@@ -194,14 +231,14 @@ impl fmt::Debug for Error {
             .field("kind", &self.0.kind)
             .field("service", &self.0.service)
             .field("attempts", &self.0.attempts)
-            .field("source_error", &self.0.source_error)
+            .field("stale", &self.0.stale)
             .finish()
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match (self.0.attempts.last(), &self.0.source_error) {
+        match (self.0.attempts.last(), self.source_error()) {
             (Some(attempt), _) => Some(attempt.cause.as_ref()),
             (None, Some(error)) => Some(error),
             (None, None) => None,

@@ -30,6 +30,8 @@
 //! | `http` | HTTP/1.1 and HTTP/2 clients on hyper: [`mod@http`] | yes |
 //! | `grpc` | channels for generated gRPC clients, of tonic or others: [`grpc`] | no |
 //! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |
+//! | `file` | endpoints from a file that is watched: [`source::file`] | no |
+//! | `cached` | endpoints kept on disk, for a start while no source can be reached: [`source::cached`] | no |
 //! | `tls` | TLS for all of them, by rustls with ring; no provider is installed for the process | no |
 //!
 //! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
@@ -47,6 +49,7 @@ mod error;
 pub mod grpc;
 #[cfg(feature = "http")]
 pub mod http;
+mod latest;
 mod lease;
 mod nodes;
 mod protocol;

@@ -55,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) retry_unsent: bool,
     pub(crate) ready_timeout: Duration,
     pub(crate) measurement: Measurement,
+    pub(crate) max_staleness: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -69,6 +70,7 @@ impl Default for Settings {
             retry_unsent: true,
             ready_timeout: Duration::from_secs(5),
             measurement: Measurement::default(),
+            max_staleness: None,
         }
     }
 }

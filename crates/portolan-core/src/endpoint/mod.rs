@@ -57,6 +57,13 @@ impl Endpoint {
         }
     }
 
+    /// Sets another placement, where one source's names would be taken for another's.
+    #[must_use]
+    pub fn with_placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
     /// Sets the UID of the Pod.
     #[must_use]
     pub fn with_uid(mut self, uid: impl Into<Arc<str>>) -> Self {

@@ -84,3 +84,72 @@ proptest! {
         }
     }
 }
+
+/// A StatefulSet's Pods as the API tells them, and as DNS does.
+fn told_by(api: bool, pods: &[u8]) -> EndpointSet {
+    pods.iter()
+        .map(|pod| {
+            let endpoint = endpoint(*pod, 0, Conditions::READY);
+            if api {
+                endpoint
+            } else {
+                Endpoint::new(endpoint.placement().clone(), endpoint.address())
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_uid_that_only_one_source_knows_makes_no_new_life() {
+    let measurement = Measurement::default();
+    let (by_api, _) = reconcile(
+        &Membership::default(),
+        &told_by(true, &[0, 1, 2]),
+        measurement,
+    );
+    let (by_dns, changes) = reconcile(&by_api, &told_by(false, &[1, 2, 3]), measurement);
+    let kinds = |changes: &[Change]| -> Vec<String> {
+        let kind = |change: &Change| match change {
+            Change::Added(one) => format!("+{}", one.placement()),
+            Change::Removed(one) => format!("-{}", one.placement()),
+            Change::Updated(one) => format!("~{}", one.placement()),
+        };
+        changes.iter().map(kind).collect()
+    };
+    assert_eq!(kinds(&changes), ["-db-0", "~db-1", "~db-2", "+db-3"]);
+    let (again, changes) = reconcile(&by_dns, &told_by(true, &[1, 2, 3]), measurement);
+    assert_eq!(kinds(&changes), ["~db-1", "~db-2", "~db-3"]);
+    for (nth, name) in ["db-1", "db-2"].into_iter().enumerate() {
+        let state_in = |membership: &Membership, nth: usize| {
+            let member = &membership.members()[nth];
+            assert_eq!(member.endpoint.placement().as_str(), name);
+            Arc::clone(&member.state)
+        };
+        let (first, last) = (state_in(&by_api, nth + 1), state_in(&again, nth));
+        assert!(Arc::ptr_eq(&first, &last));
+    }
+    assert_eq!(again.members()[0].endpoint.uid(), Some("1/0"));
+}
+
+#[test]
+fn one_of_two_uids_at_the_same_place_is_taken_for_the_former_life() {
+    let measurement = Measurement::default();
+    let (before, _) = reconcile(&Membership::default(), &told_by(false, &[1]), measurement);
+    let two_lives: EndpointSet = ["a", "b"]
+        .map(|uid| endpoint(1, 0, Conditions::READY).with_uid(uid))
+        .into_iter()
+        .collect();
+    let (after, changes) = reconcile(&before, &two_lives, measurement);
+    assert!(
+        matches!(changes[..], [Change::Updated(_), Change::Added(_)]),
+        "{changes:?}"
+    );
+    assert!(Arc::ptr_eq(
+        &before.members()[0].state,
+        &after.members()[0].state
+    ));
+    assert!(!Arc::ptr_eq(
+        &before.members()[0].state,
+        &after.members()[1].state
+    ));
+}

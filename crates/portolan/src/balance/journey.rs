@@ -215,7 +215,11 @@ impl Journey {
                     .take()
                     .map_or_else(Vec::new, |detours| detours.attempts),
             )
-            .with_freshness(published.load().freshness())
+            .with_freshness(
+                published.load().freshness(),
+                published.clock.now(),
+                published.settings.max_staleness,
+            )
     }
 
     /// Where those that were tried stand in this snapshot.

@@ -1,6 +1,6 @@
 //! Looking at a balancer from outside, without disturbing it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
 use portolan_core::{Candidate, Candidates, Freshness, Reach, Time};
@@ -89,6 +89,12 @@ impl View {
     #[must_use]
     pub fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// How old the endpoints are, where discovery is failing; `None` where it is not.
+    #[must_use]
+    pub fn staleness(&self) -> Option<Duration> {
+        self.freshness.age(self.now)
     }
 
     /// When the view was taken, by the clock of the measurements: for

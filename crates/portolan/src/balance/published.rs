@@ -9,7 +9,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use portolan_core::{EndpointState, ServiceRef, Snapshot};
+use portolan_core::{EndpointState, Freshness, ServiceRef, Snapshot};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -74,6 +74,12 @@ impl<S> Published<S> {
     pub(crate) fn store(&self, snapshot: Snapshot<S>) {
         self.snapshot.store(Arc::new(snapshot));
         self.changed.notify_waiters();
+    }
+
+    /// Whether endpoints of this freshness are older than they may be.
+    pub(crate) fn is_expired(&self, freshness: &Freshness) -> bool {
+        let age = freshness.age(self.clock.now());
+        matches!((age, self.settings.max_staleness), (Some(age), Some(limit)) if age >= limit)
     }
 
     /// No more snapshots will come: whoever waits is told, and whoever would.

@@ -11,6 +11,7 @@ mod probe;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
@@ -19,9 +20,9 @@ use portolan_core::{
     Policy, Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest,
     reconcile,
 };
-use tokio::{sync::Notify, task::AbortHandle};
+use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 
-use crate::{MakeEndpoint, TrafficRules, balance::Published};
+use crate::{MakeEndpoint, TrafficRules, balance::Published, latest::Latest};
 use members::Members;
 use pace::Pace;
 
@@ -33,6 +34,8 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     membership: Membership,
     members: Members<M>,
     freshness: Freshness,
+    /// The endpoints are older than they may be.
+    expired: bool,
     generation: u64,
     /// An endpoint was reached, or could not be.
     reachability: Arc<Notify>,
@@ -63,6 +66,7 @@ impl<M: MakeEndpoint> Driver<M> {
             source,
             membership: Membership::default(),
             freshness: Freshness::Pending,
+            expired: false,
             generation: 0,
             reachability,
         }
@@ -79,28 +83,30 @@ impl<M: MakeEndpoint> Driver<M> {
         let _closing = Closing(Arc::clone(&self.published));
         let mut pace = Pace::new();
         let mut follows = true;
+        let (mut news, mut seen) = (Latest::default(), 0);
         loop {
             let mut reachability = false;
-            let mut news = tokio::select! {
-                said = self.source.next(), if follows => self.heard(said, &mut follows),
-                () = self.reachability.notified() => {
-                    reachability = true;
-                    None
-                }
-                () = self.published.reported.notified() => None,
-            };
+            let left = self.time_left();
+            tokio::select! {
+                said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
+                () = self.reachability.notified() => reachability = true,
+                () = self.published.reported.notified() => {}
+                () = sleep(left.unwrap_or_default()), if left.is_some() => {}
+            }
             // The first change is published at once. While more come than can be published, only
             // the newest counts: a resolution is whole, so nothing is lost with those between.
             while let Some(rest) = pace.rest() {
                 tokio::select! {
                     () = rest => break,
-                    said = self.source.next(), if follows => {
-                        news = self.heard(said, &mut follows).or(news);
-                    }
+                    said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
                 }
             }
             pace.work(|| {
-                let learnt = news.is_some_and(|resolution| self.learn(resolution));
+                let mut learnt = false;
+                while let Some(resolution) = news.next(&mut seen) {
+                    learnt |= self.learn(resolution);
+                }
+                learnt |= self.expire();
                 self.members.look_after(self.published.take_unreachable());
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
@@ -113,17 +119,17 @@ impl<M: MakeEndpoint> Driver<M> {
     }
 
     /// A source that ends has given up. What it said last stands.
-    fn heard(&self, said: Option<Resolution>, follows: &mut bool) -> Option<Resolution> {
+    fn heard(&self, said: Option<Resolution>, follows: &mut bool) -> Resolution {
         if said.is_none() {
             *follows = false;
             tracing::error!(service = %self.published.service, "the source has ended");
         }
-        Some(said.unwrap_or_else(|| {
+        said.unwrap_or_else(|| {
             Resolution::Failed(SourceError::new(
                 SourceErrorKind::Unavailable,
                 "the source has ended, and nothing more will be learnt of the Service",
             ))
-        }))
+        })
     }
 
     /// Takes up what the source says. Whether anything is different now.
@@ -145,9 +151,10 @@ impl<M: MakeEndpoint> Driver<M> {
             }
             Resolution::Failed(error) => {
                 tracing::warn!(%service, %error, "discovery is failing: the last good endpoints stay");
+                let told = self.published.clock.now() - error.age();
                 let since = match self.freshness {
-                    Freshness::Stale { since, .. } => since,
-                    _ => self.published.clock.now(),
+                    Freshness::Stale { since, .. } => since.min(told),
+                    _ => told,
                 };
                 self.freshness = Freshness::Stale { since, error };
                 true
@@ -155,6 +162,25 @@ impl<M: MakeEndpoint> Driver<M> {
             // A later kind of resolution teaches this version nothing.
             _ => false,
         }
+    }
+
+    /// How long until the endpoints are too old to be used; `None` where they never are, or are already.
+    fn time_left(&self) -> Option<Duration> {
+        let age = self.freshness.age(self.published.clock.now())?;
+        let limit = self.published.settings.max_staleness?;
+        (!self.expired).then(|| limit.saturating_sub(age))
+    }
+
+    /// Looks whether the endpoints are too old to be used. Whether that is different now.
+    fn expire(&mut self) -> bool {
+        let expired = self.published.is_expired(&self.freshness);
+        if expired && !self.expired {
+            tracing::warn!(
+                service = %self.published.service,
+                "discovery has been failing for too long: the last good endpoints are not used any more"
+            );
+        }
+        std::mem::replace(&mut self.expired, expired) != expired
     }
 
     fn reconcile(&mut self, endpoints: &EndpointSet) -> bool {
@@ -213,9 +239,13 @@ impl<M: MakeEndpoint> Driver<M> {
             // From nowhere, every endpoint is near enough.
             TrafficRules::Ignored => Location::UNKNOWN,
         };
-        let list = eligible(&self.membership, &from, |one| {
-            self.members.is_out_of_reach(one)
-        });
+        // Those that are too old stay members: what is known of them holds when they are back.
+        let list = match self.expired {
+            true => Arc::default(),
+            false => eligible(&self.membership, &from, |one| {
+                self.members.is_out_of_reach(one)
+            }),
+        };
         let candidates =
             Candidates::new(list, fastrand::u64(..)).with_location(settings.location.clone());
         self.generation += 1;

@@ -7,18 +7,20 @@ use futures::{
 use portolan_core::{Resolution, ServiceRef, Source};
 use tokio::sync::watch;
 
+use crate::latest::Latest;
+
 /// A source that says what its [`Teller`] tells, for every Service. See [`channel`].
 #[derive(Clone, Debug)]
-pub struct Channel(watch::Receiver<Option<Resolution>>);
+pub struct Channel(watch::Receiver<Latest>);
 
 /// Tells a [`Channel`] what the endpoints are.
 #[derive(Debug)]
-pub struct Teller(watch::Sender<Option<Resolution>>);
+pub struct Teller(watch::Sender<Latest>);
 
 /// A source, and the handle that feeds it.
 ///
-/// Only the newest resolution counts: one that was not taken up yet is replaced by the next. When
-/// the teller is dropped, what it said last stands.
+/// Only the newest resolution counts: one that was not taken up yet is replaced by the next, except
+/// that a failure leaves what was known before it. When the teller is dropped, what it said last stands.
 ///
 /// ```
 /// use portolan::{Cluster, Endpoint, Placement, Resolution, source};
@@ -31,31 +33,31 @@ pub struct Teller(watch::Sender<Option<Resolution>>);
 /// ```
 #[must_use]
 pub fn channel() -> (Teller, Channel) {
-    let (sender, receiver) = watch::channel(None);
+    let (sender, receiver) = watch::channel(Latest::default());
     (Teller(sender), Channel(receiver))
 }
 
 impl Teller {
     /// Says how it is now.
     pub fn tell(&self, resolution: Resolution) {
-        self.0.send_replace(Some(resolution));
+        self.0.send_modify(|latest| latest.put(resolution));
     }
 }
 
 impl Source for Channel {
     fn watch(&self, _: &ServiceRef) -> BoxStream<'static, Resolution> {
-        let mut receiver = self.0.clone();
         // What was said before this watch began is news to it.
-        receiver.mark_changed();
-        stream::unfold(receiver, |mut receiver| async move {
+        let nothing_seen = 0;
+        let state = (self.0.clone(), nothing_seen);
+        stream::unfold(state, |(mut receiver, mut seen)| async move {
             loop {
+                let next = receiver.borrow_and_update().next(&mut seen);
+                if let Some(resolution) = next {
+                    return Some((resolution, (receiver, seen)));
+                }
                 if receiver.changed().await.is_err() {
                     // Nothing more will be said; that is not the end of what has been.
                     std::future::pending::<()>().await;
-                }
-                let said = receiver.borrow_and_update().clone();
-                if let Some(resolution) = said {
-                    return Some((resolution, receiver));
                 }
             }
         })

@@ -97,7 +97,7 @@ async fn a_failing_source_takes_nothing_away_and_an_empty_list_does() {
     assert!(
         error
             .to_string()
-            .contains("discovery is failing: no answer"),
+            .contains("discovery has been failing for 1.001s: no answer"),
         "{error}"
     );
 

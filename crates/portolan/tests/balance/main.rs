@@ -8,7 +8,9 @@ mod limits;
 mod policy;
 mod retries;
 mod scripted;
+mod sources;
 mod spans;
+mod staleness;
 mod timing;
 mod traffic;
 

@@ -129,3 +129,40 @@ async fn no_span_is_made_that_nobody_wants() {
     assert!(log.lines_with(&["request{"]).is_empty());
     assert!(!log.lines_with(&["endpoint added"]).is_empty());
 }
+
+#[cfg(feature = "cached")]
+#[tokio::test(start_paused = true)]
+async fn kept_endpoints_that_are_not_used_are_warned_of() {
+    use portolan::{
+        Cluster, ErrorKind, Resolution, SourceError, SourceErrorKind,
+        source::{cached, channel},
+    };
+
+    let directory = tempfile::tempdir().unwrap();
+    let (teller, source) = channel();
+    teller.tell(present(0..2));
+    let cluster = Cluster::from_source(cached(source, directory.path()));
+    let service = named(cluster.service("db.shop").unwrap());
+    service.clone().oneshot(()).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    drop(service);
+
+    let mut files = std::fs::read_dir(directory.path()).unwrap();
+    let file = files.next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("db-1", "db-7")).unwrap();
+
+    let (log, _listening) = Log::listen(Level::WARN);
+    let (teller, source) = channel();
+    let error = SourceError::new(SourceErrorKind::Unavailable, "connection refused");
+    teller.tell(Resolution::Failed(error));
+    let cluster = Cluster::from_source(cached(source, directory.path()));
+    let service = named(cluster.service("db.shop").unwrap().wait(Wait::FailFast));
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
+        "{error}"
+    );
+    let warnings = log.lines_with(&["WARN", "are not used", "db.shop", "its checksum is wrong"]);
+    assert_eq!(warnings.len(), 1, "{:?}", log.lines_with(&[]));
+}
