@@ -12,6 +12,7 @@ macro_rules! suite {
                 headless_service
                 cluster_ip_service
                 pods_with_different_ports
+                pods_with_two_addresses
                 a_port_that_changes
                 an_unknown_port
                 a_service_without_endpoints
