@@ -19,6 +19,7 @@
 
 mod candidates;
 mod endpoint;
+mod host;
 pub mod policy;
 mod reconcile;
 mod resolution;
@@ -30,6 +31,7 @@ mod time;
 
 pub use candidates::{Candidate, Candidates, Index};
 pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Weight};
+pub use host::HostResolver;
 pub use policy::{Intent, PickContext, Picker, Pin, Policy, Reason, Tried, Verdict};
 pub use reconcile::{Change, Membership, eligible, reconcile};
 pub use resolution::{EndpointSet, Resolution, Source, SourceError, SourceErrorKind};
