@@ -12,8 +12,9 @@
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // A DNS server in this process; in a cluster this is `Dns::from_system()?`.
 //! let server = DnsServer::start().await?;
-//! server.zone().add_srv("_http._tcp.db.shop.svc.cluster.local", "db-0.db.shop.svc.cluster.local", 8080);
-//! server.zone().add_address("db-0.db.shop.svc.cluster.local", "10.244.1.7".parse()?);
+//! let zone = server.zone();
+//! zone.add_srv("_http._tcp.db.shop.svc.cluster.local", "db-0.db.shop.svc.cluster.local", 8080)?;
+//! zone.add_address("db-0.db.shop.svc.cluster.local", "10.244.1.7".parse()?)?;
 //! let dns = Dns::with_nameservers([server.address()])?;
 //!
 //! let service: ServiceRef = "db.shop:http".parse()?;
@@ -42,7 +43,7 @@
 //!   [`Absent`](portolan_core::Resolution::Absent) rather than an empty set.
 //! - DNS knows no UIDs, nodes, zones or hints.
 //! - **How many Pods**: an answer is 64 KiB at most, whatever it travels by. That is 4,000 Pods by
-//!   number and some 900 by name. One that does not fit is a failure, and never taken for a whole.
+//!   number and some 800 by name. One that does not fit is a failure, and never taken for a whole.
 //!   Beyond that, use the Kubernetes API.
 //! - **Dual stack**: DNS does not say which two addresses are the same Pod's, unless the Pod has a
 //!   stable name. So without names one family counts, the preferred one if there is any of it.

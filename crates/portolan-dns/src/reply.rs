@@ -88,8 +88,8 @@ fn failure(error: &NetError) -> Failure {
         NetError::Timeout => Failure::new(SourceErrorKind::Unavailable, "did not answer in time"),
         NetError::Truncated => Failure::new(
             SourceErrorKind::Invalid,
-            "has an answer that is too long even for TCP; name the port by number, which makes it \
-             shorter, or use the Kubernetes API",
+            "has an answer that is too long for UDP, and for TCP too, or does not serve TCP; ask for \
+             less by naming the port by number, open TCP port 53, or use the Kubernetes API",
         ),
         NetError::Proto(error) => Failure::new(
             SourceErrorKind::Corrupt,

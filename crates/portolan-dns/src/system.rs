@@ -74,7 +74,8 @@ fn place(search: &Name) -> Option<Place> {
     })
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 
