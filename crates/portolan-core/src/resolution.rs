@@ -59,6 +59,17 @@ pub enum Resolution {
 pub trait Source: fmt::Debug + Send + Sync {
     /// Follows one Service. Nothing is asked of anybody before the stream is polled.
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>>;
+
+    /// Says that a connection to an endpoint of this Service failed, so that what the source said last
+    /// may be out of date.
+    ///
+    /// For a source that looks from time to time, as one over DNS does: it may look again soon. One
+    /// that is told of changes has nothing to do, which is the default. Called from the task that
+    /// follows the Service, as often as connections fail: it must not block, and a source that acts
+    /// on it limits how often.
+    fn suspect(&self, service: &ServiceRef) {
+        let _ = service;
+    }
 }
 
 impl<S: Source + ?Sized> Source for Arc<S> {

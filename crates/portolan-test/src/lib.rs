@@ -30,17 +30,25 @@
 //!   Pods have them here.
 //! - Server-side apply does not track the owners of fields.
 //! - A Deployment's ReplicaSets are implicit.
-//! - `Endpoints` are stored but not made; there is no DNS, no virtual IP, no node failure.
+//! - `Endpoints` are stored but not made; virtual IPs lead nowhere; no node fails.
 //! - When a container ends, all containers of its Pod are started again.
 //!
 //! Time is tokio's everywhere. Where no socket is needed, as with [`TestCluster::client`], tests
 //! run under paused time.
+//!
+//! # Features
+//!
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `dns` | a DNS server that answers as the cluster's does, or as the test tells it to: `dns` | no |
 
 mod api;
 mod client;
 mod clock;
 mod cluster;
 mod controllers;
+#[cfg(feature = "dns")]
+pub mod dns;
 mod error;
 mod faults;
 mod json;

@@ -212,9 +212,8 @@ impl Checked {
             runtime,
         } = self;
         let _entered = runtime.enter();
-        let stream = source.watch(&service);
         let published = Arc::new(Published::new(service, settings, Clock::start()));
-        let driver = Driver::new(Arc::clone(&published), make, policy, stream);
+        let driver = Driver::new(Arc::clone(&published), make, policy, source);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }
 }

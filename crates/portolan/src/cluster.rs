@@ -84,6 +84,23 @@ impl Source for Cluster {
     }
 }
 
+#[cfg(feature = "dns")]
+impl From<portolan_dns::Dns> for Cluster {
+    /// The cluster whose Services this DNS knows.
+    ///
+    /// ```
+    /// use portolan::{Cluster, dns::Dns};
+    ///
+    /// // In a Pod this is `Dns::from_system()?`.
+    /// let dns = Dns::with_nameservers(["10.96.0.10:53".parse()?])?;
+    /// let cluster = Cluster::from(dns);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn from(dns: portolan_dns::Dns) -> Self {
+        Self::from_source(dns)
+    }
+}
+
 #[cfg(feature = "kube")]
 impl From<portolan_kube::Cluster> for Cluster {
     fn from(cluster: portolan_kube::Cluster) -> Self {

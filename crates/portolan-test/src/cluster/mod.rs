@@ -120,6 +120,16 @@ impl TestCluster {
         Ok(ApiEndpoint::new(address, self.admin.clone()))
     }
 
+    /// Serves the cluster's names by DNS, below `cluster.local`, on a loopback port: see
+    /// [`dns`](crate::dns).
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if there is no port.
+    #[cfg(feature = "dns")]
+    pub async fn serve_dns(&self) -> Result<crate::dns::DnsServer, Error> {
+        crate::dns::DnsServer::of_cluster(Arc::clone(&self.api.store)).await
+    }
+
     /// Faults of the API.
     #[must_use]
     pub fn faults(&self) -> &Faults {

@@ -17,8 +17,8 @@ use std::{
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
     Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Picker,
-    Policy, Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest,
-    reconcile,
+    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible,
+    policy::LeastRequest, reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 
@@ -30,7 +30,8 @@ use pace::Pace;
 pub(crate) struct Driver<M: MakeEndpoint> {
     published: Arc<Published<M::Service>>,
     policy: Arc<dyn Policy>,
-    source: BoxStream<'static, Resolution>,
+    source: Arc<dyn Source>,
+    resolutions: BoxStream<'static, Resolution>,
     membership: Membership,
     members: Members<M>,
     freshness: Freshness,
@@ -56,14 +57,16 @@ impl<M: MakeEndpoint> Driver<M> {
         published: Arc<Published<M::Service>>,
         make: M,
         policy: Arc<dyn Policy>,
-        source: BoxStream<'static, Resolution>,
+        source: Arc<dyn Source>,
     ) -> Self {
+        let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             published,
             policy,
             source,
+            resolutions,
             membership: Membership::default(),
             freshness: Freshness::Pending,
             expired: false,
@@ -88,7 +91,7 @@ impl<M: MakeEndpoint> Driver<M> {
             let mut reachability = false;
             let left = self.time_left();
             tokio::select! {
-                said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
+                said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
@@ -98,7 +101,7 @@ impl<M: MakeEndpoint> Driver<M> {
             while let Some(rest) = pace.rest() {
                 tokio::select! {
                     () = rest => break,
-                    said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
+                    said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 }
             }
             pace.work(|| {
@@ -107,10 +110,16 @@ impl<M: MakeEndpoint> Driver<M> {
                     learnt |= self.learn(resolution);
                 }
                 learnt |= self.expire();
-                self.members.look_after(self.published.take_unreachable());
+                let unreachable = self.published.take_unreachable();
+                let mut suspicious = !unreachable.is_empty();
+                self.members.look_after(unreachable);
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
                 let moved = reachability && self.members.reachability_changed();
+                suspicious |= moved && self.members.any_out_of_reach();
+                if suspicious {
+                    self.source.suspect(&self.published.service);
+                }
                 if moved || learnt {
                     self.publish();
                 }
