@@ -30,6 +30,7 @@ use std::{error::Error, process::ExitCode};
 
 use clap::Parser;
 use portolan::{Cluster, http::HttpClient};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 use crate::{
     arguments::Arguments,
@@ -45,7 +46,10 @@ type Client = HttpClient;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let log = tracing_subscriber::EnvFilter::from_default_env();
+    // Errors are told in words; what else there is to know, `RUST_LOG` asks for.
+    let log = EnvFilter::builder()
+        .with_default_directive(LevelFilter::OFF.into())
+        .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(log)
         .with_writer(std::io::stderr)

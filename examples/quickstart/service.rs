@@ -1,6 +1,6 @@
 //! A Service of a real cluster: found, asked once, and then kept under load.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use portolan::{Cluster, ErrorKind, Freshness, Observer, ServiceRef};
@@ -17,6 +17,8 @@ use crate::{
 };
 
 const DURATION: Duration = Duration::from_secs(30);
+/// Of no more endpoints than these it is told why they did not answer.
+const MAX_TOLD: usize = 3;
 
 pub(crate) async fn run(arguments: &Arguments, service: &str, output: &Output) -> Result<()> {
     let kubeconfig = arguments.kubeconfig.as_deref();
@@ -82,24 +84,40 @@ async fn ask_once(
             ));
             Ok(())
         }
-        Ok(Err(error)) => {
-            let kind = error.downcast_ref().map(portolan::Error::kind);
-            let hint = match kind {
-                Some(ErrorKind::Exhausted | ErrorKind::Failed) => {
-                    "\n  Can this machine reach the Pods' addresses? Only one in the cluster's network can. \
-                     Do they speak HTTP/1.1 in clear text? If not, see --http2 and --tls."
-                }
-                Some(ErrorKind::NoEndpoints { .. }) => {
-                    "\n  `kubectl get endpointslices` shows what there is."
-                }
-                _ => "",
-            };
-            Err(format!("the first request failed: {error}{hint}").into())
+        Ok(Err(error)) => Err(match error.downcast_ref::<portolan::Error>() {
+            Some(error) => explained(error),
+            None => format!("the first request failed: {error}"),
         }
+        .into()),
         Err(_) => {
             Err(format!("{service} has not answered the first request within {PATIENCE:?}").into())
         }
     }
+}
+
+/// Why there was no answer: each endpoint's own words, but not those of each try, and what to look at.
+fn explained(error: &portolan::Error) -> String {
+    let (service, kind) = (error.service(), error.kind());
+    let mut told = format!("the first request failed: {service}: {kind}");
+    let mut endpoints = BTreeMap::new();
+    for attempt in error.attempts() {
+        endpoints.entry(attempt.address()).or_insert(attempt);
+    }
+    for (address, attempt) in endpoints.iter().take(MAX_TOLD) {
+        told += &format!("\n  {} ({address}): {}", attempt.placement(), attempt.cause);
+    }
+    if let Some(cause) = error.source_error() {
+        told += &format!("\n  discovery is failing: {cause}");
+    }
+    told += match kind {
+        ErrorKind::Exhausted | ErrorKind::Failed => {
+            "\nCan this machine reach the Pods' addresses? Only one in the cluster's network can.\n\
+             Do the Pods speak what they were asked in? See --http2 and --tls."
+        }
+        ErrorKind::NoEndpoints { .. } => "\n`kubectl get endpointslices` shows which there are.",
+        _ => "",
+    };
+    told
 }
 
 async fn kube_client(kubeconfig: Option<&Path>) -> Result<kube::Client> {

@@ -48,10 +48,11 @@ impl Summary {
                 "{name:<room$} {requests:>9} {share:>6.1}% {failures:>7}"
             ));
         }
-        let again = sent.saturating_sub(self.counts.requests());
+        let tries: u64 = self.members.values().map(|one| one.failures).sum();
+        let again = tries.saturating_sub(self.counts.failures);
         if again > 0 {
             output.line(format_args!(
-                "{again} of these were sent again,\nwhen the first Pod gave no answer"
+                "{again} that failed were sent again,\nto another Pod"
             ));
         }
     }
