@@ -50,7 +50,7 @@ impl Step {
             Self::Calm => 0.0,
             Self::Roll => 0.12,
             Self::Kill => 0.44,
-            Self::Restart => 0.56,
+            Self::Restart => 0.50,
             Self::ScaleUp => 0.66,
             Self::ScaleDown => 0.88,
         }
