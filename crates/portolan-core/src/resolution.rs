@@ -76,6 +76,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
         (**self).watch(service)
     }
+
+    fn suspect(&self, service: &ServiceRef) {
+        (**self).suspect(service);
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {

@@ -82,6 +82,10 @@ impl Source for Cluster {
     fn watch(&self, service: &ServiceRef) -> BoxStream<'static, Resolution> {
         self.source.watch(service)
     }
+
+    fn suspect(&self, service: &ServiceRef) {
+        self.source.suspect(service);
+    }
 }
 
 #[cfg(feature = "dns")]

@@ -11,10 +11,7 @@ use std::{
 
 use kube::{
     Client, Config,
-    config::{
-        AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, KubeconfigError, NamedAuthInfo,
-        NamedCluster, NamedContext,
-    },
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 use crate::{Error, Vantage, redact};
@@ -145,7 +142,7 @@ impl Origin {
     /// Reads what is there now.
     pub(super) async fn read(self) -> Result<Found, Error> {
         match self {
-            Self::ServiceAccount(service_account) => service_account.read().await,
+            Self::ServiceAccount(service_account) => service_account.read(),
             Self::Kubeconfig { file, context } => {
                 let files = vec![file.clone()];
                 let kubeconfig = match Kubeconfig::read_from(&file) {
@@ -184,50 +181,23 @@ impl Found {
 }
 
 impl ServiceAccount {
-    async fn read(self) -> Result<Found, Error> {
+    fn read(self) -> Result<Found, Error> {
         let unusable =
             |cause: Box<dyn std::error::Error + Send + Sync>| Error::ServiceAccount { cause };
-        let file = |name: &str| self.folder.join(name).to_string_lossy().into_owned();
-        let namespace = std::fs::read_to_string(self.folder.join("namespace"))
-            .map_err(|cause| unusable(cause.into()))?;
-        // The same as `Config::incluster`, which has its paths built in.
-        let name = "service-account".to_owned();
-        let kubeconfig = Kubeconfig {
-            clusters: vec![NamedCluster {
-                name: name.clone(),
-                cluster: Some(Cluster {
-                    server: Some(self.server.clone()),
-                    certificate_authority: Some(file("ca.crt")),
-                    ..Cluster::default()
-                }),
-                ..NamedCluster::default()
-            }],
-            auth_infos: vec![NamedAuthInfo {
-                name: name.clone(),
-                auth_info: Some(AuthInfo {
-                    token_file: Some(file("token")),
-                    ..AuthInfo::default()
-                }),
-                ..NamedAuthInfo::default()
-            }],
-            contexts: vec![NamedContext {
-                name: name.clone(),
-                context: Some(Context {
-                    cluster: name.clone(),
-                    user: Some(name.clone()),
-                    namespace: Some(namespace),
-                    ..Context::default()
-                }),
-                ..NamedContext::default()
-            }],
-            current_context: Some(name),
-            ..Kubeconfig::default()
+        let read = |name: &str| {
+            std::fs::read_to_string(self.folder.join(name)).map_err(|cause| unusable(cause.into()))
         };
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .map_err(|cause| unusable(cause.into()))?;
-        // It is read again as it rotates.
+        // The same as `Config::incluster`, which has its paths built in: no proxy, whatever
+        // HTTPS_PROXY says, since the API server is near.
+        let server = self.server.parse::<http::Uri>();
+        let mut config = Config::new(server.map_err(|cause| unusable(cause.into()))?);
+        config.default_namespace = read("namespace")?;
+        config.auth_info.token_file = Some(self.folder.join("token").display().to_string());
+        // The file is read again as it rotates. That it is there is seen to here, where it can be
+        // said; beside it nothing is trusted.
+        read("ca.crt")?;
         config.root_cert_file = Some(self.folder.join("ca.crt"));
+        config.root_cert = Some(Vec::new());
         Ok(Found {
             origin: Origin::ServiceAccount(self),
             config,

@@ -186,3 +186,15 @@ async fn another_cluster_does_not_take_the_place_of_this_one() {
     timeout(Duration::from_secs(60), again).await.unwrap();
     assert_eq!(other.requests().total(), 0);
 }
+
+/// With the certificate authority of its folder, which must be one.
+#[tokio::test]
+async fn a_pods_client_is_made_for_tls_too() {
+    let (folder, service_account) = pod("https://127.0.0.1:1", "t");
+    let found = Origin::ServiceAccount(service_account.clone()).read().await;
+    found.unwrap().client().unwrap();
+    fs::write(folder.path().join("ca.crt"), "no certificate").unwrap();
+    let found = Origin::ServiceAccount(service_account).read().await;
+    let error = found.unwrap().client().err().unwrap();
+    assert!(matches!(error, Error::Client { .. }), "{error:?}");
+}
