@@ -56,7 +56,7 @@ macro_rules! suite {
             }
             scale {
                 ten_thousand_endpoints
-                a_thousand_services
+                very_many_services
             }
             outage {
                 api_server_is_stopped_during_a_rollout

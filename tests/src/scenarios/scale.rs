@@ -20,7 +20,8 @@ use crate::{arena::Arena, failure::Result};
 /// As the slices' controller fills them.
 const PER_SLICE: u32 = 100;
 const SLICES: u32 = 100;
-const SERVICES: u32 = 1_000;
+/// A thousand where it is measured; a build that is not optimised only has to show that they all come.
+const SERVICES: u32 = if cfg!(debug_assertions) { 200 } else { 1_000 };
 /// How many objects are written at once.
 const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,11 +87,11 @@ pub async fn ten_thousand_endpoints(arena: &Arena) -> Result {
     Ok(())
 }
 
-/// A thousand Services, watched from one process.
+/// Very many Services, watched from one process.
 ///
 /// # Errors
 /// What the cluster says.
-pub async fn a_thousand_services(arena: &Arena) -> Result {
+pub async fn very_many_services(arena: &Arena) -> Result {
     let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
     let make = |number: u32| {
         let (client, slices) = (arena.client(), slices.clone());

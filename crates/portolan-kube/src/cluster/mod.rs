@@ -14,6 +14,8 @@ use portolan_core::{HostResolver, Resolution, ServiceRef, Source, SourceError, S
 pub(crate) use access::Access;
 pub use options::{IpFamilies, NodeAddresses, Vantage, WatchOptions};
 
+use tokio::sync::Semaphore;
+
 use crate::{
     Error,
     resolve::Want,
@@ -77,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: Arc<NodeRegistry>,
     /// Who knows the addresses of DNS names.
     pub(crate) hosts: Option<Arc<dyn HostResolver>>,
+    /// Turns to list.
+    pub(crate) lists: Arc<Semaphore>,
     /// Whether the API server is believed to have streaming lists.
     pub(crate) streaming: Arc<Streaming>,
     pub(crate) counters: Arc<Counters>,
@@ -219,6 +223,7 @@ impl Shared {
     fn new(access: Access, options: WatchOptions) -> Self {
         Self {
             access,
+            lists: Arc::new(Semaphore::new(options.concurrent_lists.get())),
             options,
             registry: Arc::default(),
             nodes: Arc::default(),

@@ -1,6 +1,6 @@
 //! What of a [`Cluster`](crate::Cluster) can be set.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::{resolve::FamilyOrder, service::Family};
 
@@ -95,6 +95,7 @@ pub struct WatchOptions {
     pub(crate) backoff_initial: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) rewatch_interval: Duration,
+    pub(crate) concurrent_lists: NonZeroUsize,
     pub(crate) resync: Option<Duration>,
 }
 
@@ -106,6 +107,7 @@ impl Default for WatchOptions {
             backoff_initial: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
             rewatch_interval: Duration::from_secs(1),
+            concurrent_lists: NonZeroUsize::MIN.saturating_add(15),
             resync: None,
         }
     }
@@ -172,6 +174,17 @@ impl WatchOptions {
     #[must_use]
     pub fn resync(mut self, interval: Duration) -> Self {
         self.resync = Some(interval.max(Duration::from_secs(10)));
+        self
+    }
+
+    /// How many lists may be asked for at once, by all watches of the cluster together. Default: 16.
+    ///
+    /// A list is what costs an API server most, and a program that follows 1,000 Services would ask for
+    /// 2,000 at its start, and again after an outage (KEP-3157 tells of sixteen large ones that ended a server).
+    /// Those that wait for their turn do not count as slow.
+    #[must_use]
+    pub fn concurrent_lists(mut self, lists: NonZeroUsize) -> Self {
+        self.concurrent_lists = lists;
         self
     }
 

@@ -111,6 +111,7 @@ pub(super) fn informer<K: Object>(
             rewatch_interval,
             fastrand::Rng::new(),
         ),
+        lists: Arc::clone(&shared.lists),
         streaming: Arc::clone(&shared.streaming),
         counters: Arc::clone(&shared.counters),
         suspicion: Arc::clone(suspicion),

@@ -17,7 +17,7 @@ use futures::{Stream, stream};
 use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -54,6 +54,8 @@ pub(super) enum Update<K> {
 pub(super) struct Informer {
     pub(super) collection: Collection,
     pub(super) pace: Pace,
+    /// Turns to list, shared by all informers of a cluster: each takes up memory of the API server.
+    pub(super) lists: Arc<Semaphore>,
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
     pub(super) streaming: Arc<Streaming>,
@@ -157,6 +159,9 @@ impl<K: Object> Following<K> {
         if std::mem::take(&mut self.expired) {
             self.informer.pace.jitter().await;
         }
+        let lists = Arc::clone(&self.informer.lists);
+        // Nobody closes it.
+        let _turn = lists.acquire().await;
         let objects = if self.streaming.is_tried() && self.informer.streaming.is_tried() {
             match self.list_by_watch().await? {
                 Some(objects) => objects,
