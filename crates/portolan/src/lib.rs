@@ -63,12 +63,14 @@ pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
-    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, Incarnation,
-    Intent, InternalTraffic, Location, Measurement, Outcome, ParseServiceRefError, PickContext,
-    Picker, Placement, Policy, PortRef, Reach, Resolution, ServiceRef, Source, SourceError,
-    SourceErrorKind, Time, Verdict, Weight, policy,
+    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, HostResolver,
+    Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome, ParseServiceRefError,
+    PickContext, Picker, Placement, Policy, PortRef, Reach, Resolution, ServiceRef, Source,
+    SourceError, SourceErrorKind, Time, Verdict, Weight, policy,
 };
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
 pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
+#[cfg(any(feature = "http", feature = "reqwest"))]
+pub use settings::Naming;
 pub use settings::{TrafficRules, Wait};
