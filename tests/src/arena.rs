@@ -196,7 +196,20 @@ impl Arena {
     /// # Errors
     /// If no client can be made.
     pub fn discovery_with(&self, options: WatchOptions) -> Result<portolan::Cluster> {
-        self.discover(self.config.clone(), None, options)
+        let cluster = self.discover(self.config.clone(), None, options)?;
+        Ok(cluster.into())
+    }
+
+    /// Discovery with all rights, through the line, set up by `adapt`.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn discovery_of(
+        &self,
+        adapt: impl FnOnce(portolan_kube::Cluster) -> portolan_kube::Cluster,
+    ) -> Result<portolan::Cluster> {
+        let cluster = self.discover(self.config.clone(), None, WatchOptions::default())?;
+        Ok(adapt(cluster).into())
     }
 
     /// The same with the rights of a service account.
@@ -210,7 +223,9 @@ impl Arena {
     ) -> Result<portolan::Cluster> {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo::default();
-        self.discover(config, Some(account.clone()), options)
+        Ok(self
+            .discover(config, Some(account.clone()), options)?
+            .into())
     }
 
     fn discover(
@@ -218,7 +233,7 @@ impl Arena {
         config: Config,
         account: Option<Account>,
         options: WatchOptions,
-    ) -> Result<portolan::Cluster> {
+    ) -> Result<portolan_kube::Cluster> {
         let questions = self.questions.clone();
         let ask = MapRequestLayer::new(move |mut request: Request<Body>| {
             questions.note(&request);
@@ -228,9 +243,7 @@ impl Arena {
             request
         });
         let client = ClientBuilder::try_from(config)?.with_layer(&ask).build();
-        Ok(portolan_kube::Cluster::from(client)
-            .with_watch_options(options)
-            .into())
+        Ok(portolan_kube::Cluster::from(client).with_watch_options(options))
     }
 
     /// What discovery has asked the API server so far.

@@ -11,6 +11,7 @@ pub mod arena;
 pub mod caller;
 pub mod failure;
 pub mod follow;
+pub mod guide;
 pub mod line;
 pub mod load;
 pub mod questions;

@@ -8,6 +8,7 @@ pub mod outage;
 pub mod readiness;
 pub mod rolling;
 pub mod scaling;
+pub mod types;
 pub mod watch;
 
 use std::{fmt, time::Duration};

@@ -10,6 +10,9 @@ use crate::json;
 use crate::kind::Kind;
 use crate::store::{Key, Store};
 
+use super::refusal::Refusal;
+use super::write::is_subdomain;
+
 /// The range of node ports, as in Kubernetes.
 const NODE_PORTS: std::ops::RangeInclusive<i64> = 30_000..=32_767;
 
@@ -142,6 +145,18 @@ fn fill_in_node_ports(service: &mut Value, mut taken: Taken) {
             json::set(port, &["nodePort"], free);
         }
     }
+}
+
+/// Refuses an alias of what is no name. As the API server does, it takes an IPv4 address for one.
+pub(crate) fn check(service: &Value) -> Result<(), Refusal> {
+    let target = json::text(service, "/spec/externalName");
+    let is_alias = json::text(service, "/spec/type") == "ExternalName";
+    if !is_alias || is_subdomain(target.strip_suffix('.').unwrap_or(target)) {
+        return Ok(());
+    }
+    let name = json::text(service, "/metadata/name");
+    let why = format!("Invalid value: {target:?}: a lowercase RFC 1123 subdomain is wanted");
+    Err(Refusal::invalid("Service", name, "spec.externalName", &why))
 }
 
 /// Takes away what belongs to the former type, unless the writer has set it anew.

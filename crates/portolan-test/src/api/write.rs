@@ -71,6 +71,7 @@ impl Writer<'_> {
                 json::text(&object, "/metadata/name"),
             );
             let taken = Taken::by_others(self.store, &this);
+            services::check(&object)?;
             services::fill_in(&mut object, self.defaults.services, taken);
         }
         self.defaults.fill_in(request.kind, &mut object);
@@ -143,6 +144,7 @@ impl Writer<'_> {
             change(object)?;
             self.confine(&before, object);
             if let Some(taken) = taken {
+                services::check(object)?;
                 services::fill_in(object, self.defaults.services, taken);
             }
             self.defaults.fill_in(request.kind, object);
@@ -351,7 +353,7 @@ impl Writer<'_> {
 }
 
 /// Whether `name` is a lowercase RFC 1123 subdomain.
-fn is_subdomain(name: &str) -> bool {
+pub(super) fn is_subdomain(name: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(alphanumeric)
         && name.ends_with(alphanumeric)
