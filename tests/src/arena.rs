@@ -215,13 +215,16 @@ impl Arena {
         Ok(cluster.into())
     }
 
-    /// The same with another choice among a Pod's addresses.
+    /// Discovery with all rights, through the line, set up by `adapt`.
     ///
     /// # Errors
     /// If no client can be made.
-    pub fn discovery_over(&self, families: IpFamilies) -> Result<portolan::Cluster> {
+    pub fn discovery_of(
+        &self,
+        adapt: impl FnOnce(portolan_kube::Cluster) -> portolan_kube::Cluster,
+    ) -> Result<portolan::Cluster> {
         let cluster = self.discover(self.config.clone(), None, WatchOptions::default())?;
-        Ok(cluster.with_ip_families(families).into())
+        Ok(adapt(cluster).into())
     }
 
     /// The same with the rights of a service account.

@@ -22,6 +22,15 @@ macro_rules! suite {
                 slices_written_by_hand
                 slices_that_make_no_sense
             }
+            types {
+                a_service_changes_its_type
+                a_service_changes_its_ports_and_its_selector
+                the_virtual_ip
+                node_ports
+                a_load_balancer
+                aliases
+                traffic_that_stays_near
+            }
             readiness {
                 unready_pods_get_nothing
                 published_though_not_ready

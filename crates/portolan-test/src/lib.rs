@@ -30,7 +30,8 @@
 //!   Pods have them here.
 //! - Server-side apply does not track the owners of fields.
 //! - A Deployment's ReplicaSets are implicit.
-//! - `Endpoints` are stored but not made; virtual IPs lead nowhere; no node fails.
+//! - `Endpoints` are stored but not made, and no node fails. Virtual IPs, node ports and load balancers lead
+//!   somewhere only with [`TestClusterBuilder::kube_proxy`].
 //! - When a container ends, all containers of its Pod are started again.
 //!
 //! Time is tokio's everywhere. Where no socket is needed, as with [`TestCluster::client`], tests
@@ -56,6 +57,7 @@ mod kind;
 mod kubelet;
 mod pod;
 pub mod programs;
+mod proxy;
 mod requests;
 mod selector;
 mod store;

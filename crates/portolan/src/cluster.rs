@@ -15,25 +15,54 @@ use crate::{BalancerBuilder, BuildError};
 pub struct Cluster {
     source: Arc<dyn Source>,
     location: Location,
+    #[cfg(feature = "kube")]
+    kube: Option<portolan_kube::Cluster>,
 }
 
 impl Cluster {
     /// The cluster that this process runs in, by its Pod's service account; outside of a Pod, the
     /// one that the kubeconfig names (`$KUBECONFIG`, else `~/.kube/config`).
     ///
+    /// What the environment says of [where it runs](portolan_kube::Cluster::location_by_environment) is taken
+    /// for true. [`locate`](Self::locate) asks for the rest.
+    ///
     /// # Errors
     /// Where neither is there, or what is there cannot be read. It connects to nothing yet.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cluster = portolan::Cluster::infer().await?;
+    /// let cluster = portolan::Cluster::infer().await?.locate().await;
     /// let nodes = cluster.service("db.shop:client")?.nodes()?;
     /// # Ok(())
     /// # }
     /// ```
     #[cfg(feature = "kube")]
     pub async fn infer() -> Result<Self, portolan_kube::Error> {
-        Ok(Self::from_source(portolan_kube::Cluster::infer().await?))
+        let cluster = Self::from(portolan_kube::Cluster::infer().await?);
+        Ok(cluster.with_location(portolan_kube::Cluster::location_by_environment()))
+    }
+
+    /// The same cluster, where it was found out on which Node and in which zone this client runs, as far as
+    /// the environment or the API say: see [`portolan_kube::Cluster::locate`]. It takes 3 s at most. What is not
+    /// found out stays as it was; a cluster that is not one of Kubernetes stays as it is.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    #[cfg(feature = "kube")]
+    #[must_use]
+    pub async fn locate(self) -> Self {
+        let Some(kube) = &self.kube else {
+            return self;
+        };
+        let found = kube.locate().await;
+        let mut here = self.location.clone();
+        if let Some(node) = found.node() {
+            here = here.with_node(node);
+        }
+        if let Some(zone) = found.zone() {
+            here = here.with_zone(zone);
+        }
+        self.with_location(here)
     }
 
     /// The Services that a source knows.
@@ -42,6 +71,8 @@ impl Cluster {
         Self {
             source: Arc::new(source),
             location: Location::UNKNOWN,
+            #[cfg(feature = "kube")]
+            kube: None,
         }
     }
 
@@ -108,7 +139,11 @@ impl From<portolan_dns::Dns> for Cluster {
 #[cfg(feature = "kube")]
 impl From<portolan_kube::Cluster> for Cluster {
     fn from(cluster: portolan_kube::Cluster) -> Self {
-        Self::from_source(cluster)
+        let kube = Some(cluster.clone());
+        Self {
+            kube,
+            ..Self::from_source(cluster)
+        }
     }
 }
 
@@ -117,6 +152,6 @@ impl From<portolan_kube::kube::Client> for Cluster {
     /// The cluster that this client talks to, in the version of kube that is re-exported as
     /// [`kube::kube`](crate::kube::kube).
     fn from(client: portolan_kube::kube::Client) -> Self {
-        Self::from_source(portolan_kube::Cluster::from(client))
+        Self::from(portolan_kube::Cluster::from(client))
     }
 }

@@ -77,4 +77,6 @@ pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
 pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
+#[cfg(any(feature = "http", feature = "reqwest"))]
+pub use settings::Naming;
 pub use settings::{TrafficRules, Wait};

@@ -44,6 +44,26 @@ pub enum TrafficRules {
     Ignored,
 }
 
+/// Whose name a request bears that does not bear one already: in the Host header or `:authority`, and in TLS.
+///
+/// It makes a difference where an endpoint is an address of another DNS name
+/// ([`Endpoint::host`](crate::Endpoint::host)): that of a Service of type ExternalName, or of a load balancer.
+///
+/// What has been set for the client (its authority, its server name) goes before.
+#[cfg(any(feature = "http", feature = "reqwest"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Naming {
+    /// The Service's own. It is what every other client in the cluster sends that dials the Service's name, as a
+    /// CNAME in DNS changes neither header nor certificate; so whatever works for them works here.
+    #[default]
+    Service,
+    /// That of the target, where it has one: for servers outside that know nothing of the cluster, hold a
+    /// certificate for their own name, and choose a site by it. An endpoint without a name of its own is called
+    /// by the Service's.
+    Target,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) location: Location,

@@ -151,7 +151,7 @@ pub async fn pods_with_two_addresses(arena: &Arena) -> Result {
         ("db", IpFamilies::V6Only, false, false),
         ("six", IpFamilies::V4Only, true, false),
     ] {
-        let cluster = arena.discovery_over(families)?;
+        let cluster = arena.discovery_of(|cluster| cluster.with_ip_families(families))?;
         let caller = Caller::new(&cluster, &arena.full(&format!("{name}:http")))?;
         let with_both = |view: &View| {
             let mut endpoints = view.endpoints().iter().map(|one| &one.endpoint);

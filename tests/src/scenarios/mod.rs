@@ -9,6 +9,7 @@ pub mod readiness;
 pub mod rolling;
 pub mod scale;
 pub mod scaling;
+pub mod types;
 pub mod watch;
 
 use std::{fmt, time::Duration};

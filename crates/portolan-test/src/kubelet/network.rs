@@ -132,8 +132,8 @@ impl PodNetwork {
         })
     }
 
-    /// The next address that no Pod holds.
-    fn next(&self) -> Option<PodAddress> {
+    /// The next address that nobody holds.
+    pub(crate) fn next(&self) -> Option<PodAddress> {
         let mut state = self.lock();
         let size = 1_u32 << (32 - self.range.prefix);
         for _ in 0..size {

@@ -14,6 +14,8 @@ mod pods;
 #[cfg(test)]
 mod rolling;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod slices;
 #[cfg(test)]
 mod support;
