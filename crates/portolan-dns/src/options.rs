@@ -9,6 +9,9 @@ use std::time::Duration;
 /// [`alternate`](portolan_core::Endpoint::alternate). Elsewhere nothing tells which two addresses
 /// belong together, and to use both families would count each Pod twice: only the preferred one
 /// counts, and the other one where there is none of that.
+///
+/// Each family that is wanted is asked for, and where one of them cannot be, that is a failure of the
+/// whole. If a server only ever fails for AAAA records, choose [`V4Only`](Self::V4Only).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpFamilies {
@@ -119,18 +122,19 @@ impl DnsOptions {
     }
 
     /// How long one resolution may take with all its queries, of which SRV records without addresses
-    /// need one or two for each Pod. Default: 10 s.
+    /// need one or two for each Pod. Default: 10 s, at least 10 ms.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.max(LEAST);
         self
     }
 
-    /// How long one server may take for one query, packets that were lost and sent again included,
-    /// before the next one is asked. Default: 2 s: cluster DNS answers in milliseconds.
+    /// How long one server may take for one query before the next one is asked: half of it by UDP,
+    /// packets that were lost and sent again included, and half by TCP where that is needed. Default:
+    /// 2 s, at least 10 ms: cluster DNS answers in milliseconds.
     #[must_use]
     pub fn query_timeout(mut self, timeout: Duration) -> Self {
-        self.query_timeout = timeout;
+        self.query_timeout = timeout.max(LEAST);
         self
     }
 

@@ -73,7 +73,6 @@ pub(crate) struct Resolver<A> {
 /// What an SRV record says, with a port that can be connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
-    priority: u16,
     weight: u16,
     port: NonZeroU16,
     name: Name,
@@ -299,6 +298,10 @@ fn by_priority(records: &[Record], rejected: &mut Rejected) -> BTreeMap<u16, Vec
         if srv.target.is_root() {
             continue;
         }
+        if !is_hostname(&srv.target) {
+            rejected.note(&srv.target, Refusal::OddName);
+            continue;
+        }
         let Some(port) = NonZeroU16::new(srv.port) else {
             rejected.note(&srv.target, Refusal::PortZero);
             continue;
@@ -306,13 +309,19 @@ fn by_priority(records: &[Record], rejected: &mut Rejected) -> BTreeMap<u16, Vec
         let mut name = srv.target.clone();
         name.set_fqdn(true);
         groups.entry(srv.priority).or_default().push(Target {
-            priority: srv.priority,
             weight: srv.weight,
             port,
             name,
         });
     }
     groups
+}
+
+/// Whether this is the name of a host (RFC 1123), with the underscores that some have. DNS allows any
+/// bytes, and an endpoint's name gets into logs.
+fn is_hostname(name: &Name) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    name.iter().all(|label| label.iter().all(plain))
 }
 
 /// What the weights of SRV records mean. Where all are equal, as CoreDNS has them (they change with

@@ -406,6 +406,22 @@ async fn what_cannot_be_connected_to_is_left_out_and_counted() {
 }
 
 #[tokio::test]
+async fn a_target_that_is_no_hostname_gets_into_no_log() {
+    let dns = Arc::new(FakeDns::default());
+    stateful_set(&dns, 1, true);
+    let odd = Name::from_labels([b"\x1b[31m".as_slice(), b"example"]).unwrap();
+    let odd = RData::SRV(SRV::new(0, 1, 80, odd));
+    dns.set(PORT, RecordType::SRV, reply(vec![record(PORT, 5, odd)]));
+    let error = ask(&dns, "db.shop:http").await.error();
+    assert_eq!(error.kind(), SourceErrorKind::Corrupt);
+    assert!(
+        error.to_string().contains("not the name of a host"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains('\x1b'), "{error:?}");
+}
+
+#[tokio::test]
 async fn more_records_than_the_limit_are_a_failure() {
     let dns = Arc::new(FakeDns::default());
     let ips: Vec<_> = (0..=100).map(|n| format!("10.0.0.{n}")).collect();
