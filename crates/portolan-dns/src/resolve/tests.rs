@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portolan_core::EndpointSet;
+use proptest::prelude::*;
 
 use super::*;
 use crate::fake::{FakeDns, address, alias, nothing, record, reply, srv};
@@ -455,4 +456,60 @@ async fn the_least_ttl_of_all_that_was_used_counts() {
     answer.additionals.push(stranger);
     dns.set(PORT, RecordType::SRV, answer);
     assert_eq!(ask(&dns, "db.shop:http").await.resolved().ttl, Some(3));
+}
+
+/// A Pod as SRV records may show it.
+#[derive(Clone, Debug)]
+struct Shown {
+    priority: u16,
+    /// Whether its name is still there.
+    there: bool,
+    /// Whether its address comes along.
+    along: bool,
+}
+
+fn shown() -> impl Strategy<Value = Shown> {
+    (0u16..3, any::<bool>(), any::<bool>()).prop_map(|(priority, there, along)| Shown {
+        priority,
+        there,
+        along,
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_set_is_the_first_priority_that_has_pods_whatever_the_order_and_the_way(
+        pods in proptest::collection::vec(shown(), 0..8),
+        turn in 0usize..8,
+    ) {
+        let dns = Arc::new(FakeDns::default());
+        let mut answer = reply(Vec::new());
+        for (n, pod) in pods.iter().enumerate() {
+            let name = below(&format!("db-{n}"));
+            let ip = format!("10.0.0.{n}");
+            answer.answers.push(record(PORT, 5, srv(pod.priority, 1, 80, &name)));
+            match (pod.there, pod.along) {
+                (true, true) => {
+                    let along = record(&name, 5, address(ip.parse().unwrap()));
+                    answer.additionals.push(along);
+                }
+                (true, false) => dns.set_addresses(&name, &[&ip]),
+                (false, _) => {}
+            }
+        }
+        let by = turn % pods.len().max(1);
+        answer.answers.rotate_left(by);
+        dns.set(PORT, RecordType::SRV, answer);
+
+        let first = pods.iter().filter(|pod| pod.there).map(|pod| pod.priority).min();
+        let naive: Vec<_> = pods
+            .iter()
+            .enumerate()
+            .filter(|(_, pod)| pod.there && Some(pod.priority) == first)
+            .map(|(n, _)| format!("db-{n} 10.0.0.{n}:80"))
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let asked = runtime.block_on(ask(&dns, "db.shop:http"));
+        prop_assert_eq!(asked.endpoints(), naive);
+    }
 }
