@@ -66,7 +66,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// For a source that looks from time to time, as one over DNS does: it may look again soon. One
     /// that is told of changes has nothing to do, which is the default. Called from the task that
     /// follows the Service, as often as connections fail: it must not block, and a source that acts
-    /// on it limits how often.
+    /// on it limits how often. A source that is made of others passes it on.
     fn suspect(&self, service: &ServiceRef) {
         let _ = service;
     }

@@ -55,8 +55,8 @@
 //! answer is longer than that it is asked for again by TCP.
 //!
 //! The way of the data, and of this crate's modules: `upstream` asks DNS servers, `reply` reads what
-//! they say, `lookup` follows aliases, `resolve` puts together what is known of a Service, `endpoints`
-//! makes endpoints of it, and `follow` does it again in time.
+//! they say, `lookup` follows aliases, `resolve` puts together what is known of a Service (`targets`
+//! reads its SRV records), `endpoints` makes endpoints of it, and `follow` does it again in time.
 
 mod alias;
 mod dns;
@@ -72,6 +72,7 @@ mod resolve;
 mod schedule;
 mod suspicion;
 mod system;
+mod targets;
 mod upstream;
 
 #[cfg(test)]

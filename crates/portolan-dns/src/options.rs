@@ -9,6 +9,9 @@ use std::time::Duration;
 /// [`alternate`](portolan_core::Endpoint::alternate). Elsewhere nothing tells which two addresses
 /// belong together, and to use both families would count each Pod twice: only the preferred one
 /// counts, and the other one where there is none of that.
+///
+/// Each family that is wanted is asked for, and where one of them cannot be, that is a failure of the
+/// whole. If a server only ever fails for AAAA records, choose [`V4Only`](Self::V4Only).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IpFamilies {
@@ -39,6 +42,8 @@ impl IpFamilies {
 
 /// How often DNS is asked, and for how long an answer is waited for.
 ///
+/// Every time that is set is held between 10 ms and a day.
+///
 /// ```
 /// use portolan_dns::DnsOptions;
 /// use std::time::Duration;
@@ -63,6 +68,8 @@ pub struct DnsOptions {
 
 /// Below this a floor is no floor: it is there so that a TTL of 0 is no endless loop.
 const LEAST: Duration = Duration::from_millis(10);
+/// Longer is for ever, and some times cannot be added up.
+const MOST: Duration = Duration::from_secs(86_400);
 
 impl Default for DnsOptions {
     fn default() -> Self {
@@ -86,11 +93,12 @@ impl DnsOptions {
     ///
     /// CoreDNS gives its records 5 s unless told otherwise. The floor is for a TTL of 0, which would
     /// have DNS asked without pause; the cap, for one of hours, which would hide that Pods come and
-    /// go. The floor is at least 10 ms, and the cap at least the floor.
+    /// go. That there is no such Service holds as long as its own TTL says, within the same bounds. The
+    /// cap is at least the floor.
     #[must_use]
     pub fn refresh_between(mut self, floor: Duration, cap: Duration) -> Self {
-        self.floor = floor.max(LEAST);
-        self.cap = cap.max(self.floor);
+        self.floor = floor.clamp(LEAST, MOST);
+        self.cap = cap.clamp(self.floor, MOST);
         self
     }
 
@@ -113,8 +121,8 @@ impl DnsOptions {
     /// chance, and begin anew after a success. Default: 250 ms to 10 s.
     #[must_use]
     pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
-        self.backoff_initial = initial.max(LEAST);
-        self.backoff_max = max.max(self.backoff_initial);
+        self.backoff_initial = initial.clamp(LEAST, MOST);
+        self.backoff_max = max.clamp(self.backoff_initial, MOST);
         self
     }
 
@@ -122,15 +130,16 @@ impl DnsOptions {
     /// need one or two for each Pod. Default: 10 s.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.clamp(LEAST, MOST);
         self
     }
 
-    /// How long one server may take for one query, packets that were lost and sent again included,
-    /// before the next one is asked. Default: 2 s: cluster DNS answers in milliseconds.
+    /// How long one server may take for one query before the next one is asked: half of it by UDP,
+    /// packets that were lost and sent again included, and half by TCP where that is needed. Default:
+    /// 2 s: cluster DNS answers in milliseconds.
     #[must_use]
     pub fn query_timeout(mut self, timeout: Duration) -> Self {
-        self.query_timeout = timeout;
+        self.query_timeout = timeout.clamp(LEAST, MOST);
         self
     }
 
@@ -141,7 +150,7 @@ impl DnsOptions {
     /// [`backoff`](Self::backoff) holds.
     #[must_use]
     pub fn suspect_interval(mut self, interval: Duration) -> Self {
-        self.suspect_interval = interval.max(LEAST);
+        self.suspect_interval = interval.clamp(LEAST, MOST);
         self
     }
 
@@ -173,5 +182,12 @@ mod tests {
         );
         assert_eq!(options.suspect_interval, LEAST);
         assert!((DnsOptions::default().jitter(7.0).jitter - 1.0).abs() < f64::EPSILON);
+        let options = DnsOptions::default()
+            .refresh_between(Duration::MAX, Duration::MAX)
+            .backoff(Duration::MAX, Duration::MAX)
+            .suspect_interval(Duration::MAX);
+        assert_eq!((options.floor, options.cap), (MOST, MOST));
+        assert_eq!((options.backoff_initial, options.backoff_max), (MOST, MOST));
+        assert_eq!(options.suspect_interval, MOST);
     }
 }

@@ -12,6 +12,7 @@ pub(crate) enum Refusal {
     LinkLocal,
     MappedV4,
     WrongFamily,
+    OddName,
     PortZero,
 }
 
@@ -85,6 +86,7 @@ impl fmt::Display for Refusal {
             Self::LinkLocal => "link-local, without an interface",
             Self::MappedV4 => "IPv4 in the clothes of IPv6",
             Self::WrongFamily => "not of the family that was asked for",
+            Self::OddName => "not the name of a host",
             Self::PortZero => "port 0",
         })
     }

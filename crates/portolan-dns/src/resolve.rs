@@ -1,21 +1,22 @@
 //! Putting together what DNS knows of a Service: one question, as many queries as it needs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     num::NonZeroU16,
     sync::Arc,
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
-use hickory_resolver::proto::rr::{Name, RData, Record, RecordType, rdata::SRV};
+use hickory_resolver::proto::rr::{Name, RecordType};
 use portolan_core::{Endpoint, PortRef, ServiceRef, SourceError, SourceErrorKind, Weight};
 
 use crate::{
     IpFamilies,
     endpoints::{Identity, Site, endpoints},
-    lookup::{Addresses, Found, addresses, ip, least, lookup},
+    lookup::{Addresses, Found, addresses, least, lookup},
     names::{self, invalid, port_for_people},
-    refusal::{Refusal, Rejected},
+    refusal::Rejected,
+    targets::{Glue, Target, by_priority, srv, weigher},
     upstream::Ask,
 };
 
@@ -68,15 +69,6 @@ impl Resolved {
 pub(crate) struct Resolver<A> {
     pub(crate) asker: Arc<A>,
     pub(crate) reading: Reading,
-}
-
-/// What an SRV record says, with a port that can be connected to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Target {
-    priority: u16,
-    weight: u16,
-    port: NonZeroU16,
-    name: Name,
 }
 
 impl<A: Ask> Resolver<A> {
@@ -251,83 +243,6 @@ impl<A: Ask> Resolver<A> {
             )));
         }
         Ok(())
-    }
-}
-
-/// Addresses that came along with SRV records, and need not be asked for (RFC 2782).
-struct Glue(HashMap<Name, Addresses>);
-
-impl Glue {
-    fn new(additionals: &[Record], allow_loopback: bool) -> Self {
-        let mut glue: HashMap<Name, Addresses> = HashMap::new();
-        for record in additionals {
-            if let Some(ip) = ip(record) {
-                let addresses = glue.entry(record.name.clone()).or_default();
-                addresses.exists = true;
-                addresses.ttl = least(addresses.ttl, Some(record.ttl));
-                addresses.admit(ip, allow_loopback);
-            }
-        }
-        Self(glue)
-    }
-
-    /// The addresses of `name`, where there are any of a family that is wanted.
-    fn addresses(&self, name: &Name, families: IpFamilies) -> Option<Addresses> {
-        let mut addresses = self.0.get(name)?.clone();
-        if !families.wants_v4() {
-            addresses.v4.clear();
-        }
-        if !families.wants_v6() {
-            addresses.v6.clear();
-        }
-        (!addresses.is_empty() || !addresses.rejected.is_empty()).then_some(addresses)
-    }
-}
-
-fn srv(record: &Record) -> Option<&SRV> {
-    match &record.data {
-        RData::SRV(srv) => Some(srv),
-        _ => None,
-    }
-}
-
-/// The targets of SRV records, the lowest priority first. The target `.` says that there is nothing
-/// (RFC 2782).
-fn by_priority(records: &[Record], rejected: &mut Rejected) -> BTreeMap<u16, Vec<Target>> {
-    let mut groups: BTreeMap<u16, Vec<Target>> = BTreeMap::new();
-    for srv in records.iter().filter_map(srv) {
-        if srv.target.is_root() {
-            continue;
-        }
-        let Some(port) = NonZeroU16::new(srv.port) else {
-            rejected.note(&srv.target, Refusal::PortZero);
-            continue;
-        };
-        let mut name = srv.target.clone();
-        name.set_fqdn(true);
-        groups.entry(srv.priority).or_default().push(Target {
-            priority: srv.priority,
-            weight: srv.weight,
-            port,
-            name,
-        });
-    }
-    groups
-}
-
-/// What the weights of SRV records mean. Where all are equal, as CoreDNS has them (they change with
-/// the number of Pods), they mean nothing.
-///
-/// A weight of 0 among others is "a very small chance" (RFC 2782), and not none: one hundredth of a
-/// weight of 1.
-fn weigher(targets: &[Target]) -> impl Fn(u16) -> Weight {
-    let first = targets.first().map_or(0, |target| target.weight);
-    let differ = targets.iter().any(|target| target.weight != first);
-    let some_zero = targets.iter().any(|target| target.weight == 0);
-    move |weight| match (differ, some_zero, u32::from(weight)) {
-        (false, _, _) => Weight::ONE,
-        (true, false, weight) => Weight::new(weight),
-        (true, true, weight) => Weight::new((weight * 100).max(1)),
     }
 }
 

@@ -77,7 +77,9 @@ impl Upstreams {
 impl Server {
     fn new(address: SocketAddr, timeout: Duration) -> Result<Self, Error> {
         let mut options = ResolverOpts::default();
-        options.timeout = timeout;
+        // Less than we wait ourselves: a TCP connection that is dead is given up for a new one only
+        // where hickory sees that nothing came.
+        options.timeout = timeout / 2;
         options.max_active_requests = PER_CONNECTION;
         let tls = TlsConfig::new().map_err(|error| Error::Client {
             cause: error.into(),

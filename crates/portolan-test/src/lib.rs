@@ -41,7 +41,7 @@
 //!
 //! | feature | what it adds | default |
 //! |---|---|---|
-//! | `dns` | a DNS server that answers as the cluster's does, or as the test tells it to: `dns` | no |
+//! | `dns` | a DNS server that answers as the cluster's does, or as the test tells it to: [`mod@dns`] | no |
 
 mod api;
 mod client;

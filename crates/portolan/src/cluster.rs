@@ -9,8 +9,8 @@ use crate::{BalancerBuilder, BuildError};
 
 /// Where Services are found: a Kubernetes cluster, or any other [`Source`].
 ///
-/// Make one for the process and clone it where it is needed: all balancers of a cluster that follow
-/// the same Service share one watch.
+/// Make one for the process and clone it where it is needed: over the Kubernetes API, all balancers
+/// that follow the same Service share one watch.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     source: Arc<dyn Source>,

@@ -27,7 +27,7 @@
 //! | feature | what it adds | default |
 //! |---|---|---|
 //! | `kube` | discovery over the Kubernetes API: [`Cluster::infer`], [`mod@kube`] | yes |
-//! | `dns` | discovery over DNS, without any permission: `dns`, `Cluster::from(Dns)` | no |
+//! | `dns` | discovery over DNS, without any permission: [`mod@dns`], `Cluster::from(Dns)` | no |
 //! | `http` | HTTP/1.1 and HTTP/2 clients on hyper: [`mod@http`] | yes |
 //! | `grpc` | channels for generated gRPC clients, of tonic or others: [`grpc`] | no |
 //! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |

@@ -80,6 +80,22 @@ async fn a_truncated_answer_without_tcp_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_tcp_connection_that_has_died_in_silence_is_given_up_for_a_new_one() {
+    let server = DnsServer::start().await.unwrap();
+    for n in 0..100_u8 {
+        let ip = [10, 0, 0, n].into();
+        server.zone().add_address(DB, ip).unwrap();
+    }
+    let mut news = watch(&client(&server), "db.shop:80");
+    let before = present(&mut news).await;
+    assert!(server.queries().over_tcp() > 0);
+    server.faults().set(Fault::StalledTcp);
+    failed(&mut news).await;
+    server.faults().clear();
+    assert!(present(&mut news).await.is_same(&before));
+}
+
+#[tokio::test]
 async fn a_storm_of_nxdomain_is_said_once_and_gone_through() {
     let server = server().await;
     let mut news = watch(&client(&server), "db.shop:80");

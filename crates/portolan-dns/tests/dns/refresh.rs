@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use portolan_core::Source;
-use portolan_dns::{Dns, DnsOptions};
+use portolan_dns::{Dns, DnsOptions, Error};
 use portolan_test::dns::DnsServer;
 
 use crate::{DB, client, listed, next, present, watch};
@@ -93,5 +93,17 @@ async fn a_suspicion_brings_a_look_long_before_the_answer_expires() {
     for (news, port) in streams.iter_mut().zip([80, 81]) {
         let set = present(news).await;
         assert_eq!(listed(&set), [format!("10.0.0.2 10.0.0.2:{port}")]);
+    }
+}
+
+#[test]
+fn the_systems_own_configuration_is_read_or_the_error_says_what_to_do() {
+    match Dns::from_system() {
+        Ok(dns) => assert!(format!("{dns:?}").contains("nameservers: ["), "{dns:?}"),
+        Err(error @ Error::SystemConfig { .. }) => {
+            let told = error.to_string();
+            assert!(told.contains("`Dns::with_nameservers`"), "{told}");
+        }
+        Err(other) => panic!("{other}"),
     }
 }

@@ -51,6 +51,7 @@ pub(super) enum Reaction {
     Say(Vec<u8>),
     Ignore,
     HangUp,
+    Stall,
 }
 
 impl Answers {
@@ -84,6 +85,7 @@ impl Answers {
         match fault {
             Some(Fault::Silence) => return Reaction::Ignore,
             Some(Fault::TruncatedWithoutTcp) if tcp => return Reaction::HangUp,
+            Some(Fault::StalledTcp) if tcp => return Reaction::Stall,
             Some(Fault::TruncatedWithoutTcp) => response.metadata.truncation = true,
             Some(Fault::ServFail) => response.metadata.response_code = ResponseCode::ServFail,
             Some(Fault::Refused) => response.metadata.response_code = ResponseCode::Refused,
@@ -103,7 +105,7 @@ impl Answers {
                 other.set_name(Name::root());
                 response.queries = vec![other];
             }
-            Some(Fault::Slow(_)) | None => self.answer(&mut response, &query),
+            Some(Fault::Slow(_) | Fault::StalledTcp) | None => self.answer(&mut response, &query),
         }
         match encode(&response, limit) {
             Ok(bytes) => Reaction::Say(bytes),

@@ -26,6 +26,9 @@ pub enum Fault {
     NxDomain,
     /// Over UDP it says that the answer is too long; over TCP it hangs up.
     TruncatedWithoutTcp,
+    /// A TCP connection that brings a query falls silent for good, as one does that a NAT forgot. UDP
+    /// goes on.
+    StalledTcp,
     /// It answers under another id than the query's, as a forger does that guesses.
     WrongId,
     /// It answers another question.

@@ -95,6 +95,7 @@ async fn serve_connection(answers: &Answers, mut stream: TcpStream) -> io::Resul
             }
             Reaction::Ignore => {}
             Reaction::HangUp => return Ok(()),
+            Reaction::Stall => std::future::pending().await,
         }
     }
 }

@@ -8,6 +8,9 @@ mod access;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+#[cfg(feature = "dns")]
+mod dns;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod pods;
