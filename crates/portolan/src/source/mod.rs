@@ -6,7 +6,7 @@
 //! | [`channel`] | what the program itself tells |
 #![cfg_attr(
     feature = "file",
-    doc = "| [`file`] | what a file says, as it changes |"
+    doc = "| [`file()`] | what a file says, as it changes |"
 )]
 #![cfg_attr(
     feature = "cached",

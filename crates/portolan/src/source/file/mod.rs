@@ -17,7 +17,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use look::Reader;
 
-/// The endpoints that a file names. See [`file`].
+/// The endpoints that a file names. See [`file()`].
 #[derive(Clone, Debug)]
 pub struct File {
     path: PathBuf,
