@@ -23,7 +23,7 @@ use kube::{
     client::{Body, ClientBuilder},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
-use portolan_kube::{IpFamilies, WatchOptions};
+use portolan_kube::WatchOptions;
 use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
 use tokio::time::{Instant, sleep, timeout};
 use tower::util::MapRequestLayer;
