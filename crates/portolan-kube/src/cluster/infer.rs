@@ -22,6 +22,9 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// process.
 #[derive(Debug, Default)]
 struct Surroundings {
+    /// The variable that every Pod has is set.
+    is_pod: bool,
+    /// Besides, there is a service account.
     in_a_pod: bool,
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
@@ -30,9 +33,20 @@ struct Surroundings {
 impl Surroundings {
     fn of_this_process() -> Self {
         Self {
+            is_pod: env::var_os(IN_A_POD).is_some(),
             in_a_pod: env::var_os(IN_A_POD).is_some() && Path::new(TOKEN).exists(),
             kubeconfig: env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()),
             home: env::home_dir(),
+        }
+    }
+
+    /// Where this program stands. One that goes by a kubeconfig may be a Pod that was given one, and knows by
+    /// the variable that it is a Pod; of what cluster, nobody says.
+    fn vantage(&self) -> Vantage {
+        if self.is_pod {
+            Vantage::Inside
+        } else {
+            Vantage::Outside
         }
     }
 
@@ -53,21 +67,8 @@ impl Surroundings {
 
 pub(super) async fn infer() -> Result<(Client, Vantage), Error> {
     let surroundings = Surroundings::of_this_process();
-    let vantage = if surroundings.in_a_pod {
-        Vantage::Inside
-    } else {
-        by_kubeconfig()
-    };
-    Ok((infer_in(&surroundings).await?, vantage))
-}
-
-/// Where a program stands that goes by a kubeconfig. It may be a Pod that was given one, and knows by the
-/// variable that it is a Pod; of what cluster, nobody says.
-pub(super) fn by_kubeconfig() -> Vantage {
-    match env::var_os(IN_A_POD) {
-        Some(_) => Vantage::Inside,
-        None => Vantage::Outside,
-    }
+    let client = infer_in(&surroundings).await?;
+    Ok((client, surroundings.vantage()))
 }
 
 async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {
@@ -104,7 +105,15 @@ async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {
     }
 }
 
-pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<Client, Error> {
+pub(super) async fn from_kubeconfig(
+    path: &Path,
+    context: Option<&str>,
+) -> Result<(Client, Vantage), Error> {
+    let client = read_kubeconfig(path, context).await?;
+    Ok((client, Surroundings::of_this_process().vantage()))
+}
+
+async fn read_kubeconfig(path: &Path, context: Option<&str>) -> Result<Client, Error> {
     let files = vec![path.to_owned()];
     match Kubeconfig::read_from(path) {
         Ok(kubeconfig) => load(kubeconfig, files, context).await,

@@ -102,8 +102,8 @@ impl Cluster {
         path: impl AsRef<Path>,
         context: Option<&str>,
     ) -> Result<Self, Error> {
-        let client = infer::from_kubeconfig(path.as_ref(), context).await?;
-        Ok(Self::from(client).with_vantage(infer::by_kubeconfig()))
+        let (client, vantage) = infer::from_kubeconfig(path.as_ref(), context).await?;
+        Ok(Self::from(client).with_vantage(vantage))
     }
 
     /// The same cluster, where Services that are named without a namespace are in this one. Default:

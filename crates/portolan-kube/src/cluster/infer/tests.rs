@@ -134,7 +134,7 @@ async fn a_context_that_is_not_there() {
         "{error}"
     );
     let file = folder.path().join("config");
-    let error = from_kubeconfig(&file, Some("elsewhere"))
+    let error = read_kubeconfig(&file, Some("elsewhere"))
         .await
         .err()
         .unwrap();
@@ -143,7 +143,7 @@ async fn a_context_that_is_not_there() {
         "{error:?}"
     );
     assert_eq!(
-        from_kubeconfig(&file, Some("there"))
+        read_kubeconfig(&file, Some("there"))
             .await
             .unwrap()
             .default_namespace(),
@@ -222,7 +222,7 @@ async fn a_pod_whose_service_account_is_not_there() {
 async fn a_file_that_was_named_is_said_to_be_missing_and_nothing_else() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("config");
-    let error = from_kubeconfig(&file, None).await.err().unwrap();
+    let error = read_kubeconfig(&file, None).await.err().unwrap();
     let message = error.to_string();
     assert!(message.contains(&*file.to_string_lossy()), "{message}");
     // Whoever names a file has not asked for the environment, nor for a Pod.
@@ -230,4 +230,15 @@ async fn a_file_that_was_named_is_said_to_be_missing_and_nothing_else() {
         !message.contains("Pod") && !message.contains("KUBECONFIG"),
         "{message}"
     );
+}
+
+#[test]
+fn who_is_no_pod_stands_outside() {
+    let by_kubeconfig = Surroundings::default();
+    assert_eq!(by_kubeconfig.vantage(), Vantage::Outside);
+    let pod_with_a_kubeconfig = Surroundings {
+        is_pod: true,
+        ..Surroundings::default()
+    };
+    assert_eq!(pod_with_a_kubeconfig.vantage(), Vantage::Inside);
 }
