@@ -527,3 +527,29 @@ async fn a_selector_that_changes_is_followed() {
         .unwrap();
     until(&mut resolutions, pod("others-0")).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_needs_no_slices_needs_no_permission_for_them() {
+    let cluster = start().await;
+    let service = orders(&cluster).create().await.unwrap();
+    let rules =
+        json!([{ "apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"] }]);
+    let token = cluster.sign_in(User::new("reader").rules_in("shop", &rules).unwrap());
+    let source = Cluster::from(cluster.client_as(&token));
+    let mut virtual_ip = source.watch(&reached_by(Some(Reach::VirtualIp)));
+    let set = until(&mut virtual_ip, |set| set.len() == 1).await;
+    // The same task fails for who wants the Pods, and that is nobody else's business.
+    let mut pods = source.watch(&reached_by(None));
+    assert_eq!(
+        until_failed(&mut pods).await.kind(),
+        SourceErrorKind::Forbidden
+    );
+    let ports = json!([{ "name": "http", "port": 81 }]);
+    service
+        .patch(json!({ "spec": { "ports": ports } }))
+        .await
+        .unwrap();
+    assert!(matches!(next(&mut virtual_ip).await, Resolution::Present(now) if !now.is_same(&set)));
+    let quiet = timeout(Duration::from_secs(60), virtual_ip.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}

@@ -120,12 +120,11 @@ impl Cluster {
 
     fn found(found: infer::Found) -> Result<Self, Error> {
         let namespace = found.config.default_namespace.trim_end().into();
-        let vantage = found.origin.vantage();
         Ok(Self {
             namespace,
             shared: cache::shared(found)?,
             families: IpFamilies::default(),
-            vantage,
+            vantage: infer::vantage(),
             node_addresses: NodeAddresses::default(),
         })
     }
