@@ -195,6 +195,8 @@ impl Watch {
                 .head_start
                 .map(|head_start| head_start.saturating_sub(clock.now().since(started)));
             tokio::select! {
+                // A word that is there at the last moment has come in time.
+                biased;
                 (who, said) = self.streams.next() => self.hear(who, said),
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {
                     self.head_start = None;
