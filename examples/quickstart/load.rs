@@ -6,16 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response, uri::PathAndQuery};
 use http_body_util::{BodyExt, Empty};
 use tokio::{
     sync::{Semaphore, oneshot},
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
-use tower::ServiceExt;
 
-use crate::{Client, tally::Tally};
+use crate::{Client, Result, tally::Tally};
 
 /// The load, until it is stopped.
 #[derive(Debug)]
@@ -26,15 +25,17 @@ pub(crate) struct Load {
 
 const TICK: Duration = Duration::from_millis(2);
 /// No more than these are under way at once; a machine that cannot keep up sends fewer.
-const MAX_UNDER_WAY: usize = 2048;
+pub(crate) const MAX_UNDER_WAY: usize = 2048;
+/// A request that has not been answered by then is given up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Load {
-    pub(crate) fn start(client: Client, rate: u32, tally: Arc<Tally>) -> Self {
+    pub(crate) fn start(client: Client, path: PathAndQuery, rate: u32, tally: Arc<Tally>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
             let mut requests = JoinSet::new();
             tokio::select! {
-                () = send(client, rate, tally, &mut requests) => {}
+                () = send(client, path, rate, tally, &mut requests) => {}
                 _ = stopped => {}
             }
             // Those under way end by themselves: each has a deadline.
@@ -52,7 +53,13 @@ impl Load {
     }
 }
 
-async fn send(client: Client, rate: u32, tally: Arc<Tally>, requests: &mut JoinSet<()>) {
+async fn send(
+    client: Client,
+    path: PathAndQuery,
+    rate: u32,
+    tally: Arc<Tally>,
+    requests: &mut JoinSet<()>,
+) {
     let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -65,12 +72,13 @@ async fn send(client: Client, rate: u32, tally: Arc<Tally>, requests: &mut JoinS
         while due >= 1.0 {
             due -= 1.0;
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                break;
+                tally.left_out();
+                continue;
             };
-            let (client, tally) = (client.clone(), Arc::clone(&tally));
+            let (client, path, tally) = (client.clone(), path.clone(), Arc::clone(&tally));
             requests.spawn(async move {
                 let _place = place;
-                request(client, &tally).await;
+                request(client, path, &tally).await;
             });
         }
         while requests.try_join_next().is_some() {}
@@ -78,23 +86,23 @@ async fn send(client: Client, rate: u32, tally: Arc<Tally>, requests: &mut JoinS
 }
 
 /// One request, from the call to the end of the body.
-async fn request(client: Client, tally: &Tally) {
+async fn request(client: Client, path: PathAndQuery, tally: &Tally) {
     let started = Instant::now();
-    let request = Request::new(Empty::<Bytes>::new());
-    let response = match client.oneshot(request).await {
-        Ok(response) => response,
-        Err(error) => return tally.failed(error.to_string()),
-    };
-    let status = response.status();
-    let pod = response
-        .headers()
-        .get("x-pod")
-        .and_then(|pod| pod.to_str().ok())
-        .unwrap_or("?")
-        .to_owned();
-    match response.into_body().collect().await {
-        Ok(_) if status.is_success() => tally.answered(&pod, started.elapsed()),
-        Ok(_) => tally.failed(format!("{pod} answered {status}")),
-        Err(error) => tally.failed(format!("{pod} broke off: {error}")),
+    match timeout(PATIENCE, exchange(&client, path)).await {
+        Ok(Ok(response)) => tally.answered(response.status(), started.elapsed()),
+        Ok(Err(error)) => tally.failed(|| error.to_string()),
+        Err(_) => tally.failed(|| format!("no answer within {PATIENCE:?}")),
     }
+}
+
+/// Sends a GET and reads the answer to its end.
+pub(crate) async fn exchange(client: &Client, path: PathAndQuery) -> Result<Response<()>> {
+    let mut request = Request::new(Empty::<Bytes>::new());
+    *request.uri_mut() = path.into();
+    let response = client.send(request).await?;
+    let (head, mut body) = response.into_parts();
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| format!("the answer broke off: {error}"))?;
+    }
+    Ok(Response::from_parts(head, ()))
 }

@@ -1,4 +1,4 @@
-//! What became of the requests.
+//! What became of the requests, as their sender sees it.
 
 use std::{
     collections::BTreeMap,
@@ -7,63 +7,70 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
+use http::StatusCode;
 
 use crate::Result;
 
-/// Counts requests, by Pod.
+/// Counts requests.
 #[derive(Debug)]
 pub(crate) struct Tally {
     started: Instant,
     counts: Mutex<Counts>,
-    empty: Histogram<u64>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Counts {
-    pub(crate) pods: BTreeMap<String, Pod>,
+    pub(crate) statuses: BTreeMap<StatusCode, u64>,
+    /// Not answered, or by an error of the server's.
     pub(crate) failures: u64,
     pub(crate) first_failure: Option<String>,
-}
-
-/// What one Pod, by name, has answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Pod {
-    pub(crate) requests: u64,
+    /// Not sent, because too many were under way.
+    pub(crate) left_out: u64,
     pub(crate) latency_micros: Histogram<u64>,
+    requests: u64,
 }
 
 impl Tally {
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
             started: Instant::now(),
-            counts: Mutex::default(),
-            // Up to a minute, to three digits.
-            empty: Histogram::new_with_max(60_000_000, 3)?,
+            counts: Mutex::new(Counts {
+                statuses: BTreeMap::new(),
+                failures: 0,
+                first_failure: None,
+                left_out: 0,
+                // Up to a minute, to three digits.
+                latency_micros: Histogram::new_with_max(60_000_000, 3)?,
+                requests: 0,
+            }),
         })
     }
 
-    pub(crate) fn answered(&self, pod: &str, took: Duration) {
+    pub(crate) fn answered(&self, status: StatusCode, took: Duration) {
         let mut counts = self.lock();
-        let pod = match counts.pods.get_mut(pod) {
-            Some(pod) => pod,
-            None => counts.pods.entry(pod.to_owned()).or_insert_with(|| Pod {
-                requests: 0,
-                latency_micros: self.empty.clone(),
-            }),
-        };
-        pod.requests += 1;
+        counts.requests += 1;
+        *counts.statuses.entry(status).or_default() += 1;
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        pod.latency_micros.saturating_record(micros);
+        counts.latency_micros.saturating_record(micros);
+        if status.is_server_error() {
+            counts.fail(|| format!("answered {status}"));
+        }
     }
 
-    pub(crate) fn failed(&self, error: String) {
+    pub(crate) fn failed(&self, error: impl FnOnce() -> String) {
         let mut counts = self.lock();
-        counts.failures += 1;
-        counts.first_failure.get_or_insert(error);
+        counts.requests += 1;
+        counts.fail(error);
     }
 
-    pub(crate) fn failures(&self) -> u64 {
-        self.lock().failures
+    pub(crate) fn left_out(&self) {
+        self.lock().left_out += 1;
+    }
+
+    /// How many requests have ended, and how many of them badly.
+    pub(crate) fn so_far(&self) -> (u64, u64) {
+        let counts = self.lock();
+        (counts.requests, counts.failures)
     }
 
     pub(crate) fn counts(&self) -> Counts {
@@ -81,6 +88,16 @@ impl Tally {
 
 impl Counts {
     pub(crate) fn requests(&self) -> u64 {
-        self.pods.values().map(|pod| pod.requests).sum()
+        self.requests
+    }
+
+    /// Within how many milliseconds this part of the requests was answered.
+    pub(crate) fn latency(&self, quantile: f64) -> f64 {
+        self.latency_micros.value_at_quantile(quantile) as f64 / 1e3
+    }
+
+    fn fail(&mut self, error: impl FnOnce() -> String) {
+        self.failures += 1;
+        self.first_failure.get_or_insert_with(error);
     }
 }

@@ -1,162 +1,172 @@
-//! The live picture: a bar for the story, a row for each Pod. Plain lines where there is no terminal.
+//! What is seen while the load runs: a picture in a terminal, else a line a second and one a change.
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, stdout},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use portolan::Observer;
-use tokio::task::JoinHandle;
+use portolan::{Freshness, Observer};
+use tokio::{task::JoinHandle, time::interval};
 
-use crate::tally::Tally;
+use crate::{
+    members::{Change, Members},
+    output::Output,
+    picture::Picture,
+    story::Step,
+    tally::Tally,
+};
 
-/// What is shown while the load runs.
+/// Shows who gets requests and how many, until it is closed.
 #[derive(Debug)]
 pub(crate) struct View {
+    shown: Arc<Shown>,
+    observer: Observer,
+    showing: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shown {
     tally: Arc<Tally>,
+    members: Mutex<Members>,
+    output: Output,
     /// `None` where there is no terminal.
     picture: Option<Picture>,
 }
 
-#[derive(Debug)]
-struct Picture {
-    screen: MultiProgress,
-    bar: ProgressBar,
-    drawing: JoinHandle<()>,
+/// How long it lasts, for the bar of the picture.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Length {
+    Steps(u64),
+    Time(Duration),
 }
 
 const REDRAW: Duration = Duration::from_millis(100);
+const LINE: Duration = Duration::from_secs(1);
+/// Of more changes at once than these only the number is told.
+const MAX_TOLD: usize = 8;
 
 impl View {
-    /// Opens the view. `steps` is how many the story has, if there is one.
-    pub(crate) fn open(tally: Arc<Tally>, observer: Observer, steps: Option<u64>) -> Self {
-        if !stdout().is_terminal() {
-            return Self {
-                tally,
-                picture: None,
-            };
-        }
-        let screen = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::stdout());
-        let bar = match steps {
-            Some(steps) => ProgressBar::new(steps).with_style(style("{bar:24.cyan} {msg}")),
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}")),
-        };
-        let bar = screen.add(bar);
-        let rows = Rows {
-            screen: screen.clone(),
-            rows: BTreeMap::new(),
-        };
-        let drawing = tokio::spawn(draw(rows, observer, Arc::clone(&tally), bar.clone()));
-        Self {
+    pub(crate) fn open(
+        output: &Output,
+        tally: Arc<Tally>,
+        observer: Observer,
+        length: Length,
+    ) -> Self {
+        let shown = Arc::new(Shown {
             tally,
-            picture: Some(Picture {
-                screen,
-                bar,
-                drawing,
-            }),
+            members: Mutex::default(),
+            output: output.clone(),
+            picture: output.is_terminal().then(|| Picture::open(length)),
+        });
+        let showing = tokio::spawn(show(Arc::clone(&shown), observer.clone()));
+        Self {
+            shown,
+            observer,
+            showing,
         }
     }
 
     /// The next step of the story begins.
-    pub(crate) fn step(&self, what: &str) {
-        match &self.picture {
-            Some(Picture { bar, .. }) => {
-                bar.inc(1);
-                bar.set_message(what.to_owned());
-            }
-            None => {
-                let counts = self.tally.counts();
-                println!(
-                    "{:6.1} s  {:>7} requests  {} failed  {what}",
-                    self.tally.elapsed().as_secs_f64(),
-                    counts.requests(),
-                    counts.failures,
-                );
-            }
+    pub(crate) fn step(&self, step: Step) {
+        match &self.shown.picture {
+            Some(picture) => picture.step(step),
+            None => self.shown.line(format_args!("== {}", step.description())),
         }
     }
 
-    /// Takes the picture away. What is printed afterwards is the last that is seen: a row that was drawn
-    /// later would be drawn over it.
-    pub(crate) async fn close(self) {
-        let Some(Picture {
-            screen,
-            bar,
-            drawing,
-        }) = self.picture
-        else {
-            return;
-        };
-        drawing.abort();
-        // It ends by being aborted; what counts is that it has ended, and its rows with it.
-        let _ = drawing.await;
-        bar.finish_and_clear();
-        let _ = screen.clear();
+    /// Takes the picture away, and tells what all got. What is printed afterwards is the last that is
+    /// seen: a row that was drawn later would be drawn over it.
+    pub(crate) async fn close(self) -> BTreeMap<String, crate::members::Counts> {
+        self.showing.abort();
+        // It ends by being aborted; what counts is that it has ended.
+        let _ = self.showing.await;
+        if let Some(picture) = &self.shown.picture {
+            picture.clear();
+        }
+        let mut members = self.shown.members();
+        members.update(&self.observer.view());
+        let all = members.all();
+        all.map(|(name, member)| (name.to_owned(), member.counts()))
+            .collect()
     }
 }
 
-struct Rows {
-    screen: MultiProgress,
-    rows: BTreeMap<String, ProgressBar>,
-}
-
-async fn draw(mut rows: Rows, observer: Observer, tally: Arc<Tally>, bar: ProgressBar) {
-    let mut redraw = tokio::time::interval(REDRAW);
+async fn show(shown: Arc<Shown>, mut observer: Observer) {
+    let mut tick = interval(match shown.picture {
+        Some(_) => REDRAW,
+        None => LINE,
+    });
+    // Right after the start there is nothing to tell.
+    tick.tick().await;
+    let mut was_stale = false;
+    let mut last = 0;
     loop {
-        redraw.tick().await;
-        bar.tick();
-        let (view, counts) = (observer.view(), tally.counts());
-        for one in view.endpoints() {
-            let name = one.endpoint.placement().as_str();
-            let answered = counts.pods.get(name).map_or(0, |pod| pod.requests);
-            let latency = match one.state.latency(view.taken_at()) {
-                Some(latency) => format!("{:5.1} ms peak", latency.as_secs_f64() * 1e3),
-                None => "not yet".to_owned(),
-            };
-            rows.of(name).set_message(format!(
-                "{name:<10} {:<21} {answered:>7} requests {:>3} in flight {latency:>13}",
-                one.endpoint.address(),
-                one.state.in_flight(),
-            ));
-        }
-        rows.rows.retain(|name, row| {
-            let is_there = view
-                .endpoints()
-                .iter()
-                .any(|one| one.endpoint.placement().as_str() == name);
-            if !is_there {
-                row.finish_and_clear();
+        tokio::select! {
+            view = observer.changed() => {
+                let Some(view) = view else { return };
+                let changes = shown.members().update(&view);
+                shown.changed(&changes);
+                let stale = match view.freshness() {
+                    Freshness::Stale { error, .. } => Some(error),
+                    _ => None,
+                };
+                if let (false, Some(error)) = (was_stale, stale) {
+                    shown.say(format_args!("the API server cannot be followed, what it said last holds: {error}"));
+                }
+                was_stale = stale.is_some();
             }
-            is_there
-        });
+            _ = tick.tick() => match &shown.picture {
+                Some(picture) => picture.draw(&shown.tally, &shown.members(), observer.view().taken_at()),
+                None => {
+                    let (requests, failed) = shown.tally.so_far();
+                    let pods = shown.members().present().count();
+                    shown.line(format_args!(
+                        "{requests} requests (+{}), {failed} failed, {pods} Pods",
+                        requests - last
+                    ));
+                    last = requests;
+                }
+            }
+        }
     }
 }
 
-impl Drop for Rows {
-    fn drop(&mut self) {
-        self.rows.values().for_each(ProgressBar::finish_and_clear);
+impl Shown {
+    fn changed(&self, changes: &[Change]) {
+        // In the picture a row comes or goes.
+        if self.picture.is_some() {
+            return;
+        }
+        if changes.len() > MAX_TOLD {
+            let came = changes.iter().filter(|change| change.came).count();
+            let left = changes.len() - came;
+            return self.line(format_args!("{came} Pods are in use now, {left} no more"));
+        }
+        for change in changes {
+            let Change { name, address, .. } = change;
+            match change.came {
+                true => self.line(format_args!("+ {name} ({address}) gets requests")),
+                false => self.line(format_args!("- {name} ({address}) gets no more requests")),
+            }
+        }
     }
-}
 
-impl Rows {
-    fn of(&mut self, name: &str) -> &ProgressBar {
-        // In order of their names, below the bar.
-        let place = 1 + self
-            .rows
-            .keys()
-            .filter(|other| other.as_str() < name)
-            .count();
-        self.rows.entry(name.to_owned()).or_insert_with(|| {
-            let row = ProgressBar::new_spinner().with_style(style("  {msg}"));
-            self.screen.insert(place, row)
-        })
+    /// One of the plain lines, with the time.
+    fn line(&self, what: impl std::fmt::Display) {
+        let seconds = self.tally.elapsed().as_secs_f64();
+        self.output.line(format_args!("{seconds:6.2} s  {what}"));
     }
-}
 
-/// The templates are this file's own, and right; a wrong one shows as the plain default.
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    /// Something that must be seen in a terminal, too.
+    fn say(&self, what: impl std::fmt::Display) {
+        match &self.picture {
+            Some(picture) => picture.say(what),
+            None => self.line(what),
+        }
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -23,7 +23,7 @@ use kube::{
     client::{Body, ClientBuilder},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
-use portolan_kube::WatchOptions;
+use portolan_kube::{IpFamilies, WatchOptions};
 use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
 use tokio::time::{Instant, sleep, timeout};
 use tower::util::MapRequestLayer;
@@ -45,6 +45,7 @@ trait Backend: Send + Sync {
     fn kubeconfig(&self) -> String;
     fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle>;
     fn pods(&self) -> Vec<PodHandle>;
+    fn is_dual_stack(&self) -> bool;
     fn stop_api(&self) -> LocalBoxFuture<'_, Result>;
     fn start_api(&self) -> LocalBoxFuture<'_, Result>;
     fn pause_api(&self) -> LocalBoxFuture<'_, Result>;
@@ -183,6 +184,20 @@ impl Arena {
         pods
     }
 
+    /// A client that may do everything, by the way that balancers go.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn client_by_line(&self) -> Result<Client> {
+        Ok(ClientBuilder::try_from(self.config.clone())?.build())
+    }
+
+    /// Whether Pods have an IPv6 address besides the one of IPv4.
+    #[must_use]
+    pub fn is_dual_stack(&self) -> bool {
+        self.backend.is_dual_stack()
+    }
+
     /// Discovery with all rights, through the line.
     ///
     /// # Errors
@@ -196,7 +211,20 @@ impl Arena {
     /// # Errors
     /// If no client can be made.
     pub fn discovery_with(&self, options: WatchOptions) -> Result<portolan::Cluster> {
-        self.discover(self.config.clone(), None, options)
+        let cluster = self.discover(self.config.clone(), None, options)?;
+        Ok(cluster.into())
+    }
+
+    /// Discovery with all rights, through the line, set up by `adapt`.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn discovery_of(
+        &self,
+        adapt: impl FnOnce(portolan_kube::Cluster) -> portolan_kube::Cluster,
+    ) -> Result<portolan::Cluster> {
+        let cluster = self.discover(self.config.clone(), None, WatchOptions::default())?;
+        Ok(adapt(cluster).into())
     }
 
     /// The same with the rights of a service account.
@@ -210,7 +238,8 @@ impl Arena {
     ) -> Result<portolan::Cluster> {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo::default();
-        self.discover(config, Some(account.clone()), options)
+        let cluster = self.discover(config, Some(account.clone()), options)?;
+        Ok(cluster.into())
     }
 
     fn discover(
@@ -218,7 +247,7 @@ impl Arena {
         config: Config,
         account: Option<Account>,
         options: WatchOptions,
-    ) -> Result<portolan::Cluster> {
+    ) -> Result<portolan_kube::Cluster> {
         let questions = self.questions.clone();
         let ask = MapRequestLayer::new(move |mut request: Request<Body>| {
             questions.note(&request);
@@ -228,9 +257,7 @@ impl Arena {
             request
         });
         let client = ClientBuilder::try_from(config)?.with_layer(&ask).build();
-        Ok(portolan_kube::Cluster::from(client)
-            .with_watch_options(options)
-            .into())
+        Ok(portolan_kube::Cluster::from(client).with_watch_options(options))
     }
 
     /// What discovery has asked the API server so far.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use portolan::{
-    Observer, View, Wait,
+    Observer, Reach, View, Wait,
     http::{HttpBuilder, HttpClient},
 };
 use serde::Deserialize;
@@ -75,6 +75,15 @@ impl Caller {
     /// If the Service's name makes no sense.
     pub fn fail_fast(cluster: &portolan::Cluster, service: &str) -> Result<Self> {
         Self::build(builder(cluster, service, Wait::FailFast)?)
+    }
+
+    /// A client that reaches the Service in this way.
+    ///
+    /// # Errors
+    /// If the Service's name makes no sense.
+    pub fn by(cluster: &portolan::Cluster, service: &str, reach: Reach) -> Result<Self> {
+        let balancer = cluster.service(service)?.reach(reach);
+        Self::build(balancer.wait(Wait::UpTo(Duration::from_secs(10))).http())
     }
 
     fn build(builder: HttpBuilder) -> Result<Self> {

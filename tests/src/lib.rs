@@ -11,6 +11,9 @@ pub mod arena;
 pub mod caller;
 pub mod failure;
 pub mod follow;
+pub mod guide;
+#[cfg(feature = "real")]
+pub mod kube_proxy;
 pub mod line;
 pub mod load;
 pub mod questions;

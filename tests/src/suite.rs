@@ -12,6 +12,7 @@ macro_rules! suite {
                 headless_service
                 cluster_ip_service
                 pods_with_different_ports
+                pods_with_two_addresses
                 a_port_that_changes
                 an_unknown_port
                 a_service_without_endpoints
@@ -20,6 +21,15 @@ macro_rules! suite {
                 a_service_deleted_and_made_again
                 slices_written_by_hand
                 slices_that_make_no_sense
+            }
+            types {
+                a_service_changes_its_type
+                a_service_changes_its_ports_and_its_selector
+                the_virtual_ip
+                node_ports
+                a_load_balancer
+                aliases
+                traffic_that_stays_near
             }
             readiness {
                 unready_pods_get_nothing
@@ -52,6 +62,10 @@ macro_rules! suite {
                 watches_that_are_cut
                 watches_that_are_frozen
                 history_that_is_forgotten
+            }
+            scale {
+                ten_thousand_endpoints
+                very_many_services
             }
             outage {
                 api_server_is_stopped_during_a_rollout

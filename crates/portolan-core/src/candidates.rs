@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Endpoint, EndpointState};
+use crate::{Endpoint, EndpointState, Location};
 
 /// The place of a candidate in its [`Candidates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +43,7 @@ pub struct Candidate {
 pub struct Candidates {
     list: Arc<[Candidate]>,
     seed: u64,
+    location: Location,
 }
 
 impl Candidates {
@@ -53,7 +54,21 @@ impl Candidates {
         Self {
             list: list.into(),
             seed,
+            location: Location::UNKNOWN,
         }
+    }
+
+    /// The same candidates, of a client that is there. Default: nobody knows where.
+    #[must_use]
+    pub fn with_location(mut self, location: Location) -> Self {
+        self.location = location;
+        self
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// The candidate at `index`; `None` where there is no such place.

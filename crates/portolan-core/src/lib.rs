@@ -7,9 +7,10 @@
 //! The way of the data, and of this crate's modules:
 //!
 //! 1. A [`ServiceRef`] names what is wanted; a [`Source`] follows it and yields [`Resolution`]s.
-//! 2. [`reconcile()`] turns a resolution into [`Candidates`]: the endpoints that may get traffic
-//!    now, each with its [`EndpointState`], which survives from one resolution to the next for as
-//!    long as the same incarnation lives.
+//! 2. [`reconcile()`] turns a resolution into a [`Membership`]: all endpoints, each with its
+//!    [`EndpointState`], which survives from one resolution to the next for as long as the same
+//!    incarnation lives. [`eligible()`] says which of them may get traffic now, from where the client
+//!    stands: the [`Candidates`].
 //! 3. A [`Policy`] builds a [`Picker`] from the candidates, off the request path.
 //! 4. For each request the picker turns a [`PickContext`] into a [`Verdict`].
 //! 5. What came of the request flows back into the [`EndpointState`] through an [`InFlight`] guard.
@@ -19,7 +20,10 @@
 
 mod candidates;
 mod endpoint;
+mod endpoint_set;
+mod host;
 pub mod policy;
+mod reach;
 mod reconcile;
 mod resolution;
 mod service_ref;
@@ -27,13 +31,18 @@ mod snapshot;
 mod state;
 mod sync;
 mod time;
+mod traffic;
 
 pub use candidates::{Candidate, Candidates, Index};
 pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Weight};
+pub use endpoint_set::EndpointSet;
+pub use host::HostResolver;
 pub use policy::{Intent, PickContext, Picker, Pin, Policy, Reason, Tried, Verdict};
-pub use reconcile::{Change, Membership, eligible, reconcile};
-pub use resolution::{EndpointSet, Resolution, Source, SourceError, SourceErrorKind};
+pub use reach::Reach;
+pub use reconcile::{Change, Membership, reconcile};
+pub use resolution::{Resolution, Source, SourceError, SourceErrorKind};
 pub use service_ref::{ParseServiceRefError, PortRef, ServiceRef};
 pub use snapshot::{Freshness, Snapshot};
 pub use state::{EndpointState, InFlight, Measurement, Outcome};
 pub use time::Time;
+pub use traffic::{InternalTraffic, Location, categorize, eligible};

@@ -4,7 +4,10 @@ mod recognise;
 
 use std::{cmp::Ordering, sync::Arc};
 
-use crate::{Candidate, Endpoint, EndpointSet, EndpointState, Measurement, resolution::order};
+use crate::{
+    Candidate, Endpoint, EndpointSet, EndpointState, InternalTraffic, Measurement, Reach,
+    endpoint_set::order,
+};
 use recognise::recognise;
 
 /// Every endpoint that the source names, eligible for traffic or not, with its state.
@@ -14,12 +17,31 @@ use recognise::recognise;
 pub struct Membership {
     // In the order of the endpoint set. Shared with the candidates, where all members are eligible.
     members: Arc<[Candidate]>,
+    reach: Reach,
+    internal_traffic: InternalTraffic,
 }
 
 impl Membership {
     /// All members, in order.
     #[must_use]
     pub fn members(&self) -> &[Candidate] {
+        &self.members
+    }
+
+    /// What their addresses are.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// Whom the Service wants them to be used by.
+    #[must_use]
+    pub fn internal_traffic(&self) -> InternalTraffic {
+        self.internal_traffic
+    }
+
+    /// The list itself, for whoever needs all of it.
+    pub(crate) fn shared(&self) -> &Arc<[Candidate]> {
         &self.members
     }
 }
@@ -94,8 +116,12 @@ pub fn reconcile(
     }
     changes.extend(old.map(|gone| Change::Removed(Arc::clone(&gone.endpoint))));
     recognise(&before.members, &mut members, &mut changes);
-    let members = members.into();
-    (Membership { members }, changes)
+    let membership = Membership {
+        members: members.into(),
+        reach: endpoints.reach(),
+        internal_traffic: endpoints.internal_traffic(),
+    };
+    (membership, changes)
 }
 
 fn relation(a: &Arc<Endpoint>, b: &Arc<Endpoint>) -> Ordering {
@@ -104,36 +130,6 @@ fn relation(a: &Arc<Endpoint>, b: &Arc<Endpoint>) -> Ordering {
     } else {
         order(a, b)
     }
-}
-
-/// The members that get traffic, by kube-proxy's rule: those that are ready; if none is ready
-/// anywhere, those that serve while they terminate (KEP-1669).
-///
-/// `excluded` tells which ones the client itself has found to be out of reach. They are left out,
-/// unless that would leave none: a client that can reach nobody is more likely to be wrong itself.
-#[must_use]
-pub fn eligible(
-    membership: &Membership,
-    excluded: impl Fn(&Candidate) -> bool,
-) -> Arc<[Candidate]> {
-    let all = &membership.members;
-    let is_ready = |one: &Candidate| one.endpoint.conditions().is_ready();
-    // As it nearly always is: then the list is there already.
-    if all.iter().all(|one| is_ready(one) && !excluded(one)) {
-        return Arc::clone(all);
-    }
-    let mut chosen: Vec<_> = all.iter().filter(|one| is_ready(one)).cloned().collect();
-    if chosen.is_empty() {
-        let as_last_resort = |one: &&Candidate| {
-            let conditions = one.endpoint.conditions();
-            conditions.is_serving() && conditions.is_terminating()
-        };
-        chosen = all.iter().filter(as_last_resort).cloned().collect();
-    }
-    if chosen.iter().any(|one| !excluded(one)) {
-        chosen.retain(|one| !excluded(one));
-    }
-    chosen.into()
 }
 
 #[cfg(test)]

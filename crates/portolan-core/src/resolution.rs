@@ -4,87 +4,7 @@ use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use futures_core::Stream;
 
-use crate::{Endpoint, ServiceRef};
-
-/// All endpoints of a Service at one moment, in the order of their
-/// [placement](crate::Placement), then [incarnation](crate::Incarnation).
-///
-/// An endpoint that did not change is the same `Arc` as in the set before, so that finding what
-/// changed among thousands is a comparison of pointers.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct EndpointSet(Arc<[Arc<Endpoint>]>);
-
-impl EndpointSet {
-    /// The set of these endpoints. They are put in order, and of several with the same placement
-    /// and incarnation the first stays.
-    #[must_use]
-    pub fn new(mut endpoints: Vec<Arc<Endpoint>>) -> Self {
-        let in_order = |pair: &[Arc<Endpoint>]| match pair {
-            [a, b] => order(a, b).is_lt(),
-            _ => true,
-        };
-        if !endpoints.windows(2).all(in_order) {
-            endpoints.sort_by(|a, b| order(a, b));
-            endpoints.dedup_by(|a, b| order(a, b).is_eq());
-        }
-        Self(endpoints.into())
-    }
-
-    /// The set of these endpoints, which are in order already, and each there once.
-    ///
-    /// For a source that edits a large set: to look at each of 10,000 again, scattered over memory as
-    /// they are, costs it more than the edit. It is checked in debug builds; a set out of order leads
-    /// to endpoints taken for new ones, and nothing worse.
-    #[must_use]
-    pub fn from_ordered(endpoints: Vec<Arc<Endpoint>>) -> Self {
-        debug_assert!(
-            endpoints.is_sorted_by(|a, b| order(a, b).is_lt()),
-            "the endpoints are not in order"
-        );
-        Self(endpoints.into())
-    }
-
-    /// The endpoints, in order.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Arc<Endpoint>] {
-        &self.0
-    }
-
-    /// Whether both are one and the same set, without looking inside.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// The order of endpoints in a set: by placement, then incarnation.
-pub(crate) fn order(a: &Endpoint, b: &Endpoint) -> std::cmp::Ordering {
-    a.placement()
-        .cmp(b.placement())
-        .then_with(|| a.incarnation().cmp(&b.incarnation()))
-}
-
-impl std::ops::Deref for EndpointSet {
-    type Target = [Arc<Endpoint>];
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl FromIterator<Endpoint> for EndpointSet {
-    fn from_iter<I: IntoIterator<Item = Endpoint>>(endpoints: I) -> Self {
-        Self::new(endpoints.into_iter().map(Arc::new).collect())
-    }
-}
-
-impl fmt::Debug for EndpointSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(|endpoint| endpoint.placement()))
-            .finish()
-    }
-}
+use crate::{EndpointSet, ServiceRef};
 
 /// What a [`Source`] says of a Service. Three things that must not be confused:
 #[derive(Clone, Debug)]
@@ -139,11 +59,26 @@ pub enum Resolution {
 pub trait Source: fmt::Debug + Send + Sync {
     /// Follows one Service. Nothing is asked of anybody before the stream is polled.
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>>;
+
+    /// Says that a connection to an endpoint of this Service failed, so that what the source said last
+    /// may be out of date.
+    ///
+    /// For a source that looks from time to time, as one over DNS does: it may look again soon. One
+    /// that is told of changes has nothing to do, which is the default. Called from the task that
+    /// follows the Service, as often as connections fail: it must not block, and a source that acts
+    /// on it limits how often. A source that is made of others passes it on.
+    fn suspect(&self, service: &ServiceRef) {
+        let _ = service;
+    }
 }
 
 impl<S: Source + ?Sized> Source for Arc<S> {
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
         (**self).watch(service)
+    }
+
+    fn suspect(&self, service: &ServiceRef) {
+        (**self).suspect(service);
     }
 }
 
@@ -176,6 +111,8 @@ pub enum SourceErrorKind {
     Unauthenticated,
     /// The question cannot be answered: no such port, a type of Service that is not handled.
     Invalid,
+    /// What is asked for is not there yet, and nobody is at fault: a load balancer without an address.
+    Pending,
     /// The answer makes no sense.
     Corrupt,
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Candidate, Candidates, Index, PickContext, Picker, Policy, SourceError, Time, Verdict,
+    Candidate, Candidates, Index, PickContext, Picker, Policy, Reach, SourceError, Time, Verdict,
     policy::LeastRequest,
 };
 
@@ -19,6 +19,7 @@ pub struct Snapshot<S> {
     services: Box<[S]>,
     picker: Arc<dyn Picker>,
     freshness: Freshness,
+    reach: Reach,
 }
 
 /// How far the source can be believed.
@@ -66,7 +67,15 @@ impl<S> Snapshot<S> {
             candidates,
             picker,
             freshness,
+            reach: Reach::default(),
         }
+    }
+
+    /// The same snapshot, with what the endpoints' addresses are. Default: [`Reach::Pods`].
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
     }
 
     /// The snapshot before the source has said anything: no endpoints, generation 0.
@@ -80,6 +89,7 @@ impl<S> Snapshot<S> {
             services: Box::default(),
             picker,
             freshness: Freshness::Pending,
+            reach: Reach::default(),
         }
     }
 
@@ -99,6 +109,12 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// What the endpoints' addresses are.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// Asks the picker.

@@ -33,11 +33,12 @@
 //! ```
 //!
 //! The way of the data, and of this crate's modules: `watch` reads the API and never gives up;
-//! `slice` and `service` keep what matters of what it reads; `resolve` is the state machine that
+//! `slice`, `service` and `node` keep what matters of what it reads; `resolve` is the state machine that
 //! makes endpoints of it, without I/O or a clock.
 
 mod cluster;
 mod error;
+mod node;
 mod object;
 mod rbac;
 mod redact;
@@ -46,8 +47,9 @@ mod service;
 mod slice;
 mod watch;
 
-pub use cluster::{Cluster, IpFamilies, WatchOptions};
+pub use cluster::{Cluster, IpFamilies, NodeAddresses, Vantage, WatchOptions};
 pub use error::Error;
 /// The Kubernetes client of [`Cluster::from`], in the version that this crate is built with.
 pub use kube;
-pub use rbac::{CLUSTER_ROLE, ROLE};
+pub use rbac::{CLUSTER_ROLE, LOCATION_ROLE, NODE_ROLE, ROLE};
+pub use watch::WatchStats;

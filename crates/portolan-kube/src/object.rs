@@ -15,12 +15,8 @@ pub(crate) trait Object: DeserializeOwned + Debug + Send + 'static {
 
     fn meta(&self) -> &Meta;
 
-    /// Whether the object is one of this Service. The server selects already; a proxy or a mock
-    /// that does not would otherwise send the traffic of one Service to the Pods of another.
-    fn belongs_to(&self, service: &str) -> bool;
-
-    /// The selector by which the server finds the objects of this Service.
-    fn selector(service: &str) -> Selector;
+    /// Which objects of the collection are wanted, in this scope.
+    fn selector(scope: &Scope) -> Selector;
 }
 
 /// A collection of the API.
@@ -28,22 +24,68 @@ pub(crate) trait Object: DeserializeOwned + Debug + Send + 'static {
 pub(crate) struct Resource {
     pub(crate) group: &'static str,
     pub(crate) plural: &'static str,
+    /// More objects than these cannot be meant.
+    pub(crate) most: usize,
 }
 
-/// How the server is told which objects are wanted.
+/// Whose objects are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Those of one Service.
+    Service { namespace: String, name: String },
+    /// All, of a collection that belongs to no namespace.
+    Cluster,
+}
+
+/// Which objects are wanted.
+///
+/// The server selects them already; a proxy or a mock that does not would otherwise send the traffic of one
+/// Service to the Pods of another, so what comes is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selector {
-    Labels(String),
-    Fields(String),
+    All,
+    Label { label: &'static str, value: String },
+    Name(String),
 }
 
 impl Resource {
-    /// The path of this collection in a namespace. Both groups in use here are at `v1`.
-    pub(crate) fn path(self, namespace: &str) -> String {
-        let Self { group, plural } = self;
-        match group {
-            "" => format!("/api/v1/namespaces/{namespace}/{plural}"),
-            _ => format!("/apis/{group}/v1/namespaces/{namespace}/{plural}"),
+    /// The path of this collection. All groups in use here are at `v1`.
+    pub(crate) fn path(self, scope: &Scope) -> String {
+        let Self { group, plural, .. } = self;
+        let group = match group {
+            "" => "/api/v1".to_owned(),
+            _ => format!("/apis/{group}/v1"),
+        };
+        match scope {
+            Scope::Service { namespace, .. } => format!("{group}/namespaces/{namespace}/{plural}"),
+            Scope::Cluster => format!("{group}/{plural}"),
+        }
+    }
+}
+
+impl Selector {
+    /// Whether the object is one that was asked for.
+    pub(crate) fn matches(&self, meta: &Meta) -> bool {
+        match self {
+            Self::All => true,
+            Self::Label { label, value } => meta.labels.get(*label) == Some(value),
+            Self::Name(name) => meta.name == *name,
+        }
+    }
+
+    /// As a label selector of a request.
+    pub(crate) fn labels(&self) -> Option<String> {
+        match self {
+            Self::Label { label, value } => Some(format!("{label}={value}")),
+            Self::All | Self::Name(_) => None,
+        }
+    }
+
+    /// As a field selector of a request.
+    pub(crate) fn fields(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(format!("metadata.name={name}")),
+            Self::All | Self::Label { .. } => None,
         }
     }
 }
@@ -54,6 +96,8 @@ impl Resource {
 pub(crate) struct Meta {
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) name: String,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) uid: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) resource_version: String,
     #[serde(deserialize_with = "null_is_default")]

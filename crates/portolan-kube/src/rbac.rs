@@ -13,6 +13,14 @@ pub const ROLE: &str = include_str!("../rbac/role.yaml");
 /// The same for all namespaces: a ClusterRole and its ClusterRoleBinding.
 pub const CLUSTER_ROLE: &str = include_str!("../rbac/cluster-role.yaml");
 
+/// What [`Reach::Nodes`](portolan_core::Reach::Nodes) needs besides [`ROLE`] or [`CLUSTER_ROLE`]: a
+/// ClusterRole, since Nodes belong to no namespace, and its ClusterRoleBinding: `list` and `watch` on `nodes`.
+pub const NODE_ROLE: &str = include_str!("../rbac/node-role.yaml");
+
+/// What [`Cluster::locate`](crate::Cluster::locate) can make use of: a ClusterRole and its
+/// ClusterRoleBinding: `get` on `pods` and `nodes`.
+pub const LOCATION_ROLE: &str = include_str!("../rbac/location-role.yaml");
+
 /// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
 /// asked.
 pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
@@ -20,6 +28,17 @@ pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
         "namespace: default # of the Service",
         &format!("namespace: {namespace} # of the Service"),
     );
+    bind(&role, user)
+}
+
+/// [`NODE_ROLE`], filled in for `user`.
+pub(crate) fn node_role_for(user: Option<&str>) -> String {
+    bind(NODE_ROLE, user)
+}
+
+/// The manifest, with `user` in the place of who asks.
+fn bind(manifest: &str, user: Option<&str>) -> String {
+    let role = manifest.to_owned();
     let Some(user) = user else { return role };
     let account = user
         .strip_prefix("system:serviceaccount:")

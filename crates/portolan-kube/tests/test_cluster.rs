@@ -7,7 +7,10 @@ use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::{discovery::v1::EndpointSlice, rbac::v1::Role};
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
 use portolan_core::{EndpointSet, Resolution, Source as _, SourceError, SourceErrorKind};
 use portolan_kube::{Cluster, WatchOptions, kube};
 use portolan_test::{Corruption, TestCluster, User, Verb};
@@ -242,6 +245,47 @@ async fn nothing_is_lost_through_any_fault_of_the_api() {
             "`db-0` never changed"
         );
         good = set;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_lost_is_made_up_for_where_that_is_asked_for() {
+    for lists_stream in [true, false] {
+        let cluster = TestCluster::start().await.unwrap();
+        by_hand(&cluster).await;
+        let options = WatchOptions::default().resync(Duration::from_secs(600));
+        let source = Cluster::from(cluster.client()).with_watch_options(options);
+        let never = Cluster::from(cluster.client());
+        let service = "orders.shop:http".parse().unwrap();
+        if !lists_stream {
+            let refused = http::StatusCode::UNPROCESSABLE_ENTITY;
+            cluster.faults().answer_status(refused, 2);
+        }
+        let mut resolutions = source.watch(&service);
+        let set = until(&mut resolutions, &["a"]).await;
+        let mut unhealed = never.watch(&service);
+        until(&mut unhealed, &["a"]).await;
+        // The slice goes, and nobody is told.
+        cluster.faults().drop_events(2);
+        let slices: Api<EndpointSlice> = Api::namespaced(cluster.client(), "shop");
+        slices
+            .delete("by-hand", &DeleteParams::default())
+            .await
+            .unwrap();
+        let start = tokio::time::Instant::now();
+        let healed = timeout(Duration::from_secs(700), resolutions.next()).await;
+        let Ok(Some(Resolution::Present(none))) = healed else {
+            panic!("{healed:?}");
+        };
+        assert!(none.is_empty());
+        let healed_after = start.elapsed().as_secs();
+        assert!((450..=601).contains(&healed_after), "{healed_after} s");
+        assert_eq!(set.len(), 1);
+        let still = timeout(Duration::from_secs(3_600), unhealed.next()).await;
+        assert!(
+            still.is_err(),
+            "the default trusts the API server: {still:?}"
+        );
     }
 }
 

@@ -65,8 +65,20 @@ pub enum Error {
     /// The text of RBAC rules makes no sense.
     #[error("these are no RBAC rules (want a list of {{apiGroups, resources, verbs}}): {0}")]
     BadRules(#[source] serde_json::Error),
-    /// A Pod network that is not a usable IPv4 range.
-    #[error("{0:?} is no IPv4 range such as 10.244.0.0/16 with a prefix of 8 to 30 bits")]
+    /// A text that is no DNS name.
+    #[cfg(feature = "dns")]
+    #[error("`{name}` is no DNS name: {problem}")]
+    BadName {
+        /// The text.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A Pod network that is not a usable range.
+    #[error(
+        "{0:?} is no range for Pods: IPv4 such as 10.244.0.0/16 with a prefix of 8 to 30 bits, or, \
+         for their second addresses, IPv6 such as fd00:10:244::/64 with one of at most 96"
+    )]
     BadNetwork(String),
 }
 

@@ -30,17 +30,26 @@
 //!   Pods have them here.
 //! - Server-side apply does not track the owners of fields.
 //! - A Deployment's ReplicaSets are implicit.
-//! - `Endpoints` are stored but not made; there is no DNS, no virtual IP, no node failure.
+//! - `Endpoints` are stored but not made, and no node fails. Virtual IPs, node ports and load balancers lead
+//!   somewhere only with [`TestClusterBuilder::kube_proxy`].
 //! - When a container ends, all containers of its Pod are started again.
 //!
 //! Time is tokio's everywhere. Where no socket is needed, as with [`TestCluster::client`], tests
 //! run under paused time.
+//!
+//! # Features
+//!
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `dns` | a DNS server that answers as the cluster's does, or as the test tells it to: [`mod@dns`] | no |
 
 mod api;
 mod client;
 mod clock;
 mod cluster;
 mod controllers;
+#[cfg(feature = "dns")]
+pub mod dns;
 mod error;
 mod faults;
 mod json;
@@ -48,6 +57,7 @@ mod kind;
 mod kubelet;
 mod pod;
 pub mod programs;
+mod proxy;
 mod requests;
 mod selector;
 mod store;

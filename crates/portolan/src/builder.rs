@@ -2,11 +2,13 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use portolan_core::{Measurement, Policy, ServiceRef, Source, policy::default_policy};
+use portolan_core::{
+    Location, Measurement, Policy, Reach, ServiceRef, Source, policy::default_policy,
+};
 use tokio::runtime::Handle;
 
 use crate::{
-    Balance, BuildError, MakeEndpoint, Nodes, Wait,
+    Balance, BuildError, MakeEndpoint, Nodes, TrafficRules, Wait,
     balance::{BalanceLayer, Published},
     clock::Clock,
     driver::Driver,
@@ -42,12 +44,15 @@ pub struct BalancerBuilder {
 }
 
 impl BalancerBuilder {
-    pub(crate) fn new(source: Arc<dyn Source>, service: ServiceRef) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>, service: ServiceRef, location: Location) -> Self {
         Self {
             source,
             service,
             policy: default_policy(),
-            settings: Settings::default(),
+            settings: Settings {
+                location,
+                ..Settings::default()
+            },
         }
     }
 
@@ -60,6 +65,20 @@ impl BalancerBuilder {
     /// How endpoints are chosen. Default: [`LeastRequest`](crate::policy::LeastRequest).
     pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
         self.policy = Arc::new(policy);
+        self
+    }
+
+    /// In which way the Service is to be reached. Default: the Pods, wherever a client can reach them.
+    pub fn reach(mut self, reach: Reach) -> Self {
+        self.service = self.service.with_reach(reach);
+        self
+    }
+
+    /// Whether the client keeps to the traffic rules of the Service (topology hints and
+    /// `internalTrafficPolicy`), as far as it knows [where it is](crate::Cluster::with_location). Default: it
+    /// does, as everybody in the cluster who goes through kube-proxy.
+    pub fn traffic_rules(mut self, rules: TrafficRules) -> Self {
+        self.settings.traffic_rules = rules;
         self
     }
 
@@ -193,9 +212,8 @@ impl Checked {
             runtime,
         } = self;
         let _entered = runtime.enter();
-        let stream = source.watch(&service);
         let published = Arc::new(Published::new(service, settings, Clock::start()));
-        let driver = Driver::new(Arc::clone(&published), make, policy, stream);
+        let driver = Driver::new(Arc::clone(&published), make, policy, source);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }
 }

@@ -27,6 +27,7 @@
 //! | feature | what it adds | default |
 //! |---|---|---|
 //! | `kube` | discovery over the Kubernetes API: [`Cluster::infer`], [`mod@kube`] | yes |
+//! | `dns` | discovery over DNS, without any permission: [`mod@dns`], `Cluster::from(Dns)` | no |
 //! | `http` | HTTP/1.1 and HTTP/2 clients on hyper: [`mod@http`] | yes |
 //! | `grpc` | channels for generated gRPC clients, of tonic or others: [`grpc`] | no |
 //! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |
@@ -66,12 +67,16 @@ pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
-    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, Incarnation,
-    Intent, Measurement, Outcome, ParseServiceRefError, PickContext, Picker, Placement, Policy,
-    PortRef, Resolution, ServiceRef, Source, SourceError, SourceErrorKind, Time, Verdict, Weight,
-    policy,
+    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, HostResolver,
+    Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome, ParseServiceRefError,
+    PickContext, Picker, Placement, Policy, PortRef, Reach, Resolution, ServiceRef, Source,
+    SourceError, SourceErrorKind, Time, Verdict, Weight, policy,
 };
+#[cfg(feature = "dns")]
+pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
 pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
-pub use settings::Wait;
+#[cfg(any(feature = "http", feature = "reqwest"))]
+pub use settings::Naming;
+pub use settings::{TrafficRules, Wait};

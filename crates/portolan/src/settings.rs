@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan_core::Measurement;
+use portolan_core::{Location, Measurement};
 
 use crate::BuildError;
 
@@ -32,8 +32,42 @@ impl Wait {
     }
 }
 
+/// Whether the client keeps to the traffic rules of the Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrafficRules {
+    /// As kube-proxy does: topology hints and `internalTrafficPolicy` say which endpoints are near enough.
+    #[default]
+    AsService,
+    /// All endpoints of the Service may be used from everywhere, whatever it says. For clients that
+    /// `internalTrafficPolicy: Local` shuts out, such as a tool that looks at the agents of all Nodes.
+    Ignored,
+}
+
+/// Whose name a request bears that does not bear one already: in the Host header or `:authority`, and in TLS.
+///
+/// It makes a difference where an endpoint is an address of another DNS name
+/// ([`Endpoint::host`](crate::Endpoint::host)): that of a Service of type ExternalName, or of a load balancer.
+///
+/// What has been set for the client (its authority, its server name) goes before.
+#[cfg(any(feature = "http", feature = "reqwest"))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Naming {
+    /// The Service's own. It is what every other client in the cluster sends that dials the Service's name, as a
+    /// CNAME in DNS changes neither header nor certificate; so whatever works for them works here.
+    #[default]
+    Service,
+    /// That of the target, where it has one: for servers outside that know nothing of the cluster, hold a
+    /// certificate for their own name, and choose a site by it. An endpoint without a name of its own is called
+    /// by the Service's.
+    Target,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) location: Location,
+    pub(crate) traffic_rules: TrafficRules,
     pub(crate) wait: Wait,
     pub(crate) max_in_flight_per_endpoint: u32,
     pub(crate) max_waiting: usize,
@@ -47,6 +81,8 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            location: Location::UNKNOWN,
+            traffic_rules: TrafficRules::AsService,
             wait: Wait::UpTo(Duration::from_secs(5)),
             max_in_flight_per_endpoint: 4096,
             max_waiting: 4096,

@@ -15,11 +15,12 @@ use std::{env, ffi::OsString, process::ExitCode};
 use outcome::{Failure, say};
 
 const USAGE: &str = "\
-cargo xtask real [--build-only] [--keep] [-- ARGUMENTS OF THE TESTS]
+cargo xtask real [--build-only] [--keep] [--release] [-- ARGUMENTS OF THE TESTS]
     Builds etcd, kube-apiserver and kube-controller-manager at their pinned versions
     (cached), and runs the scenario suite on them in a network namespace of its own.
     --build-only  stop when the control plane is built
     --keep        keep the components' logs when the tests pass, too
+    --release     optimise, for figures that mean something
     for example:  cargo xtask real -- rolling --nocapture
 
 cargo xtask features

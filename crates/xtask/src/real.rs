@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     }
     let isolation = needs::to_run()?;
     let programs = control_plane::build()?;
-    let tests = build_tests()?;
+    let tests = build_tests(&options)?;
     run_tests(isolation, &programs, &tests, &options)
 }
 
@@ -76,7 +76,7 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 }
 
 /// Compiles the suite and returns its executable.
-fn build_tests() -> Result<PathBuf, Failure> {
+fn build_tests(options: &Options) -> Result<PathBuf, Failure> {
     say("building the scenario suite");
     let mut build = cargo();
     build
@@ -94,6 +94,7 @@ fn build_tests() -> Result<PathBuf, Failure> {
             "--message-format",
             "json-render-diagnostics",
         ])
+        .args(options.release.then_some("--release"))
         .stderr(Stdio::inherit());
     let output = build.output().doing("run cargo")?;
     succeeded(output.status, &build)?;
@@ -111,6 +112,8 @@ fn build_tests() -> Result<PathBuf, Failure> {
 struct Options {
     build_only: bool,
     keep: bool,
+    /// Figures mean nothing of a build that is not optimised.
+    release: bool,
     for_tests: Vec<OsString>,
 }
 
@@ -122,6 +125,7 @@ impl Options {
             match argument.to_str() {
                 Some("--build-only") => options.build_only = true,
                 Some("--keep") => options.keep = true,
+                Some("--release") => options.release = true,
                 Some("--") => {
                     options.for_tests = arguments.collect();
                     break;

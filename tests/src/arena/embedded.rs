@@ -109,6 +109,11 @@ impl Backend for Embedded {
         self.cluster.pods()
     }
 
+    fn is_dual_stack(&self) -> bool {
+        // Of IPv6, loopback is a single address, and the Pods' ports are all the same.
+        false
+    }
+
     fn stop_api(&self) -> LocalBoxFuture<'_, Result> {
         self.order(Faults::api_down)
     }

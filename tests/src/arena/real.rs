@@ -1,6 +1,6 @@
 //! The real control plane, which all scenarios of a run share: each has a namespace of its own.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{net::Ipv6Addr, sync::LazyLock, time::Duration};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use http::{Request, header::CONTENT_TYPE};
@@ -27,6 +27,10 @@ use crate::{
 
 /// Where Pods get their addresses: `cargo xtask real` makes the range local.
 const POD_NETWORK: &str = "10.244.0.0/16";
+/// And their second addresses, where the machine has IPv6.
+const POD_NETWORK_V6: &str = "fd00:10:244::/64";
+/// An address of that range that no Pod has.
+const PROBE_V6: (Ipv6Addr, u16) = (Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 1, 0, 0, 1), 0);
 
 /// The runtime of everything that outlives a scenario. The operating system ends what runs on it, and
 /// the processes of the cluster with it (see `cargo xtask real`).
@@ -44,6 +48,7 @@ struct Shared {
     client: Client,
     kubeconfig: String,
     kubelet: Kubelet,
+    dual_stack: bool,
 }
 
 /// A scenario's hold on the cluster. When it goes, the API server runs, whatever came of the scenario.
@@ -67,13 +72,18 @@ impl Shared {
         config.nodes = ["a", "b", "c"]
             .map(|zone| NodeSpec::new(format!("node-{zone}"), format!("zone-{zone}")))
             .into();
-        let network = PodNetwork::range(POD_NETWORK)?;
+        let mut network = PodNetwork::range(POD_NETWORK)?;
+        let dual_stack = std::net::TcpListener::bind(PROBE_V6).is_ok();
+        if dual_stack {
+            network = network.with_ipv6(POD_NETWORK_V6)?;
+        }
         let kubelet = Kubelet::start_with(cluster.client(), network, images, config).await?;
         Ok(Self {
             client: cluster.client(),
             kubeconfig: cluster.kubeconfig(),
             cluster: Mutex::new(cluster),
             kubelet,
+            dual_stack,
         })
     }
 }
@@ -110,6 +120,10 @@ impl Backend for Real {
 
     fn pods(&self) -> Vec<PodHandle> {
         self.shared.kubelet.pods()
+    }
+
+    fn is_dual_stack(&self) -> bool {
+        self.shared.dual_stack
     }
 
     fn stop_api(&self) -> LocalBoxFuture<'_, Result> {

@@ -186,7 +186,8 @@ fn api_flags(files: &Files, etcd_port: u16, port: u16) -> Vec<String> {
             "--service-account-signing-key-file={}",
             files.token_private_key
         ),
-        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        // Dual stack: a Service has both families if it asks for them.
+        "--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112".to_owned(),
         "--authorization-mode=RBAC".to_owned(),
         // Pods run without a token of their own, on nodes that nobody reports ready.
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(),

@@ -8,6 +8,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use portolan::{ErrorKind, Freshness, View};
+use portolan_kube::IpFamilies;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -121,6 +122,58 @@ pub async fn pods_with_different_ports(arena: &Arena) -> Result {
         .map(|one| one.endpoint.address().port())
         .collect();
     assert_eq!(ports, [8181, 8080]);
+    Ok(())
+}
+
+/// In dual stack a Pod is one endpoint with two addresses, though it stands in a slice of each family.
+/// Requests go to the one of the family that the Service names first, or of the one that is asked for.
+pub async fn pods_with_two_addresses(arena: &Arena) -> Result {
+    if !arena.is_dual_stack() {
+        arena.note("(skipped: Pods have no IPv6 addresses here)");
+        return Ok(());
+    }
+    let service = |name| {
+        let service = arena.service(name).headless().port("http", 8080);
+        let service = service.selecting("db");
+        service.with(&["spec", "ipFamilyPolicy"], "PreferDualStack")
+    };
+    service("db").create().await?;
+    let six_first = service("six").with(&["spec", "ipFamilies"], json!(["IPv6", "IPv4"]));
+    six_first.create().await?;
+    let set = arena.stateful_set("db", 3).create().await?;
+    set.wait_ready(3).await?;
+
+    for (name, families, is_v4, has_other) in [
+        ("db", IpFamilies::AsService, true, true),
+        ("six", IpFamilies::AsService, false, true),
+        ("db", IpFamilies::PreferV6, false, true),
+        ("six", IpFamilies::PreferV4, true, true),
+        ("db", IpFamilies::V6Only, false, false),
+        ("six", IpFamilies::V4Only, true, false),
+    ] {
+        let cluster = arena.discovery_of(|cluster| cluster.with_ip_families(families))?;
+        let caller = Caller::new(&cluster, &arena.full(&format!("{name}:http")))?;
+        let with_both = |view: &View| {
+            let mut endpoints = view.endpoints().iter().map(|one| &one.endpoint);
+            view.endpoints().len() == 3
+                && endpoints.all(|endpoint| endpoint.alternate().is_some() == has_other)
+        };
+        let view = caller.until("three Pods", with_both).await?;
+        assert_eq!(names(&view), ["db-0", "db-1", "db-2"]);
+        for one in view.endpoints() {
+            let endpoint = &one.endpoint;
+            assert_eq!(
+                endpoint.address().is_ipv4(),
+                is_v4,
+                "{families:?}: {endpoint:?}"
+            );
+            if let Some(other) = endpoint.alternate() {
+                assert_eq!(other.is_ipv4(), !is_v4, "{families:?}: {endpoint:?}");
+            }
+        }
+        let answer = caller.get().await?;
+        assert_eq!(answer.uid, arena.pod(&answer.pod)?.uid());
+    }
     Ok(())
 }
 

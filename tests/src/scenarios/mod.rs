@@ -7,7 +7,9 @@ pub mod discovery;
 pub mod outage;
 pub mod readiness;
 pub mod rolling;
+pub mod scale;
 pub mod scaling;
+pub mod types;
 pub mod watch;
 
 use std::{fmt, time::Duration};

@@ -34,6 +34,7 @@ pub struct Endpoint {
     node: Option<Arc<str>>,
     zone: Option<Arc<str>>,
     hints: Option<Arc<Hints>>,
+    host: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -52,6 +53,7 @@ impl Endpoint {
             node: None,
             zone: None,
             hints: None,
+            host: None,
         }
     }
 
@@ -122,6 +124,13 @@ impl Endpoint {
     #[must_use]
     pub fn with_hints(mut self, hints: Arc<Hints>) -> Self {
         self.hints = Some(hints);
+        self
+    }
+
+    /// Sets the DNS name of which the address is one.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
+        self.host = Some(host.into());
         self
     }
 
@@ -199,6 +208,13 @@ impl Endpoint {
     pub fn hints(&self) -> Option<&Hints> {
         self.hints.as_deref()
     }
+
+    /// The DNS name of which the address is one, where the Service is an alias of that name, or its load
+    /// balancer bears it. Without the final dot.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
 }
 
 /// The three conditions of an endpoint, with what Kubernetes means where it says nothing
@@ -218,20 +234,19 @@ impl Conditions {
         terminating: false,
     };
 
-    /// What the API's three optional fields mean: `ready` unset is true, `serving` unset is as
-    /// `ready`, `terminating` unset is false.
+    /// What the API's three optional fields mean: `ready` and `serving` unset are true, `terminating`
+    /// unset is false.
     ///
     /// ```
     /// use portolan_core::Conditions;
     /// assert_eq!(Conditions::new(None, None, None), Conditions::READY);
-    /// assert!(!Conditions::new(Some(false), None, None).is_serving());
+    /// assert!(Conditions::new(Some(false), None, None).is_serving());
     /// ```
     #[must_use]
     pub fn new(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> Self {
-        let ready = ready.unwrap_or(true);
         Self {
-            ready,
-            serving: serving.unwrap_or(ready),
+            ready: ready.unwrap_or(true),
+            serving: serving.unwrap_or(true),
             terminating: terminating.unwrap_or(false),
         }
     }

@@ -11,20 +11,25 @@
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+//! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
 mod context;
+mod group;
 mod p2c;
 mod random;
 mod round_robin;
 mod weighted_round_robin;
+mod zone_aware;
 
 use std::{fmt, sync::Arc};
 
 pub use context::{Intent, PickContext, Pin, Tried};
+pub use group::Group;
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use weighted_round_robin::WeightedRoundRobin;
+pub use zone_aware::ZoneAware;
 
 pub use crate::candidates::{Candidate, Candidates, Index};
 

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{Candidate, Change, Endpoint, Placement, resolution::order};
+use crate::{Candidate, Change, Endpoint, Placement, endpoint_set::order};
 
 /// Takes back the changes that are none: an endpoint of the same placement at the same address came and
 /// went, and only one of the two has a UID. It keeps its state, and counts as updated.

@@ -5,7 +5,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Change, Membership, eligible, reconcile};
+use super::{Change, Membership, reconcile};
 use crate::{Conditions, Endpoint, EndpointSet, Measurement, Placement};
 
 fn endpoint(pod: u8, life: u8, conditions: Conditions) -> Endpoint {
@@ -83,41 +83,6 @@ proptest! {
             before = set;
         }
     }
-
-    #[test]
-    fn traffic_goes_where_kube_proxy_sends_it(set in prop::collection::btree_map((0u8..12, 0u8..2), conditions(), 0..12)) {
-        let endpoints: EndpointSet = set
-            .iter()
-            .map(|(&(pod, life), &conditions)| endpoint(pod, life, conditions))
-            .collect();
-        let (membership, _) = reconcile(&Membership::default(), &endpoints, Measurement::default());
-        let chosen = eligible(&membership, |_| false);
-        let any_ready = set.values().any(|conditions| conditions.is_ready());
-        let expected = set
-            .values()
-            .filter(|conditions| match any_ready {
-                true => conditions.is_ready(),
-                false => conditions.is_serving() && conditions.is_terminating(),
-            })
-            .count();
-        prop_assert_eq!(chosen.len(), expected);
-    }
-}
-
-#[test]
-fn an_endpoint_out_of_reach_is_left_out_unless_all_are() {
-    let endpoints: EndpointSet = (0..3)
-        .map(|pod| endpoint(pod, 0, Conditions::READY))
-        .collect();
-    let (membership, _) = reconcile(&Membership::default(), &endpoints, Measurement::default());
-    let left = eligible(&membership, |one| one.endpoint.uid() == Some("1/0"));
-    assert_eq!(
-        left.iter()
-            .map(|one| one.endpoint.placement().as_str())
-            .collect::<Vec<_>>(),
-        ["db-0", "db-2"]
-    );
-    assert_eq!(eligible(&membership, |_| true).len(), 3);
 }
 
 /// A StatefulSet's Pods as the API tells them, and as DNS does.

@@ -6,6 +6,8 @@ use std::{fmt, num::NonZeroU16, str::FromStr, sync::Arc};
 
 pub use parse::ParseServiceRefError;
 
+use crate::Reach;
+
 /// The name of a Service and of the port that is wanted, parsed once.
 ///
 /// Written `name[.namespace[.svc[.domain]]][:port]`, with the port by name or by number, or as a URL
@@ -36,6 +38,7 @@ pub struct ServiceRef {
     namespace: Option<Arc<str>>,
     domain: Option<Arc<str>>,
     port: Option<PortRef>,
+    reach: Option<Reach>,
 }
 
 /// A port of a Service: by its name, or by the number under which the Service offers it.
@@ -61,6 +64,7 @@ impl ServiceRef {
             namespace: Some(namespace.into()),
             domain: None,
             port: None,
+            reach: None,
         })
     }
 
@@ -68,6 +72,15 @@ impl ServiceRef {
     #[must_use]
     pub fn with_port(mut self, port: PortRef) -> Self {
         self.port = Some(port);
+        self
+    }
+
+    /// The same Service, to be reached in this way, and no other.
+    ///
+    /// Where none is asked for, a source chooses what a client can reach: the Pods, wherever it can.
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = Some(reach);
         self
     }
 
@@ -105,6 +118,12 @@ impl ServiceRef {
     #[must_use]
     pub fn port(&self) -> Option<&PortRef> {
         self.port.as_ref()
+    }
+
+    /// In which way it is to be reached, where that was asked for.
+    #[must_use]
+    pub fn reach(&self) -> Option<Reach> {
+        self.reach
     }
 
     /// The host that a client would write in a URL: `name`, `name.namespace` or, where a domain is

@@ -123,6 +123,7 @@ fn parse_host(text: &str, host: &str) -> Result<ServiceRef, ParseServiceRefError
         namespace: namespace.map(Into::into),
         domain: domain.map(Into::into),
         port: None,
+        reach: None,
     })
 }
 

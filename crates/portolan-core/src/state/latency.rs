@@ -53,6 +53,11 @@ impl PeakEwma {
         }
     }
 
+    /// The least that a failure counts for.
+    pub(super) fn of_failure(&self) -> Duration {
+        Duration::from_nanos(self.failure_nanos as u64)
+    }
+
     /// The estimate at `now`, in nanoseconds.
     pub(super) fn nanos(&self, now: Time) -> Option<f32> {
         let last = unpack(self.packed.load(Ordering::Relaxed))?;

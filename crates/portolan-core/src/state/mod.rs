@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Endpoint, Time,
     sync::{AtomicU32, AtomicU64, Ordering},
+    time::saturating_nanos,
 };
 use latency::PeakEwma;
 
@@ -42,6 +43,8 @@ struct Hot {
     requests: AtomicU64,
     latency: PeakEwma,
     failures: AtomicU64,
+    timed: AtomicU64,
+    timed_nanos: AtomicU64,
 }
 
 /// Keeps the counters of two endpoints from sharing a line, however they lie: 34 ns an increment when
@@ -49,9 +52,9 @@ struct Hot {
 /// 100,000 endpoints more in missed caches.
 type Apart = [u64; 7];
 
-// With the counts of the `Arc`, two lines.
+// With the counts of the `Arc`, a little over two lines.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<EndpointState>() + 2 * size_of::<usize>() == 120);
+const _: () = assert!(size_of::<EndpointState>() + 2 * size_of::<usize>() == 136);
 
 /// How measurements are weighed.
 ///
@@ -122,6 +125,8 @@ impl EndpointState {
                 requests: AtomicU64::new(0),
                 latency: PeakEwma::new(measurement),
                 failures: AtomicU64::new(0),
+                timed: AtomicU64::new(0),
+                timed_nanos: AtomicU64::new(0),
             },
             endpoint,
             _apart: Apart::default(),
@@ -177,9 +182,34 @@ impl EndpointState {
         self.hot.consecutive_failures.load(Ordering::Relaxed)
     }
 
+    /// How many requests were timed, and how long they took together; a failure counts as one that took at
+    /// least [`Measurement::failure_latency`]. Between two looks, the quotient of the differences is the
+    /// mean latency, which is what endpoints with more and with fewer requests can be compared by: the
+    /// [peak](Self::latency) of many is higher than that of few.
+    #[must_use]
+    pub fn timed(&self) -> (u64, Duration) {
+        let nanos = self.hot.timed_nanos.load(Ordering::Relaxed);
+        (
+            self.hot.timed.load(Ordering::Relaxed),
+            Duration::from_nanos(nanos),
+        )
+    }
+
     /// Records what became of a request that took `took` and ended at `now`.
     pub fn record(&self, outcome: Outcome, took: Duration, now: Time) {
         self.record_untimed(outcome);
+        let counted = match outcome {
+            Outcome::Success => Some(took),
+            Outcome::Failure => Some(took.max(self.hot.latency.of_failure())),
+            // It was counted when its answer began; or it never ended.
+            Outcome::Interrupted | Outcome::Cancelled => None,
+        };
+        if let Some(took) = counted {
+            self.hot
+                .timed_nanos
+                .fetch_add(saturating_nanos(took), Ordering::Relaxed);
+            self.hot.timed.fetch_add(1, Ordering::Relaxed);
+        }
         match outcome {
             Outcome::Success => self.hot.latency.record(took, now),
             Outcome::Failure | Outcome::Interrupted => self.hot.latency.record_failure(took, now),

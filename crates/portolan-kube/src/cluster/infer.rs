@@ -3,7 +3,10 @@
 use std::{
     env,
     ffi::OsString,
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use kube::{
@@ -11,26 +14,68 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-use crate::{Error, redact};
+use crate::{Error, Vantage, redact};
 
+/// Where `kubelet` mounts it in every Pod, unless `automountServiceAccountToken` is off.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Set in every Pod (`kubelet`).
-const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
-/// Mounted into every Pod, unless `automountServiceAccountToken` is off.
-const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+pub(super) const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
 
 /// What of the environment says where the cluster is; an argument, so that tests need no other
 /// process.
 #[derive(Debug, Default)]
 struct Surroundings {
-    in_a_pod: bool,
+    service_account: Option<ServiceAccount>,
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
 }
 
+/// What a Pod has to reach the API server with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ServiceAccount {
+    /// The URL of the API server.
+    server: String,
+    /// The folder of `token`, `ca.crt` and `namespace`.
+    folder: PathBuf,
+}
+
+/// Where a configuration is read, so that it can be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    ServiceAccount(ServiceAccount),
+    /// A file that was named, and must be there.
+    Kubeconfig {
+        file: PathBuf,
+        context: Option<String>,
+    },
+    /// Files that are merged by the rules of kubectl, of which some may be missing.
+    Kubeconfigs {
+        files: Vec<PathBuf>,
+        context: Option<String>,
+    },
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Where it was read. The context is named, whatever the current one will be later.
+    pub(super) origin: Origin,
+    pub(super) config: Config,
+    /// The same for configurations of the same text, within this process.
+    pub(super) fingerprint: u64,
+}
+
 impl Surroundings {
     fn of_this_process() -> Self {
+        let host = env::var(IN_A_POD).ok();
+        let port = env::var("KUBERNETES_SERVICE_PORT").ok();
+        let folder = PathBuf::from(SERVICE_ACCOUNT);
+        let service_account = host.filter(|_| folder.join("token").exists());
         Self {
-            in_a_pod: env::var_os(IN_A_POD).is_some() && Path::new(TOKEN).exists(),
+            service_account: service_account.map(|host| ServiceAccount {
+                server: server(&host, port.as_deref()),
+                folder,
+            }),
             kubeconfig: env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()),
             home: env::home_dir(),
         }
@@ -49,23 +94,122 @@ impl Surroundings {
                 .collect(),
         }
     }
-}
 
-pub(super) async fn infer() -> Result<Client, Error> {
-    infer_in(&Surroundings::of_this_process()).await
-}
-
-async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {
-    if surroundings.in_a_pod {
-        let config = Config::incluster().map_err(|cause| Error::ServiceAccount {
-            cause: cause.into(),
-        })?;
-        return client(config);
+    fn origin(self) -> Origin {
+        let files = self.kubeconfigs();
+        match self.service_account {
+            Some(service_account) => Origin::ServiceAccount(service_account),
+            None => Origin::Kubeconfigs {
+                files,
+                context: None,
+            },
+        }
     }
-    let files = surroundings.kubeconfigs();
+}
+
+/// The URL of the API server that a Pod is told of.
+fn server(host: &str, port: Option<&str>) -> String {
+    let port = port.unwrap_or("443");
+    match host.parse() {
+        Ok(IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+        _ => format!("https://{host}:{port}"),
+    }
+}
+
+pub(super) async fn infer() -> Result<Found, Error> {
+    Surroundings::of_this_process().origin().read().await
+}
+
+pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<Found, Error> {
+    let origin = Origin::Kubeconfig {
+        file: path.to_owned(),
+        context: context.map(str::to_owned),
+    };
+    origin.read().await
+}
+
+impl Origin {
+    /// Where a program stands that is led to the cluster by this. One that goes by a kubeconfig may be a Pod
+    /// that was given one, and knows by the variable that it is a Pod; of what cluster, nobody says.
+    pub(super) fn vantage(&self) -> Vantage {
+        match self {
+            Self::ServiceAccount(_) => Vantage::Inside,
+            _ if env::var_os(IN_A_POD).is_some() => Vantage::Inside,
+            _ => Vantage::Outside,
+        }
+    }
+
+    /// Reads what is there now.
+    pub(super) async fn read(self) -> Result<Found, Error> {
+        match self {
+            Self::ServiceAccount(service_account) => service_account.read(),
+            Self::Kubeconfig { file, context } => {
+                let files = vec![file.clone()];
+                let kubeconfig = match Kubeconfig::read_from(&file) {
+                    Ok(kubeconfig) => kubeconfig,
+                    Err(cause) if is_missing(&cause) => {
+                        return Err(Error::NoSuchKubeconfig {
+                            file,
+                            cause: cause.into(),
+                        });
+                    }
+                    Err(cause) => return Err(unread(cause, files)),
+                };
+                load(kubeconfig, files, context, |context| Self::Kubeconfig {
+                    file,
+                    context,
+                })
+                .await
+            }
+            Self::Kubeconfigs { files, context } => {
+                let kubeconfig = merge(&files)?;
+                let again = files.clone();
+                load(kubeconfig, files, context, |context| Self::Kubeconfigs {
+                    files: again,
+                    context,
+                })
+                .await
+            }
+        }
+    }
+}
+
+impl Found {
+    pub(super) fn client(self) -> Result<Client, Error> {
+        client(self.config)
+    }
+}
+
+impl ServiceAccount {
+    fn read(self) -> Result<Found, Error> {
+        let unusable =
+            |cause: Box<dyn std::error::Error + Send + Sync>| Error::ServiceAccount { cause };
+        let read = |name: &str| {
+            std::fs::read_to_string(self.folder.join(name)).map_err(|cause| unusable(cause.into()))
+        };
+        // The same as `Config::incluster`, which has its paths built in: no proxy, whatever
+        // HTTPS_PROXY says, since the API server is near.
+        let server = self.server.parse::<http::Uri>();
+        let mut config = Config::new(server.map_err(|cause| unusable(cause.into()))?);
+        config.default_namespace = read("namespace")?;
+        config.auth_info.token_file = Some(self.folder.join("token").display().to_string());
+        // The file is read again as it rotates. That it is there is seen to here, where it can be
+        // said; beside it nothing is trusted.
+        read("ca.crt")?;
+        config.root_cert_file = Some(self.folder.join("ca.crt"));
+        config.root_cert = Some(Vec::new());
+        Ok(Found {
+            origin: Origin::ServiceAccount(self),
+            config,
+            fingerprint: 0,
+        })
+    }
+}
+
+fn merge(files: &[PathBuf]) -> Result<Kubeconfig, Error> {
     let mut merged: Option<Kubeconfig> = None;
     let mut missing = KubeconfigError::FindPath;
-    for file in &files {
+    for file in files {
         let next = match Kubeconfig::read_from(file) {
             Ok(next) => next,
             // Of several files, some may be missing.
@@ -73,32 +217,17 @@ async fn infer_in(surroundings: &Surroundings) -> Result<Client, Error> {
                 missing = cause;
                 continue;
             }
-            Err(cause) => return Err(unread(cause, files)),
+            Err(cause) => return Err(unread(cause, files.to_vec())),
         };
         merged = match merged {
             None => Some(next),
             Some(former) => match former.merge(next) {
                 Ok(merged) => Some(merged),
-                Err(cause) => return Err(unread(cause, files)),
+                Err(cause) => return Err(unread(cause, files.to_vec())),
             },
         };
     }
-    match merged {
-        Some(kubeconfig) => load(kubeconfig, files, None).await,
-        None => Err(unread(missing, files)),
-    }
-}
-
-pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Result<Client, Error> {
-    let files = vec![path.to_owned()];
-    match Kubeconfig::read_from(path) {
-        Ok(kubeconfig) => load(kubeconfig, files, context).await,
-        Err(cause) if is_missing(&cause) => Err(Error::NoSuchKubeconfig {
-            file: path.to_owned(),
-            cause: cause.into(),
-        }),
-        Err(cause) => Err(unread(cause, files)),
-    }
+    merged.ok_or_else(|| unread(missing, files.to_vec()))
 }
 
 fn is_missing(cause: &KubeconfigError) -> bool {
@@ -125,19 +254,26 @@ fn unread(cause: KubeconfigError, files: Vec<PathBuf>) -> Error {
 async fn load(
     kubeconfig: Kubeconfig,
     files: Vec<PathBuf>,
-    context: Option<&str>,
-) -> Result<Client, Error> {
+    context: Option<String>,
+    origin: impl FnOnce(Option<String>) -> Origin,
+) -> Result<Found, Error> {
     let known: Vec<_> = kubeconfig
         .contexts
         .iter()
         .map(|context| context.name.clone())
         .collect();
+    let context = context.or_else(|| kubeconfig.current_context.clone());
+    let fingerprint = fingerprint(&kubeconfig);
     let options = KubeConfigOptions {
-        context: context.map(str::to_owned),
+        context: context.clone(),
         ..KubeConfigOptions::default()
     };
     match Config::from_custom_kubeconfig(kubeconfig, &options).await {
-        Ok(config) => client(config),
+        Ok(config) => Ok(Found {
+            origin: origin(context),
+            config,
+            fingerprint,
+        }),
         Err(KubeconfigError::LoadContext(context)) => Err(Error::UnknownContext {
             files,
             context,
@@ -152,6 +288,16 @@ async fn load(
             files,
             cause: cause.into(),
         }),
+    }
+}
+
+/// A number instead of the text, which has secrets.
+fn fingerprint(kubeconfig: &Kubeconfig) -> u64 {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    match serde_json::to_vec(kubeconfig) {
+        Ok(text) => KEYS.hash_one(text),
+        // Then it is like no other.
+        Err(_) => fastrand::u64(..),
     }
 }
 

@@ -1,23 +1,25 @@
 //! The cluster: the source that everything else starts from.
 
+mod access;
+mod cache;
 mod infer;
+mod locate;
 mod options;
 
-use std::{
-    fmt,
-    path::Path,
-    pin::Pin,
-    sync::{Arc, atomic::AtomicBool},
-};
+use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
-use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
+use portolan_core::{HostResolver, Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
 
-pub use options::{IpFamilies, WatchOptions};
+pub(crate) use access::Access;
+pub use options::{IpFamilies, NodeAddresses, Vantage, WatchOptions};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     Error,
-    watch::{Key, Registry, subscribe},
+    resolve::Want,
+    watch::{Counters, Key, NodeRegistry, Registry, Streaming, WatchStats, subscribe},
 };
 
 /// A Kubernetes cluster, as a [`Source`] of endpoints.
@@ -34,9 +36,16 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Cloning is cheap, and clones share their watches: there is one watch per Service and process,
-/// however many balancers follow it. It starts when the first stream is polled and ends when the
-/// last one is dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+/// Cloning is cheap, and clones share their watches: there is one watch per Service, however many
+/// balancers follow it. It starts when the first stream is polled and ends when the last one is
+/// dropped. The watch runs as a task on the Tokio runtime of whoever polled first.
+///
+/// The same is shared by all clusters that [`infer`](Self::infer) and
+/// [`from_kubeconfig`](Self::from_kubeconfig) make of the same configuration (its files, their text
+/// and the context, or the Pod's service account) on the same Tokio runtime, so that one process has
+/// one watch per Service even where its parts know nothing of each other. Not shared are clusters
+/// made of a [`kube::Client`], which may be anybody's, and those
+/// [`with_watch_options`](Self::with_watch_options): clone those.
 ///
 /// # What it asks of the API server
 /// A list (streaming where the server can) and a watch of the Service and of its EndpointSlices,
@@ -44,36 +53,58 @@ use crate::{
 /// Where Services may not be read, the slices are followed alone: the port must then be named, and
 /// a Service that does not exist looks like one without endpoints.
 ///
+/// Where a Service is reached by the ports of Nodes, and only then, the Nodes of the cluster are watched,
+/// once for all Services ([`NODE_ROLE`]).
+///
+/// # How Services are reached
+/// By the [`Reach`](portolan_core::Reach) of the [`ServiceRef`], or, where it has none, as their type and
+/// this cluster's [`Vantage`] have it. A Service that changes its type, its ports or its selector is followed.
+///
 /// [`ROLE`]: crate::ROLE
+/// [`NODE_ROLE`]: crate::NODE_ROLE
 #[derive(Clone)]
 pub struct Cluster {
     shared: Arc<Shared>,
     namespace: Arc<str>,
     families: IpFamilies,
+    vantage: Vantage,
+    node_addresses: NodeAddresses,
 }
 
 /// What the clones of a cluster share.
 pub(crate) struct Shared {
-    pub(crate) client: kube::Client,
+    pub(crate) access: Access,
     pub(crate) options: WatchOptions,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) nodes: Arc<NodeRegistry>,
+    /// Who knows the addresses of DNS names.
+    pub(crate) hosts: Option<Arc<dyn HostResolver>>,
+    /// Turns to list.
+    pub(crate) lists: Arc<Semaphore>,
     /// Whether the API server is believed to have streaming lists.
-    pub(crate) streaming: Arc<AtomicBool>,
+    pub(crate) streaming: Arc<Streaming>,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Cluster {
     /// The cluster that this program runs in, by its Pod's service account; outside of a Pod, the one
     /// of the kubeconfig (`$KUBECONFIG`, else `~/.kube/config`) and its current context.
     ///
-    /// A service account's token is read again as it rotates. Nothing is asked of the cluster yet.
+    /// A service account's token is read again as it rotates, and all credentials are once the API
+    /// server refuses them: whatever took their place is in use some 10 s later, at most 40 s.
+    /// Nothing is asked of the cluster yet.
+    ///
+    /// By a service account this program stands [inside](Vantage::Inside) the cluster. By a kubeconfig it
+    /// stands [outside](Vantage::Outside), unless it is a Pod all the same (`KUBERNETES_SERVICE_HOST` is set).
     ///
     /// # Errors
     /// Where there is neither, or where what there is cannot be used; each error says what to do.
     pub async fn infer() -> Result<Self, Error> {
-        infer::infer().await.map(Self::from)
+        infer::infer().await.and_then(Self::found)
     }
 
-    /// The cluster of a kubeconfig file, by the context of this name or else its current one.
+    /// The cluster of a kubeconfig file, by the context of this name or else its current one. As with
+    /// [`infer`](Self::infer), this program is taken to stand outside of it unless it is a Pod.
     ///
     /// # Errors
     /// Where the file is missing or malformed, has no such context, or names credentials that cannot
@@ -84,7 +115,19 @@ impl Cluster {
     ) -> Result<Self, Error> {
         infer::from_kubeconfig(path.as_ref(), context)
             .await
-            .map(Self::from)
+            .and_then(Self::found)
+    }
+
+    fn found(found: infer::Found) -> Result<Self, Error> {
+        let namespace = found.config.default_namespace.trim_end().into();
+        let vantage = found.origin.vantage();
+        Ok(Self {
+            namespace,
+            shared: cache::shared(found)?,
+            families: IpFamilies::default(),
+            vantage,
+            node_addresses: NodeAddresses::default(),
+        })
     }
 
     /// The same cluster, where Services that are named without a namespace are in this one. Default:
@@ -103,17 +146,71 @@ impl Cluster {
         self
     }
 
-    /// The same cluster with another timing of watches. It shares none with the former.
+    /// The same cluster, where this program is known to stand inside or outside. Default: as it was
+    /// [inferred](Self::infer); inside, where the cluster comes from a [`kube::Client`].
+    #[must_use]
+    pub fn with_vantage(mut self, vantage: Vantage) -> Self {
+        self.vantage = vantage;
+        self
+    }
+
+    /// The same cluster with another choice among the addresses of Nodes. Default:
+    /// [`NodeAddresses::Internal`].
+    #[must_use]
+    pub fn with_node_addresses(mut self, addresses: NodeAddresses) -> Self {
+        self.node_addresses = addresses;
+        self
+    }
+
+    /// The same cluster, which asks this resolver for the addresses of DNS names: those that Services of type
+    /// ExternalName stand for, and those of load balancers that have a hostname and no address. It shares no
+    /// watches with the former. Default: none, and such Services fail with an error that says so, because
+    /// most programs have none and a DNS client is no small thing to link.
+    #[must_use]
+    pub fn with_host_resolver(mut self, hosts: impl HostResolver + 'static) -> Self {
+        let Shared {
+            access, options, ..
+        } = &*self.shared;
+        let mut shared = Shared::new(access.clone(), options.clone());
+        shared.hosts = Some(Arc::new(hosts));
+        self.shared = Arc::new(shared);
+        self
+    }
+
+    /// The same cluster with another timing of watches. It shares none with the former, only with its
+    /// own clones.
     #[must_use]
     pub fn with_watch_options(mut self, options: WatchOptions) -> Self {
-        self.shared = Arc::new(Shared::new(self.shared.client.clone(), options));
+        let mut shared = Shared::new(self.shared.access.clone(), options);
+        shared.hosts.clone_from(&self.shared.hosts);
+        self.shared = Arc::new(shared);
         self
+    }
+
+    /// Where this program stands.
+    #[must_use]
+    pub fn vantage(&self) -> Vantage {
+        self.vantage
     }
 
     /// The namespace of Services that are named without one.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// What the watches of this cluster did so far, for metrics: all that share their watches with it
+    /// have the same numbers.
+    ///
+    /// ```
+    /// # fn doc(cluster: &portolan_kube::Cluster) {
+    /// let stats = cluster.watch_stats();
+    /// println!("{} endpoints and ports make no sense", stats.rejected);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn watch_stats(&self) -> WatchStats {
+        self.shared.counters.snapshot(self.shared.registry.len())
     }
 
     #[cfg(test)]
@@ -123,26 +220,33 @@ impl Cluster {
 }
 
 impl Shared {
-    fn new(client: kube::Client, options: WatchOptions) -> Self {
+    fn new(access: Access, options: WatchOptions) -> Self {
         Self {
-            client,
+            access,
+            lists: Arc::new(Semaphore::new(options.concurrent_lists.get())),
             options,
             registry: Arc::default(),
-            streaming: Arc::new(AtomicBool::new(true)),
+            nodes: Arc::default(),
+            hosts: None,
+            streaming: Arc::default(),
+            counters: Arc::default(),
         }
     }
 }
 
 impl From<kube::Client> for Cluster {
-    /// The cluster that this client talks to. [`kube`] is re-exported by this crate.
+    /// The cluster that this client talks to. [`kube`] is re-exported by this crate. Its clones share
+    /// their watches, two that are made of the same client do not.
     ///
     /// The client had better not retry by itself (`Config::default_retry`), or failures are seen
     /// later than they could be.
     fn from(client: kube::Client) -> Self {
         Self {
             namespace: client.default_namespace().into(),
-            shared: Arc::new(Shared::new(client, WatchOptions::default())),
+            shared: Arc::new(Shared::new(client.into(), WatchOptions::default())),
             families: IpFamilies::default(),
+            vantage: Vantage::default(),
+            node_addresses: NodeAddresses::default(),
         }
     }
 }
@@ -153,6 +257,9 @@ impl fmt::Debug for Cluster {
         f.debug_struct("Cluster")
             .field("namespace", &self.namespace)
             .field("families", &self.families)
+            .field("vantage", &self.vantage)
+            .field("node_addresses", &self.node_addresses)
+            .field("hosts", &self.shared.hosts)
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
     }
@@ -173,12 +280,13 @@ impl Source for Cluster {
             namespace: service.namespace().unwrap_or(&self.namespace).into(),
             name: service.name().into(),
         };
-        let port = service.port().cloned();
-        Box::pin(subscribe(
-            Arc::clone(&self.shared),
-            key,
-            port,
-            self.families,
-        ))
+        let want = Want {
+            port: service.port().cloned(),
+            reach: service.reach(),
+            vantage: self.vantage,
+            families: self.families,
+            node_addresses: self.node_addresses,
+        };
+        Box::pin(subscribe(Arc::clone(&self.shared), key, want))
     }
 }

@@ -1,6 +1,6 @@
 //! What of a [`Cluster`](crate::Cluster) can be set.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::{resolve::FamilyOrder, service::Family};
 
@@ -39,6 +39,42 @@ impl IpFamilies {
     }
 }
 
+/// Where this client stands, as far as reaching the Pods is concerned.
+///
+/// It decides how a Service is reached where nobody has asked for a [`Reach`](portolan_core::Reach):
+///
+/// | type | inside | outside |
+/// |---|---|---|
+/// | ClusterIP, headless or not | `Pods` | `Pods` |
+/// | NodePort | `Pods` | `Nodes` |
+/// | LoadBalancer | `Pods` | `LoadBalancer` |
+/// | ExternalName | `ExternalName` | `ExternalName` |
+///
+/// Whoever gave a Service a type for clients outside has said by that how those are to come in. A ClusterIP
+/// Service has no other way in, and in many networks Pods can be reached from outside the cluster, so they
+/// are what is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Vantage {
+    /// In the network of the Pods: this program is a Pod, or as good as one.
+    #[default]
+    Inside,
+    /// Elsewhere.
+    Outside,
+}
+
+/// Which addresses of the Nodes are used, for [`Reach::Nodes`](portolan_core::Reach::Nodes).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NodeAddresses {
+    /// `InternalIP`. Every Node has one, and who is in the same network, as most clients of node ports are,
+    /// reaches it; so this is the default.
+    #[default]
+    Internal,
+    /// `ExternalIP`, for clients beyond that network. A Node without one is no endpoint.
+    External,
+}
+
 /// The timing of watches: how soon trouble is noticed, and how hard the API server is pressed.
 ///
 /// The API server is shared by everything in the cluster, so the defaults ask little of it: while
@@ -59,6 +95,8 @@ pub struct WatchOptions {
     pub(crate) backoff_initial: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) rewatch_interval: Duration,
+    pub(crate) concurrent_lists: NonZeroUsize,
+    pub(crate) resync: Option<Duration>,
 }
 
 impl Default for WatchOptions {
@@ -69,6 +107,8 @@ impl Default for WatchOptions {
             backoff_initial: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
             rewatch_interval: Duration::from_secs(1),
+            concurrent_lists: NonZeroUsize::MIN.saturating_add(15),
+            resync: None,
         }
     }
 }
@@ -116,6 +156,35 @@ impl WatchOptions {
     #[must_use]
     pub fn rewatch_interval(mut self, interval: Duration) -> Self {
         self.rewatch_interval = interval;
+        self
+    }
+
+    /// Lists everything anew at least once in this time, however well the watch does. Default: never;
+    /// at least 10 s.
+    ///
+    /// It finds out about an event that was lost, which otherwise shows only when its object changes
+    /// again. A healthy API server loses none: it ends a watch that it cannot keep up with, and what
+    /// follows a version is either sent in whole or refused (410 Gone). So it is off, and a steady
+    /// hour has no list at all; client-go stopped listing in between for the same reason. It is for
+    /// whoever has something before the API server that is not to be trusted.
+    ///
+    /// Each list comes at a random moment of the last quarter of this time, so that programs that
+    /// were started together do not ask together. Where the API server streams lists, it answers from
+    /// its cache. If the list fails, the watch goes on where it was.
+    #[must_use]
+    pub fn resync(mut self, interval: Duration) -> Self {
+        self.resync = Some(interval.max(Duration::from_secs(10)));
+        self
+    }
+
+    /// How many lists may be asked for at once, by all watches of the cluster together. Default: 16.
+    ///
+    /// A list is what costs an API server most, and a program that follows 1,000 Services would ask for
+    /// 2,000 at its start, and again after an outage (KEP-3157 tells of sixteen large ones that ended a server).
+    /// Those that wait for their turn do not count as slow.
+    #[must_use]
+    pub fn concurrent_lists(mut self, lists: NonZeroUsize) -> Self {
+        self.concurrent_lists = lists;
         self
     }
 

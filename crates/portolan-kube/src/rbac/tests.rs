@@ -51,6 +51,44 @@ fn the_manifests_grant_what_is_needed_and_nothing_else() {
     assert_eq!(binding.role_ref.name, role.metadata.name.unwrap());
 }
 
+#[test]
+fn the_manifests_about_nodes_grant_what_is_needed_and_nothing_else() {
+    let granted = |yaml: &str| {
+        let (role, binding): (ClusterRole, ClusterRoleBinding) = documents(yaml);
+        assert_eq!(binding.role_ref.name, role.metadata.name.unwrap());
+        let mut rules = role.rules.unwrap();
+        assert_eq!(rules.len(), 1);
+        let rule = rules.remove(0);
+        assert_eq!(rule.api_groups, Some(vec![String::new()]));
+        (rule.resources.unwrap(), rule.verbs)
+    };
+    let owned = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        granted(NODE_ROLE),
+        (owned(&["nodes"]), owned(&["list", "watch"]))
+    );
+    assert_eq!(
+        granted(LOCATION_ROLE),
+        (owned(&["pods", "nodes"]), owned(&["get"]))
+    );
+}
+
+#[test]
+fn the_role_for_nodes_is_bound_to_who_asks() {
+    let filled_in = node_role_for(Some("system:serviceaccount:web:front"));
+    let (_, binding): (ClusterRole, ClusterRoleBinding) = documents(&filled_in);
+    let subject = binding.subjects.unwrap().remove(0);
+    assert_eq!(
+        (&*subject.name, subject.namespace.as_deref()),
+        ("front", Some("web"))
+    );
+}
+
 fn filled_in(namespace: &str, user: Option<&str>) -> Subject {
     let (role, binding): (Role, RoleBinding) = documents(&role_for(namespace, user));
     assert_eq!(role.metadata.namespace.as_deref(), Some(namespace));

@@ -20,11 +20,7 @@ pub(super) struct Member<'a> {
 
 impl<'a> Member<'a> {
     pub(super) fn family(&self) -> Family {
-        if self.endpoint.ip.is_ipv4() {
-            Family::V4
-        } else {
-            Family::V6
-        }
+        Family::of(self.endpoint.ip)
     }
 
     fn address(&self) -> SocketAddr {

@@ -1,119 +1,83 @@
-//! The state machine: from slices and the Service to the endpoints of one port.
+//! The state machine: from what is known of a Service to the endpoints of one port.
 //!
 //! No I/O, no clock. A [`World`] is all that is known of a Service; a [`View`] is what one balancer
-//! wants of it (a port, a preference of IP families) and the endpoints that this comes to. When the
-//! world changes, a view recomputes only the endpoints that the change touches: among 10,000
-//! endpoints, one Pod that becomes ready must not cost a sort of 10,000.
+//! wants of it (a port, a reach, a preference of IP families) and the endpoints that this comes to. A view
+//! also says what it [needs](Needs) to be known, and whoever drives it finds that out.
 //!
 //! What holds, whatever the order of events:
 //! - the set is a function of the world alone: the same slices and Service give the same endpoints;
 //! - an endpoint that stands in several slices is one endpoint, and it goes when the last of them
 //!   lets go of it;
 //! - an endpoint that did not change is the same `Arc` as before.
+//!
+//! - [`want`]: what a balancer wants, and which reach that is.
+//! - [`pods`], with [`merge`] and [`splice`]: the Pods. Among 10,000 of them, one that becomes ready must not
+//!   cost a sort of 10,000, so only what a change touches is made again.
+//! - [`virtual_ip`], [`nodes`], [`load_balancer`], [`external_name`]: the other reaches, which are a handful
+//!   of addresses and are made from scratch.
+//! - [`port`]: which port of which slice is meant.
 
+mod external_name;
+mod family;
+mod load_balancer;
 mod merge;
+mod nodes;
+mod pods;
 mod port;
 mod splice;
+mod virtual_ip;
+mod want;
+mod world;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+use portolan_core::{
+    Endpoint, EndpointSet, InternalTraffic, Reach, Resolution, SourceError, SourceErrorKind,
 };
 
-use portolan_core::{Endpoint, EndpointSet, PortRef, Resolution, SourceError, SourceErrorKind};
-
-use self::{merge::Member, port::PortPlan, splice::Changes};
-use crate::{
-    cluster::IpFamilies,
-    service::{Family, Service, ServiceKind},
-    slice::Slice,
+use self::pods::Made;
+pub(crate) use self::{
+    want::{FamilyOrder, Want},
+    world::{Followed, Host, Needs, Nodes, ServiceState, Touched, World},
 };
+use crate::{cluster::IpFamilies, service::Service};
 
-/// Everything that is known of a Service.
-#[derive(Debug)]
-pub(crate) struct World {
-    /// How the Service is called in messages: `orders.shop`.
-    pub(crate) name: String,
-    pub(crate) service: ServiceState,
-    /// The slices, by name; nothing until they were listed.
-    pub(crate) slices: Option<BTreeMap<Arc<str>, Arc<Slice>>>,
-}
-
-/// What is known of the Service object.
-#[derive(Clone, Debug)]
-pub(crate) enum ServiceState {
-    /// Not asked yet, or no answer yet.
-    Unknown,
-    /// There is none.
-    Absent,
-    /// There it is.
-    Known(Arc<Service>),
-    /// It may not be read, for this reason. The slices may be enough.
-    Hidden(SourceError),
-}
-
-/// A slice as it was and as it is.
-#[derive(Debug)]
-pub(crate) struct Touched {
-    pub(crate) before: Option<Arc<Slice>>,
-    pub(crate) after: Option<Arc<Slice>>,
-}
-
-/// The endpoints behind one port of a Service.
+/// The endpoints behind one port of a Service, reached in one way.
 #[derive(Debug)]
 pub(crate) struct View {
-    port: Option<PortRef>,
-    families: IpFamilies,
-    /// How the set was made; nothing where it must be made from scratch.
+    want: Want,
+    needs: Needs,
+    /// How the set of Pods was made; nothing where it must be made from scratch.
     made: Option<Made>,
+    /// Whether a load balancer had addresses already, so that none means that it lost them.
+    had_ingress: bool,
     set: EndpointSet,
 }
 
-/// What a set depends on besides the slices.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Made {
-    plan: PortPlan,
-    families: FamilyOrder,
-}
-
-/// Which IP families are used, the preferred one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FamilyOrder {
-    pub(crate) first: Family,
-    pub(crate) second: Option<Family>,
-}
-
-impl World {
-    pub(crate) fn new(name: String) -> Self {
-        Self {
-            name,
-            service: ServiceState::Unknown,
-            slices: None,
-        }
-    }
-
-    fn all_slices(&self) -> impl Iterator<Item = &Slice> + Clone {
-        self.slices
-            .iter()
-            .flat_map(BTreeMap::values)
-            .map(|slice| &**slice)
-    }
-}
+/// What a reach comes to: its endpoints, or nothing as long as not enough is known.
+type Found = Result<Option<Vec<Endpoint>>, SourceError>;
 
 impl View {
-    pub(crate) fn new(port: Option<PortRef>, families: IpFamilies) -> Self {
+    pub(crate) fn new(want: Want) -> Self {
         Self {
-            port,
-            families,
+            needs: want.needs_at_first(),
+            want,
             made: None,
+            had_ingress: false,
             set: EndpointSet::default(),
         }
     }
 
     /// Whether it is what this balancer wants.
-    pub(crate) fn is(&self, port: Option<&PortRef>, families: IpFamilies) -> bool {
-        self.port.as_ref() == port && self.families == families
+    pub(crate) fn is(&self, want: &Want) -> bool {
+        self.want == *want
+    }
+
+    /// What has to be known for it besides the Service, since it was last resolved.
+    pub(crate) fn needs(&self) -> &Needs {
+        &self.needs
+    }
+
+    pub(crate) fn families(&self) -> IpFamilies {
+        self.want.families
     }
 
     /// What the world means to this view, after these slices were touched. Nothing, as long as not
@@ -125,188 +89,132 @@ impl View {
                 self.forget();
                 return Some(Resolution::Absent);
             }
-            ServiceState::Known(service) => match &service.kind {
-                ServiceKind::Unhandled(kind) => {
-                    self.made = None;
-                    return Some(Resolution::Failed(unhandled(&world.name, kind)));
-                }
-                ServiceKind::Virtual | ServiceKind::Headless => Ok(&**service),
-            },
+            ServiceState::Known(service) => Ok(&**service),
             ServiceState::Hidden(reason) => Err(reason),
         };
-        world.slices.as_ref()?;
-        let plan = match port::plan(&world.name, self.port.as_ref(), service, world.all_slices()) {
-            Ok(plan) => plan,
-            Err(error) => {
-                // The last good set stays where it was published; here it only stays to be reused.
-                self.made = None;
-                return Some(Resolution::Failed(error));
+        let resolved = self.resolve_service(world, service, touched);
+        if !matches!(resolved, Ok(Some(Reach::Pods))) {
+            self.made = None;
+        }
+        match resolved {
+            Ok(None) => None,
+            // The last good set stays where it was published; here it only stays to be reused.
+            Err(error) => Some(Resolution::Failed(error)),
+            Ok(Some(reach)) => {
+                let internal_traffic = match (reach, service) {
+                    (Reach::Pods, Ok(service)) => service.internal_traffic,
+                    // The policy is about the Pods, and whoever else is reached minds it by itself.
+                    _ => InternalTraffic::Cluster,
+                };
+                let set = std::mem::take(&mut self.set);
+                self.set = set
+                    .with_reach(reach)
+                    .with_internal_traffic(internal_traffic);
+                Some(Resolution::Present(self.set.clone()))
             }
+        }
+    }
+
+    /// Why something that it needs is not heard of at present. What is known of it still holds.
+    pub(crate) fn failure<'a>(&self, world: &'a World) -> Option<&'a SourceError> {
+        let nodes = self.needs.nodes.then_some(&world.nodes.failure);
+        let hosts = self.needs.hosts.iter();
+        let hosts = hosts.filter_map(|host| Some(&world.hosts.get(host)?.failure));
+        nodes.into_iter().chain(hosts).find_map(Option::as_ref)
+    }
+
+    /// Brings the set up to date, and says what its addresses are.
+    fn resolve_service(
+        &mut self,
+        world: &World,
+        service: Result<&Service, &SourceError>,
+        touched: &[Touched],
+    ) -> Result<Option<Reach>, SourceError> {
+        self.needs = Needs::default();
+        let reach = match service {
+            Ok(service) => self.want.reach(&world.name, &service.kind)?,
+            // The slices may be enough.
+            Err(_) => self.want.reach.unwrap_or_default(),
         };
-        let families = self
-            .families
-            .order(service.ok().and_then(|service| service.family));
-        self.update(world, Made { plan, families }, touched);
-        Some(Resolution::Present(self.set.clone()))
+        if reach != Reach::LoadBalancer {
+            self.had_ingress = false;
+        }
+        if reach == Reach::Pods {
+            self.needs.slices = true;
+            return self.resolve_pods(world, service, touched);
+        }
+        let service = service.map_err(Clone::clone)?;
+        let of = Of {
+            world,
+            service,
+            want: &self.want,
+        };
+        let found = match reach {
+            Reach::VirtualIp => virtual_ip::find(of).map(Some),
+            Reach::Nodes => nodes::find(of, &mut self.needs),
+            Reach::LoadBalancer => load_balancer::find(of, &mut self.needs, &mut self.had_ingress),
+            Reach::ExternalName => external_name::find(of, &mut self.needs),
+            _ => Err(invalid(format!(
+                "Service `{}` was asked for by {reach:?}, which is not known here",
+                world.name
+            ))),
+        };
+        let Some(endpoints) = found? else {
+            return Ok(None);
+        };
+        let (set, changes) = splice::replace(&self.set, endpoints);
+        if !changes.is_none() {
+            self.set = set;
+        }
+        changes.log(&world.name, self.want.port.as_ref(), self.set.len());
+        Ok(Some(reach))
     }
 
-    fn forget(&mut self) {
-        self.made = None;
-        self.set = EndpointSet::default();
-    }
-
-    fn update(&mut self, world: &World, made: Made, touched: &[Touched]) {
+    fn resolve_pods(
+        &mut self,
+        world: &World,
+        service: Result<&Service, &SourceError>,
+        touched: &[Touched],
+    ) -> Result<Option<Reach>, SourceError> {
+        if world.slices.is_none() {
+            return Ok(None);
+        }
+        let port = self.want.port.as_ref();
+        let plan = port::plan(&world.name, port, service, world.all_slices())?;
+        let family = service.ok().and_then(|service| service.family);
+        let families = self.want.families.order(family);
+        let made = Made { plan, families };
         let (set, changes) = if self.made.as_ref() == Some(&made) {
-            match self.patch(world, &made, touched) {
+            match made.patch(&self.set, world, touched) {
                 Some(patched) => patched,
-                None => return,
+                None => return Ok(Some(Reach::Pods)),
             }
         } else {
-            self.rebuild(world, &made)
+            made.rebuild(&self.set, world)
         };
         self.made = Some(made);
         self.set = set;
-        changes.log(&world.name, self.port.as_ref(), self.set.len());
+        changes.log(&world.name, port, self.set.len());
+        Ok(Some(Reach::Pods))
     }
 
-    /// Makes the set from scratch, with the endpoints of the old one where they are equal.
-    fn rebuild(&self, world: &World, made: &Made) -> (EndpointSet, Changes) {
-        let mut buckets: Buckets<Vec<Member<'_>>> = Buckets::default();
-        for slice in world.all_slices() {
-            for member in made.members(slice) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .push(member);
-            }
-        }
-        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(buckets.len());
-        for members in buckets.into_values() {
-            merge::merge(members, made.families, &mut endpoints);
-        }
-        splice::replace(&self.set, endpoints)
-    }
-
-    /// Changes the set where the touched slices have something to say, or leaves it.
-    fn patch(
-        &self,
-        world: &World,
-        made: &Made,
-        touched: &[Touched],
-    ) -> Option<(EndpointSet, Changes)> {
-        // Each endpoint that stands in a touched slice, as it was and as it is: with its entries in
-        // all other slices, since which entry is believed depends on them all.
-        let mut buckets: Buckets<BeforeAndAfter<'_>> = Buckets::default();
-        for Touched { before, after } in touched {
-            for member in before.iter().flat_map(|slice| made.members(slice)) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .before
-                    .push(member);
-            }
-            for member in after.iter().flat_map(|slice| made.members(slice)) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .after
-                    .push(member);
-            }
-        }
-        if buckets.is_empty() {
-            return None;
-        }
-        let was_touched = |slice: &Slice| {
-            let mut after = touched
-                .iter()
-                .filter_map(|touched| touched.after.as_deref());
-            after.any(|after| std::ptr::eq(after, slice))
-        };
-        for slice in world.all_slices().filter(|slice| !was_touched(slice)) {
-            for member in made.members(slice) {
-                if let Some(endpoint) = buckets.get_mut(&member.endpoint.bucket) {
-                    endpoint.before.push(member);
-                    endpoint.after.push(member);
-                }
-            }
-        }
-        let (mut old, mut new) = (Vec::new(), Vec::new());
-        for BeforeAndAfter { before, after } in buckets.into_values() {
-            merge::merge(before, made.families, &mut old);
-            merge::merge(after, made.families, &mut new);
-        }
-        splice::splice(&self.set, &mut old, new)
+    fn forget(&mut self) {
+        self.needs = self.want.needs_at_first();
+        self.made = None;
+        self.had_ingress = false;
+        self.set = EndpointSet::default();
     }
 }
 
-/// By [`SliceEndpoint::bucket`](crate::slice::SliceEndpoint), which is a hash already.
-type Buckets<T> = HashMap<u64, T, BuildHasherDefault<AlreadyHashed>>;
-
-#[derive(Default)]
-struct BeforeAndAfter<'a> {
-    before: Vec<Member<'a>>,
-    after: Vec<Member<'a>>,
+/// Whose endpoints are looked for, and what is known.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    world: &'a World,
+    service: &'a Service,
+    want: &'a Want,
 }
 
-#[derive(Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-impl Made {
-    /// The entries of a slice that have the port, of the families in use.
-    fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = Member<'a>> {
-        let families = self.families;
-        let port = self.plan.in_slice(slice);
-        let with_port = move |endpoint| {
-            Some(Member {
-                endpoint,
-                slice,
-                port: port?,
-            })
-        };
-        let members = slice.endpoints.iter().filter_map(with_port);
-        members.filter(move |member| families.rank(member.family()).is_some())
-    }
-}
-
-impl FamilyOrder {
-    /// 0 for the preferred family, 1 for the other where it is used.
-    pub(crate) fn rank(self, family: Family) -> Option<usize> {
-        if family == self.first {
-            Some(0)
-        } else {
-            (self.second == Some(family)).then_some(1)
-        }
-    }
-}
-
-fn unhandled(service: &str, kind: &str) -> SourceError {
-    let message = match kind {
-        "ExternalName" => format!(
-            "Service `{service}` is of type ExternalName: it is a DNS alias and has no endpoints; \
-             name the Service or host that it points to"
-        ),
-        _ => format!(
-            "Service `{service}` is of type `{}`, which is not handled; expected ClusterIP (headless \
-             or not), NodePort or LoadBalancer",
-            kind.escape_debug()
-        ),
-    };
+fn invalid(message: String) -> SourceError {
     SourceError::new(SourceErrorKind::Invalid, message)
 }
 

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use portolan_core::{PortRef, SourceError, SourceErrorKind};
+use portolan_core::{PortRef, SourceError};
 
+use super::invalid;
 use crate::{
-    service::{Service, ServiceKind, TargetPort},
+    service::{Service, ServiceKind, ServicePort, TargetPort},
     slice::Slice,
 };
 
@@ -61,43 +62,10 @@ fn by_service<'a>(
     mut slices: impl Iterator<Item = &'a Slice> + Clone,
 ) -> Result<PortPlan, SourceError> {
     let headless = service.kind == ServiceKind::Headless;
-    let found = match wanted {
-        None => match &*service.ports {
-            [only] => Some(only),
-            [] => {
-                return Err(invalid(format!(
-                    "Service `{name}` has no ports; write the number on which its Pods listen, such as `{name}:8080`"
-                )));
-            }
-            _ => {
-                return Err(invalid(format!(
-                    "Service `{name}` has several ports; write the one that is meant: {}",
-                    service.ports_for_people()
-                )));
-            }
-        },
-        Some(PortRef::Name(wanted)) => service.ports.iter().find(|port| port.name == *wanted),
-        Some(PortRef::Number(wanted)) => {
-            let wanted = wanted.get();
-            let by_number = || {
-                service
-                    .ports
-                    .iter()
-                    .filter(move |port| port.number == wanted)
-            };
-            let by_target = |port: &&_| headless && target(port) == Some(wanted);
-            // DNS has one number twice, and what is asked for here is spoken over TCP.
-            by_number()
-                .find(|port| port.tcp)
-                .or_else(|| by_number().next())
-                .or_else(|| service.ports.iter().find(by_target))
-        }
-        Some(_) => None,
-    };
-    if let Some(port) = found {
+    if let Some(port) = listed(name, wanted, service)? {
         return Ok(PortPlan::Named {
             name: Arc::clone(&port.name),
-            otherwise: target(port).or(Some(port.number)),
+            otherwise: target(port).or(Some(port.number.get())),
         });
     }
     if let (true, Some(PortRef::Number(number))) = (headless, wanted) {
@@ -115,15 +83,69 @@ fn by_service<'a>(
             return Ok(target);
         }
     }
+    Err(missing(name, wanted, service))
+}
+
+/// The port of the Service that is meant.
+pub(super) fn of_service<'a>(
+    name: &str,
+    wanted: Option<&PortRef>,
+    service: &'a Service,
+) -> Result<&'a ServicePort, SourceError> {
+    listed(name, wanted, service)?.ok_or_else(|| missing(name, wanted, service))
+}
+
+/// The port of the Service that is meant, or nothing where it lists none that could be.
+fn listed<'a>(
+    name: &str,
+    wanted: Option<&PortRef>,
+    service: &'a Service,
+) -> Result<Option<&'a ServicePort>, SourceError> {
+    let headless = service.kind == ServiceKind::Headless;
+    Ok(match wanted {
+        None => match &*service.ports {
+            [only] => Some(only),
+            [] => {
+                return Err(invalid(format!(
+                    "Service `{name}` has no ports; write the number on which its Pods listen, such as `{name}:8080`"
+                )));
+            }
+            _ => {
+                return Err(invalid(format!(
+                    "Service `{name}` has several ports; write the one that is meant: {}",
+                    service.ports_for_people()
+                )));
+            }
+        },
+        Some(PortRef::Name(wanted)) => service.ports.iter().find(|port| port.name == *wanted),
+        Some(PortRef::Number(wanted)) => {
+            let by_number = || {
+                service
+                    .ports
+                    .iter()
+                    .filter(move |port| port.number == *wanted)
+            };
+            let by_target = |port: &&_| headless && target(port) == Some(wanted.get());
+            // DNS has one number twice, and what is asked for here is spoken over TCP.
+            by_number()
+                .find(|port| port.tcp)
+                .or_else(|| by_number().next())
+                .or_else(|| service.ports.iter().find(by_target))
+        }
+        Some(_) => None,
+    })
+}
+
+fn missing(name: &str, wanted: Option<&PortRef>, service: &Service) -> SourceError {
     let wanted = wanted.map(ToString::to_string).unwrap_or_default();
-    Err(invalid(format!(
+    invalid(format!(
         "Service `{name}` has no port `{wanted}`; it has: {}",
         service.ports_for_people()
-    )))
+    ))
 }
 
 /// The target port, where it is a number.
-fn target(port: &crate::service::ServicePort) -> Option<u16> {
+fn target(port: &ServicePort) -> Option<u16> {
     match port.target {
         TargetPort::Number(number) => Some(number),
         TargetPort::Name(_) => None,
@@ -168,8 +190,4 @@ fn by_slices<'a>(
         // What the number means is written in the Service, which may not be read.
         Some(_) => Err(hidden.clone()),
     }
-}
-
-fn invalid(message: String) -> SourceError {
-    SourceError::new(SourceErrorKind::Invalid, message)
 }

@@ -13,13 +13,17 @@ pub(super) struct Changes {
 }
 
 impl Changes {
+    pub(super) fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
     pub(super) fn log(self, service: &str, port: Option<&PortRef>, endpoints: usize) {
         let Self {
             joined,
             left,
             changed,
         } = self;
-        if self == Self::default() {
+        if self.is_none() {
             return;
         }
         let port = port.map(tracing::field::display);
@@ -45,8 +49,11 @@ fn find(set: &EndpointSet, endpoint: &Endpoint) -> Result<usize, usize> {
     set.binary_search_by(|other| order(other, endpoint))
 }
 
-/// A set of these endpoints, in any order. An endpoint that is in `set` already is taken from there.
-pub(super) fn replace(set: &EndpointSet, endpoints: Vec<Endpoint>) -> (EndpointSet, Changes) {
+/// A set of these endpoints, in any order. An endpoint that is in `set` already is taken from there, and of
+/// several that are the same the first stays.
+pub(super) fn replace(set: &EndpointSet, mut endpoints: Vec<Endpoint>) -> (EndpointSet, Changes) {
+    endpoints.sort_by(order);
+    endpoints.dedup_by(|a, b| order(a, b).is_eq());
     let mut changes = Changes::default();
     let mut kept = 0;
     let endpoints: Vec<_> = endpoints

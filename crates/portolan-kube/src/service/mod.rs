@@ -1,9 +1,13 @@
-//! The Service itself: its type, its ports, and which IP family it prefers.
+//! The Service itself: its type, its ports, its addresses, and which IP family it prefers.
 
+mod host;
 mod wire;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, num::NonZeroU16, sync::Arc};
 
+use portolan_core::InternalTraffic;
+
+pub(crate) use host::HostName;
 pub(crate) use wire::WireService;
 
 /// What of a Service decides how its endpoints are found.
@@ -16,18 +20,55 @@ pub(crate) struct Service {
     pub(crate) ports: Box<[ServicePort]>,
     /// `spec.ipFamilies[0]`: the family of the Service's own address.
     pub(crate) family: Option<Family>,
+    /// `spec.clusterIPs`, as far as they are addresses.
+    pub(crate) cluster_ips: Box<[IpAddr]>,
+    /// `spec.internalTrafficPolicy`. It is about traffic to the Service's own address, so a headless one has
+    /// none to speak of.
+    pub(crate) internal_traffic: InternalTraffic,
+    /// `spec.externalTrafficPolicy: Local`: a Node passes traffic from outside to its own Pods only.
+    pub(crate) external_traffic_stays: bool,
 }
 
-/// How a Service is offered, and so what a client can reach. Later: NodePort and LoadBalancer from
-/// outside of the cluster, ExternalName by DNS.
+/// How a Service is offered, and so what a client can reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServiceKind {
-    /// With a virtual IP, perhaps offered outside too: a Pod of the cluster can reach the Pods.
-    Virtual,
+    /// With a virtual IP.
+    ClusterIp,
     /// `clusterIP: None`. Clients connect to the Pods, hence to the *target* port.
     Headless,
-    /// `spec.type` is one that has no endpoints, or that is not known.
-    Unhandled(Arc<str>),
+    /// Besides, at a port of each Node.
+    NodePort,
+    /// Besides, at a load balancer, whose addresses are these. None means that it has none yet.
+    LoadBalancer(Box<[Ingress]>),
+    /// Only another name in DNS; text that is no name is kept to be told.
+    ExternalName(Result<HostName, Arc<str>>),
+    /// A type that is not known.
+    Unknown(Arc<str>),
+}
+
+/// An address of a load balancer: `status.loadBalancer.ingress[]`.
+///
+/// Its `ipMode` is not here, as it makes no difference to who dials: with `VIP`, kube-proxy takes up what
+/// Pods send to the address; with `Proxy` it does not, and their traffic leaves the cluster and comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ingress {
+    pub(crate) place: IngressPlace,
+    pub(crate) faults: Box<[PortFault]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IngressPlace {
+    Ip(IpAddr),
+    Host(HostName),
+}
+
+/// A port that the load balancer cannot offer (`ingress[].ports[].error`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PortFault {
+    pub(crate) port: u16,
+    pub(crate) tcp: bool,
+    /// A reason in CamelCase, by whoever runs the load balancer.
+    pub(crate) error: Arc<str>,
 }
 
 /// A port of a Service.
@@ -35,8 +76,10 @@ pub(crate) enum ServiceKind {
 pub(crate) struct ServicePort {
     /// Empty where the only port has no name.
     pub(crate) name: Arc<str>,
-    pub(crate) number: u16,
+    pub(crate) number: NonZeroU16,
     pub(crate) target: TargetPort,
+    /// The port of each Node, where the Service has one there.
+    pub(crate) node_port: Option<u16>,
     /// Whether it is for TCP. DNS has the same number twice, for TCP and UDP.
     pub(crate) tcp: bool,
 }
@@ -56,6 +99,12 @@ pub(crate) enum Family {
     V6,
 }
 
+impl Family {
+    pub(crate) fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
 impl Service {
     /// The ports for an error message: what could have been asked for.
     pub(crate) fn ports_for_people(&self) -> String {
@@ -64,6 +113,19 @@ impl Service {
         }
         let ports: Vec<_> = self.ports.iter().map(ToString::to_string).collect();
         ports.join(", ")
+    }
+}
+
+impl ServiceKind {
+    /// `spec.type`.
+    pub(crate) fn as_type(&self) -> &str {
+        match self {
+            Self::ClusterIp | Self::Headless => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer(_) => "LoadBalancer",
+            Self::ExternalName(_) => "ExternalName",
+            Self::Unknown(kind) => kind,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::object::{Meta, Object, Resource, SERVICE_NAME_LABEL, Selector, null_is_default};
+use crate::object::{Meta, Object, Resource, SERVICE_NAME_LABEL, Scope, Selector, null_is_default};
 
 /// `discovery.k8s.io/v1` EndpointSlice.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,19 +21,22 @@ impl Object for WireSlice {
     const RESOURCE: Resource = Resource {
         group: "discovery.k8s.io",
         plural: "endpointslices",
+        // A million endpoints.
+        most: 10_000,
     };
 
     fn meta(&self) -> &Meta {
         &self.metadata
     }
 
-    fn belongs_to(&self, service: &str) -> bool {
-        let label = self.metadata.labels.get(SERVICE_NAME_LABEL);
-        label.is_some_and(|name| name == service)
-    }
-
-    fn selector(service: &str) -> Selector {
-        Selector::Labels(format!("{SERVICE_NAME_LABEL}={service}"))
+    fn selector(scope: &Scope) -> Selector {
+        match scope {
+            Scope::Service { name, .. } => Selector::Label {
+                label: SERVICE_NAME_LABEL,
+                value: name.clone(),
+            },
+            Scope::Cluster => Selector::All,
+        }
     }
 }
 

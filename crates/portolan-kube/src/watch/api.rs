@@ -2,7 +2,6 @@
 
 use futures::AsyncBufRead;
 use kube::{
-    Client,
     api::{ListParams, WatchParams},
     core::Request,
 };
@@ -13,24 +12,22 @@ use super::{
     fault::{Errand, Fault},
 };
 use crate::{
-    cluster::WatchOptions,
-    object::{Object, ObjectList, Selector},
+    cluster::{Access, WatchOptions},
+    object::{Object, ObjectList},
 };
 
 /// Objects in a page of a list, as many as client-go asks for.
 const PAGE: u32 = 500;
 /// A page may be empty and not the last, but not for ever.
 const PAGES_LIMIT: usize = 1_000;
-/// More objects than this are no Service's slices: a million endpoints.
-const OBJECTS_LIMIT: usize = 10_000;
 
 /// The body of a watch.
 pub(super) type Body = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
 
-/// One collection of the API, as far as one Service is concerned. Each request is answered, refused
+/// One collection of the API, as far as its errand is concerned. Each request is answered, refused
 /// or given up within [`WatchOptions::request_timeout`].
 pub(super) struct Collection {
-    pub(super) client: Client,
+    pub(super) access: Access,
     pub(super) errand: Errand,
     pub(super) options: WatchOptions,
 }
@@ -43,9 +40,11 @@ impl Collection {
             timeout: Some(self.options.watch_seconds()),
             ..WatchParams::default()
         };
-        let params = match K::selector(&self.errand.service) {
-            Selector::Labels(labels) => params.labels(&labels),
-            Selector::Fields(fields) => params.fields(&fields),
+        let selector = K::selector(&self.errand.scope);
+        let params = WatchParams {
+            label_selector: selector.labels(),
+            field_selector: selector.fields(),
+            ..params
         };
         // Without a version the server answers with what is true now, and not with what some cache
         // still believes.
@@ -58,10 +57,11 @@ impl Collection {
 
     /// All objects, page by page, and the version of the whole.
     pub(super) async fn list<K: Object>(&self) -> Result<(Vec<K>, String), Fault> {
-        let params = ListParams::default().limit(PAGE);
-        let mut params = match K::selector(&self.errand.service) {
-            Selector::Labels(labels) => params.labels(&labels),
-            Selector::Fields(fields) => params.fields(&fields),
+        let selector = K::selector(&self.errand.scope);
+        let mut params = ListParams {
+            label_selector: selector.labels(),
+            field_selector: selector.fields(),
+            ..ListParams::default().limit(PAGE)
         };
         let mut all = Vec::new();
         for _ in 0..PAGES_LIMIT {
@@ -111,20 +111,26 @@ impl Collection {
             .headers_mut()
             .insert(http::header::ACCEPT_ENCODING, identity);
         let patience = self.options.request_timeout;
-        match timeout(patience, self.client.request_stream(request)).await {
-            Ok(answer) => answer.map_err(|error| self.errand.refused(error)),
+        let used = self.access.current();
+        match timeout(patience, used.client.request_stream(request)).await {
+            Ok(answer) => answer.map_err(|error| {
+                if matches!(&error, kube::Error::Api(status) if status.code == 401) {
+                    self.access.refused(&used);
+                }
+                self.errand.refused(error)
+            }),
             Err(_) => Err(self.errand.timed_out(patience)),
         }
     }
 
     fn request<K: Object>(&self) -> Request {
-        Request::new(K::RESOURCE.path(&self.errand.namespace))
+        Request::new(K::RESOURCE.path(&self.errand.scope))
     }
 
     /// Whether the object is one that was asked for.
-    pub(super) fn is_wanted(&self, object: &impl Object) -> bool {
+    pub(super) fn is_wanted<K: Object>(&self, object: &K) -> bool {
         let name = &object.meta().name;
-        let wanted = !name.is_empty() && object.belongs_to(&self.errand.service);
+        let wanted = !name.is_empty() && K::selector(&self.errand.scope).matches(object.meta());
         if !wanted {
             tracing::debug!(object = ?name, asked = %self.errand, "an object that was not asked for");
         }
@@ -133,9 +139,9 @@ impl Collection {
 
     /// That so many objects are still believable.
     pub(super) fn limit(&self, objects: usize) -> Result<(), Fault> {
-        match objects {
-            0..=OBJECTS_LIMIT => Ok(()),
-            _ => Err(self.errand.corrupt("more objects than a Service has", None)),
+        if objects <= self.errand.resource.most {
+            return Ok(());
         }
+        Err(self.errand.corrupt("more objects than there can be", None))
     }
 }

@@ -6,14 +6,16 @@ use kube::core::Status;
 use portolan_core::{SourceError, SourceErrorKind};
 
 use super::body::ReadError;
-use crate::{object::Resource, rbac, redact};
+use crate::{
+    object::{Resource, Scope},
+    rbac, redact,
+};
 
 /// What was being done, of which a fault is told.
 #[derive(Clone, Debug)]
 pub(super) struct Errand {
     pub(super) resource: Resource,
-    pub(super) namespace: String,
-    pub(super) service: String,
+    pub(super) scope: Scope,
 }
 
 /// A request or a watch that came to nothing.
@@ -141,11 +143,7 @@ impl Errand {
     }
 
     fn forbidden(&self, status: &Status) -> String {
-        let Self {
-            resource,
-            namespace,
-            ..
-        } = self;
+        let plural = self.resource.plural;
         let user = between(&status.message, "User \"", "\"");
         let verb = between(&status.message, "cannot ", " ");
         let verb = verb.filter(|verb| verb.bytes().all(|byte| byte.is_ascii_lowercase()));
@@ -154,27 +152,30 @@ impl Errand {
             || "this program".into(),
             |user| format!("`{}`", user.escape_debug()),
         );
+        let (place, manifest) = match &self.scope {
+            Scope::Service { namespace, .. } => (
+                format!(" in namespace `{namespace}`"),
+                rbac::role_for(namespace, user),
+            ),
+            Scope::Cluster => (String::new(), rbac::node_role_for(user)),
+        };
         format!(
-            "{who} may not {verb} {} in namespace `{namespace}`. Allow it with `kubectl apply -f -` of what follows; it is noticed by itself.\n{}",
-            resource.plural,
-            rbac::role_for(namespace, user),
+            "{who} may not {verb} {plural}{place}. Allow it with `kubectl apply -f -` of what follows; it is noticed by itself.\n{manifest}"
         )
     }
 }
 
 impl std::fmt::Display for Errand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            resource,
-            namespace,
-            service,
-        } = self;
-        match resource.plural {
-            "services" => write!(f, "Service `{service}` in namespace `{namespace}`"),
-            plural => write!(
-                f,
-                "{plural} of Service `{service}` in namespace `{namespace}`"
-            ),
+        let plural = self.resource.plural;
+        match &self.scope {
+            Scope::Service { namespace, name } if plural == "services" => {
+                write!(f, "Service `{name}` in namespace `{namespace}`")
+            }
+            Scope::Service { namespace, name } => {
+                write!(f, "{plural} of Service `{name}` in namespace `{namespace}`")
+            }
+            Scope::Cluster => write!(f, "the {plural} of the cluster"),
         }
     }
 }

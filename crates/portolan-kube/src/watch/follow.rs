@@ -1,4 +1,5 @@
-//! The task behind a watched Service: two informers in, one resolution per view out.
+//! The task behind a watched Service: two informers in, and what else the views need; one resolution per
+//! view out.
 
 use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
@@ -9,34 +10,42 @@ use tokio::sync::{Notify, watch};
 use super::{
     api::Collection,
     fault::Errand,
+    hosts::{self, Hosts},
     informer::{Informer, Update},
+    nodes::NodeShare,
     pace::Pace,
     registry::{Join, Key, Registration},
+    stats::Counters,
     subscription::Latest,
 };
 use crate::{
     cluster::{Shared, WatchOptions},
-    object::Object,
-    resolve::{ServiceState, Touched, View, World},
+    object::{Object, Scope},
+    resolve::{Host, Needs, Nodes, ServiceState, Touched, View, World},
     service::{Service, WireService},
     slice::{Names, Rejected, Slice, WireSlice},
 };
 
 /// The Service object changes seldom, and while one of the two watches lives, so does the server:
-/// this one is checked so many times less often.
-const SERVICE_PATIENCE: u32 = 4;
+/// this one is checked so many times less often. So are the Nodes.
+pub(super) const SELDOM_CHANGES: u32 = 4;
 
 /// Follows a Service for as long as somebody wants to know.
 pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registration) {
     let suspicion = Arc::new(Notify::new());
-    let mut slices = pin!(informer::<WireSlice>(&shared, &key, &suspicion, 1));
-    let mut service = pin!(informer::<WireService>(
-        &shared,
-        &key,
-        &suspicion,
-        SERVICE_PATIENCE
-    ));
-    let mut following = Following::new(&key);
+    let scope = || Scope::Service {
+        namespace: key.namespace.to_string(),
+        name: key.name.to_string(),
+    };
+    let slices = informer::<WireSlice>(&shared, scope(), &suspicion, 1);
+    let service = informer::<WireService>(&shared, scope(), &suspicion, SELDOM_CHANGES);
+    let (mut slices, mut service) = (pin!(slices), pin!(service));
+    // What is not needed is not asked for. Slices that were needed once stay watched, for a Service that
+    // changes its type may change it back.
+    let mut follows_slices = false;
+    let mut nodes: Option<NodeShare> = None;
+    let mut hosts = Hosts::new(shared.hosts.clone());
+    let mut following = Following::new(&key, Arc::clone(&shared.counters));
     tracing::debug!(service = following.world.name, "watching");
     loop {
         following.join(registration.take_joins());
@@ -44,20 +53,36 @@ pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registra
             tracing::debug!(service = following.world.name, "nobody watches any more");
             return;
         }
+        let needs = following.needs();
+        follows_slices |= needs.slices;
+        if needs.nodes != nodes.is_some() {
+            nodes = needs.nodes.then(|| NodeShare::join(&shared));
+        }
+        hosts.follow(&needs.hosts);
+        following.forget_all_but(&needs);
         // Whoever came or went is heard first, so that a task that nobody needs ends at once even
         // while events pour in.
         tokio::select! {
             biased;
             () = registration.woken() => following.forget_those_who_left(),
             Some(update) = service.next() => following.on_service(update),
-            Some(update) = slices.next() => following.on_slices(update),
+            Some(update) = slices.next(), if follows_slices => following.on_slices(update),
+            (host, answer) = hosts.next() => following.on_host(host, answer),
+            known = changed(&mut nodes) => following.on_nodes(known),
         }
     }
 }
 
-fn informer<K: Object>(
+async fn changed(nodes: &mut Option<NodeShare>) -> Nodes {
+    match nodes {
+        Some(share) => share.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn informer<K: Object>(
     shared: &Shared,
-    key: &Key,
+    scope: Scope,
     suspicion: &Arc<Notify>,
     patience: u32,
 ) -> impl futures::Stream<Item = Update<K>> + Send + use<K> {
@@ -70,11 +95,10 @@ fn informer<K: Object>(
     } = shared.options;
     let informer = Informer {
         collection: Collection {
-            client: shared.client.clone(),
+            access: shared.access.clone(),
             errand: Errand {
                 resource: K::RESOURCE,
-                namespace: key.namespace.to_string(),
-                service: key.name.to_string(),
+                scope,
             },
             options: shared
                 .options
@@ -87,13 +111,17 @@ fn informer<K: Object>(
             rewatch_interval,
             fastrand::Rng::new(),
         ),
+        lists: Arc::clone(&shared.lists),
         streaming: Arc::clone(&shared.streaming),
+        counters: Arc::clone(&shared.counters),
         suspicion: Arc::clone(suspicion),
     };
     informer.follow()
 }
 
 struct Following {
+    /// The Service's own name, without its namespace.
+    name: Arc<str>,
     world: World,
     names: Names,
     views: Vec<Shown>,
@@ -102,7 +130,7 @@ struct Following {
     service_failure: Option<SourceError>,
     /// What was left out of each slice, so that it is said once and not with each event.
     rejected: BTreeMap<Arc<str>, Rejected>,
-    rejected_total: u64,
+    counters: Arc<Counters>,
 }
 
 /// A view, and those who look at it.
@@ -110,51 +138,47 @@ struct Shown {
     view: View,
     /// What was published last, to be seen by whoever comes later.
     latest: Latest,
-    published: Option<Resolution>,
+    /// What of it was known, and why nothing more is learnt at present.
+    known: Option<Resolution>,
+    failure: Option<SourceError>,
+    told_of_families: bool,
     audience: Vec<watch::Sender<Latest>>,
 }
 
 impl Following {
-    fn new(key: &Key) -> Self {
+    fn new(key: &Key, counters: Arc<Counters>) -> Self {
         Self {
+            name: Arc::clone(&key.name),
             world: World::new(format!("{}.{}", key.name, key.namespace)),
             names: Names::default(),
             views: Vec::new(),
             slices_failure: None,
             service_failure: None,
             rejected: BTreeMap::new(),
-            rejected_total: 0,
+            counters,
         }
     }
 
     fn join(&mut self, joins: Vec<Join>) {
-        for Join {
-            port,
-            families,
-            latest,
-        } in joins
-        {
+        for Join { want, latest } in joins {
             let mut views = self.views.iter_mut();
-            if let Some(shown) = views.find(|shown| shown.view.is(port.as_ref(), families)) {
+            if let Some(shown) = views.find(|shown| shown.view.is(&want)) {
                 shown.admit(latest);
                 continue;
             }
             let mut shown = Shown {
-                view: View::new(port, families),
+                view: View::new(want),
                 latest: Latest::default(),
-                published: None,
+                known: None,
+                failure: None,
+                told_of_families: false,
                 audience: Vec::new(),
             };
-            shown.resolve(&self.world, &[]);
-            if let Some(failure) = self
-                .slices_failure
-                .as_ref()
-                .or(self.service_failure.as_ref())
-            {
-                shown.publish(Resolution::Failed(failure.clone()));
-            }
+            let failures = [&self.slices_failure, &self.service_failure];
+            shown.resolve(&self.world, failures, &[]);
             shown.admit(latest);
             self.views.push(shown);
+            self.note_families(true);
         }
     }
 
@@ -166,6 +190,7 @@ impl Following {
     }
 
     fn on_slices(&mut self, update: Update<WireSlice>) {
+        let whole = matches!(update, Update::Replaced(_));
         let touched = match update {
             Update::Replaced(listed) => self.replace_slices(listed),
             Update::Applied(slice) => {
@@ -193,14 +218,15 @@ impl Following {
                     .collect()
             }
             Update::Failed(error) => {
-                self.publish_failure(&error);
                 self.slices_failure = Some(error);
+                self.resolve(&[]);
                 return;
             }
             Update::Recovered => Vec::new(),
         };
         self.slices_failure = None;
         self.resolve(&touched);
+        self.note_families(whole);
     }
 
     /// Takes a full list for the truth. A slice that did not change stays the same object.
@@ -258,8 +284,7 @@ impl Following {
                 ports,
                 example,
             } = &rejected;
-            let count = u64::try_from(names + addresses + ports).unwrap_or(u64::MAX);
-            self.rejected_total = self.rejected_total.saturating_add(count);
+            self.counters.rejected.add(names + addresses + ports);
             tracing::warn!(
                 service = self.world.name,
                 slice = &**slice,
@@ -267,7 +292,7 @@ impl Following {
                 addresses,
                 ports,
                 example,
-                total = self.rejected_total,
+                total = self.counters.rejected.read(),
                 "left out what cannot be connected to"
             );
             self.rejected.insert(Arc::clone(slice), rejected);
@@ -281,14 +306,15 @@ impl Following {
                 None => ServiceState::Absent,
             },
             Update::Applied(service) => known(service),
+            Update::Deleted(service) if service.meta().name != *self.name => return,
             Update::Deleted(_) => ServiceState::Absent,
             Update::Failed(error) => {
                 if error.kind() == SourceErrorKind::Forbidden {
                     // The slices may be enough. What is published is what they come to.
                     self.hide_service(error);
                 } else {
-                    self.publish_failure(&error);
                     self.service_failure = Some(error);
+                    self.resolve(&[]);
                 }
                 return;
             }
@@ -296,6 +322,31 @@ impl Following {
         };
         self.service_failure = None;
         self.resolve(&[]);
+        self.note_families(true);
+    }
+
+    /// Says which views leave endpoints out for their family, once for each. Where the slices were
+    /// not listed as a `whole`, the one with a Pod's other address may be still to come: then only
+    /// a view that has nothing at all is worth a word.
+    fn note_families(&mut self, whole: bool) {
+        for shown in &mut self.views {
+            let empty = matches!(&shown.known, Some(Resolution::Present(set)) if set.is_empty());
+            if shown.told_of_families || !(whole || empty) {
+                continue;
+            }
+            let endpoints = shown.view.without_address(&self.world);
+            if endpoints > 0 {
+                shown.told_of_families = true;
+                self.counters.wrong_family.add(endpoints);
+                tracing::warn!(
+                    service = self.world.name,
+                    families = ?shown.view.families(),
+                    endpoints,
+                    "left out endpoints that have no address of the only family in use; allow the \
+                     other one with `Cluster::with_ip_families`"
+                );
+            }
+        }
     }
 
     fn hide_service(&mut self, error: SourceError) {
@@ -309,22 +360,40 @@ impl Following {
         self.resolve(&[]);
     }
 
-    fn resolve(&mut self, touched: &[Touched]) {
-        let failing = self
-            .slices_failure
-            .as_ref()
-            .or(self.service_failure.as_ref());
-        for shown in &mut self.views {
-            shown.resolve(&self.world, touched);
-            if let Some(error) = failing {
-                shown.publish(Resolution::Failed(error.clone()));
-            }
-        }
+    fn on_nodes(&mut self, nodes: Nodes) {
+        self.world.nodes = nodes;
+        self.resolve(&[]);
     }
 
-    fn publish_failure(&mut self, error: &SourceError) {
+    fn on_host(&mut self, host: Host, answer: Resolution) {
+        let known = self.world.hosts.entry(host.clone()).or_default();
+        hosts::note(known, &host, answer);
+        self.resolve(&[]);
+    }
+
+    /// What all views need together.
+    fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        for shown in &self.views {
+            needs.add(shown.view.needs());
+        }
+        needs
+    }
+
+    /// Forgets what is not followed any more, as it grows old.
+    fn forget_all_but(&mut self, needs: &Needs) {
+        if !needs.nodes {
+            self.world.nodes = Nodes::default();
+        }
+        self.world
+            .hosts
+            .retain(|host, _| needs.hosts.contains(host));
+    }
+
+    fn resolve(&mut self, touched: &[Touched]) {
+        let failures = [&self.slices_failure, &self.service_failure];
         for shown in &mut self.views {
-            shown.publish(Resolution::Failed(error.clone()));
+            shown.resolve(&self.world, failures, touched);
         }
     }
 }
@@ -335,30 +404,62 @@ impl Shown {
         self.audience.push(sender);
     }
 
-    fn resolve(&mut self, world: &World, touched: &[Touched]) {
-        if let Some(resolution) = self.view.resolve(world, touched) {
-            self.publish(resolution);
-        }
+    fn resolve(
+        &mut self,
+        world: &World,
+        [of_slices, of_service]: [&Option<SourceError>; 2],
+        touched: &[Touched],
+    ) {
+        let resolved = self.view.resolve(world, touched);
+        let of_slices = of_slices.as_ref().filter(|_| self.view.needs().slices);
+        let failure = of_slices.or(of_service.as_ref());
+        let failure = failure.or_else(|| self.view.failure(world));
+        let (known, refused) = match resolved {
+            Some(Resolution::Failed(error)) => (None, Some(error)),
+            known => (known, None),
+        };
+        self.publish(known, failure.cloned().or(refused));
     }
 
-    fn publish(&mut self, resolution: Resolution) {
-        let said = match (&self.published, &resolution) {
-            (Some(Resolution::Present(before)), Resolution::Present(now)) => before.is_same(now),
-            (Some(Resolution::Absent), Resolution::Absent) => true,
-            (Some(Resolution::Failed(before)), Resolution::Failed(now)) => {
-                before.kind() == now.kind() && before.to_string() == now.to_string()
+    /// Says what is new of this. What is known is said first, for it still holds.
+    fn publish(&mut self, known: Option<Resolution>, failure: Option<SourceError>) {
+        let mut said = false;
+        if let Some(known) = known {
+            let before = self.known.as_ref();
+            let new = !before.is_some_and(|before| is_same(before, &known));
+            let mended = self.failure.is_some() && failure.is_none();
+            if new || mended {
+                self.latest.publish(known.clone());
+                (self.known, self.failure) = (Some(known), None);
+                said = true;
             }
-            _ => false,
-        };
-        if said {
-            return;
         }
-        self.latest.publish(resolution.clone());
-        self.published = Some(resolution);
-        for sender in &self.audience {
-            sender.send_replace(self.latest.clone());
+        if let Some(failure) = failure {
+            let before = self.failure.as_ref();
+            if !before.is_some_and(|before| is_same_failure(before, &failure)) {
+                self.latest.publish(Resolution::Failed(failure.clone()));
+                self.failure = Some(failure);
+                said = true;
+            }
+        }
+        if said {
+            for sender in &self.audience {
+                sender.send_replace(self.latest.clone());
+            }
         }
     }
+}
+
+fn is_same(before: &Resolution, now: &Resolution) -> bool {
+    match (before, now) {
+        (Resolution::Present(before), Resolution::Present(now)) => before.is_same(now),
+        (Resolution::Absent, Resolution::Absent) => true,
+        _ => false,
+    }
+}
+
+fn is_same_failure(before: &SourceError, now: &SourceError) -> bool {
+    before.kind() == now.kind() && before.to_string() == now.to_string()
 }
 
 fn known(service: WireService) -> ServiceState {

@@ -11,21 +11,14 @@
 //! - a 410 that comes as the answer, not as an event, is retried with the same version for ever;
 //! - a server that does not answer at all is waited for without a limit.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
-    sync::Notify,
-    time::{Instant, timeout},
+    sync::{Notify, Semaphore},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -33,6 +26,8 @@ use super::{
     body::ReadError,
     fault::{Errand, Fault, Remedy},
     pace::Pace,
+    stats::Counters,
+    streaming::Streaming,
 };
 use crate::object::Object;
 
@@ -46,7 +41,8 @@ pub(super) enum Update<K> {
     Replaced(Vec<K>),
     /// This object is new, or replaces its former self.
     Applied(K),
-    /// This object is gone.
+    /// The object of this name is gone, or none of the Service's any more. It may never have been
+    /// one, where the server does not select.
     Deleted(K),
     /// Nothing is learnt at present. Said once, until another reason takes its place.
     Failed(SourceError),
@@ -58,9 +54,12 @@ pub(super) enum Update<K> {
 pub(super) struct Informer {
     pub(super) collection: Collection,
     pub(super) pace: Pace,
+    /// Turns to list, shared by all informers of a cluster: each takes up memory of the API server.
+    pub(super) lists: Arc<Semaphore>,
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
-    pub(super) streaming: Arc<AtomicBool>,
+    pub(super) streaming: Arc<Streaming>,
+    pub(super) counters: Arc<Counters>,
     /// Told when a watch is found dead: the other watch of the Service most likely is, too.
     pub(super) suspicion: Arc<Notify>,
 }
@@ -68,6 +67,8 @@ pub(super) struct Informer {
 enum Phase {
     /// Nothing is known, or nothing that can be built upon.
     List,
+    /// Everything up to this version is believed to be known, and is to be compared with a list.
+    Compare { version: String },
     /// Everything up to this version is known, `fresh`ly or from a watch that ended.
     Resume { version: String, fresh: bool },
     /// The watch is open.
@@ -83,10 +84,14 @@ struct Following<K> {
     phase: Phase,
     /// The failure that was told, until it is over.
     failure: Option<SourceError>,
+    /// When to list without a reason; nothing for never.
+    resync: Option<Instant>,
+    /// All was learnt once, and whatever is listed is listed anew.
+    listed: bool,
     /// The server forgot our version, and that of everybody else most likely.
     expired: bool,
-    /// Streaming did not work out here, though the server did not refuse it.
-    by_pages: bool,
+    /// Where streaming did not work out though the server did not refuse it, that holds for here.
+    streaming: Streaming,
     retry_after: Duration,
     /// What to say before anything else.
     pending: Option<Update<K>>,
@@ -100,8 +105,10 @@ impl Informer {
             informer: self,
             phase: Phase::List,
             failure: None,
+            resync: None,
+            listed: false,
             expired: false,
-            by_pages: false,
+            streaming: Streaming::default(),
             retry_after: Duration::ZERO,
             pending: None,
             line: Vec::new(),
@@ -126,6 +133,7 @@ impl<K: Object> Following<K> {
             // What comes next is to list, unless something better is known.
             let result = match std::mem::replace(&mut self.phase, Phase::List) {
                 Phase::List => self.list().await,
+                Phase::Compare { version } => self.compare(version).await,
                 Phase::Resume { version, fresh } => self.resume(version, fresh).await,
                 Phase::Watch {
                     version,
@@ -151,12 +159,14 @@ impl<K: Object> Following<K> {
         if std::mem::take(&mut self.expired) {
             self.informer.pace.jitter().await;
         }
-        let streaming = !self.by_pages && self.informer.streaming.load(Ordering::Relaxed);
-        let objects = if streaming {
+        let lists = Arc::clone(&self.informer.lists);
+        // Nobody closes it.
+        let _turn = lists.acquire().await;
+        let objects = if self.streaming.is_tried() && self.informer.streaming.is_tried() {
             match self.list_by_watch().await? {
                 Some(objects) => objects,
                 None => {
-                    self.by_pages = true;
+                    self.streaming.put_off();
                     return Ok(None);
                 }
             }
@@ -168,10 +178,36 @@ impl<K: Object> Following<K> {
             };
             objects
         };
+        if std::mem::replace(&mut self.listed, true) {
+            self.informer.counters.relists.add(1);
+        }
+        self.plan_resync();
         self.recovered();
         // A full list says more than a recovery.
         self.pending = None;
         Ok(Some(Update::Replaced(objects)))
+    }
+
+    /// Learns everything although nothing is wrong. If that fails, the watch goes on.
+    async fn compare(&mut self, version: String) -> Result<Option<Update<K>>, Fault> {
+        tracing::debug!(asked = %self.informer.errand(), "listing anew, since it is time");
+        let listed = self.list().await;
+        match &listed {
+            Ok(Some(_)) => {}
+            // It does not stream, so the pages are next.
+            Ok(None) => self.phase = Phase::Compare { version },
+            Err(_) => {
+                self.plan_resync();
+                self.phase = again(version);
+            }
+        }
+        listed
+    }
+
+    fn plan_resync(&mut self) {
+        let interval = self.informer.collection.options.resync;
+        let pace = &mut self.informer.pace;
+        self.resync = interval.map(|interval| Instant::now() + pace.moment_within(interval));
     }
 
     /// Learns everything from a watch that begins with all there is (KEP-3157): the API server
@@ -184,7 +220,7 @@ impl<K: Object> Following<K> {
             Ok(body) => body,
             Err(fault) if fault.remedy == Remedy::AskOtherwise => {
                 tracing::debug!(error = %fault.error, "no streaming lists here, listing by pages");
-                informer.streaming.store(false, Ordering::Relaxed);
+                informer.streaming.put_off();
                 return Ok(None);
             }
             Err(fault) => return Err(fault),
@@ -213,6 +249,8 @@ impl<K: Object> Following<K> {
                     if informer.collection.is_wanted(&object) {
                         objects.insert(object.meta().name.clone(), object);
                         informer.collection.limit(objects.len())?;
+                    } else {
+                        objects.remove(&object.meta().name);
                     }
                 }
                 // Between the first and the last initial event an object may change, or go.
@@ -226,6 +264,11 @@ impl<K: Object> Following<K> {
                         .contains_key(INITIAL_EVENTS_END)
                     {
                         let version = bookmark.metadata.resource_version;
+                        if version.is_empty() {
+                            return Err(informer
+                                .errand()
+                                .corrupt("a list without a version", None));
+                        }
                         self.phase = Phase::Watch {
                             version,
                             body,
@@ -248,6 +291,9 @@ impl<K: Object> Following<K> {
         }
         let body = self.informer.collection.watch::<K>(Some(&version)).await?;
         self.informer.pace.opened();
+        if !fresh {
+            self.informer.counters.reconnects.add(1);
+        }
         let opened = Instant::now();
         self.phase = Phase::Watch {
             version,
@@ -271,6 +317,10 @@ impl<K: Object> Following<K> {
             () = self.informer.suspicion.notified() => {
                 tracing::debug!(asked = %self.informer.errand(), "opening a watch anew, since its sibling was found dead");
                 self.phase = again(version);
+                return Ok(None);
+            }
+            () = until(self.resync) => {
+                self.phase = Phase::Compare { version };
                 return Ok(None);
             }
         };
@@ -307,13 +357,14 @@ impl<K: Object> Following<K> {
         let (update, seen) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 let seen = object.meta().resource_version.clone();
-                (
-                    self.informer
-                        .collection
-                        .is_wanted(&object)
-                        .then_some(Update::Applied(object)),
-                    seen,
-                )
+                // A server that does not select sends what others would send as `DELETED`: an
+                // object that was one of the Service's and is no more.
+                let update = if self.informer.collection.is_wanted(&object) {
+                    Update::Applied(object)
+                } else {
+                    Update::Deleted(object)
+                };
+                (Some(update), seen)
             }
             WatchEvent::Deleted(object) => {
                 let seen = object.meta().resource_version.clone();
@@ -369,6 +420,7 @@ impl<K: Object> Following<K> {
                 return None;
             }
         }
+        self.informer.counters.failures.add(1);
         let told = self.failure.as_ref();
         if told.is_some_and(|told| {
             told.kind() == error.kind() && told.to_string() == error.to_string()
@@ -386,6 +438,13 @@ fn again(version: String) -> Phase {
     Phase::Resume {
         version,
         fresh: false,
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,22 +1,33 @@
 //! Watches on the API server: who starts them, who shares them, and what ends them.
 //!
-//! - [`registry`]: one watch per Service and process, however many balancers follow it.
+//! - [`registry`]: one watch per Service and cluster, however many balancers follow it.
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
+//! - [`nodes`]: the Nodes, watched once for all Services that need them.
+//! - [`hosts`]: the DNS names that a Service needs, asked of whoever knows DNS.
 //! - [`informer`]: one collection, listed and watched for ever.
-//! - [`api`]: the requests.
+//! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
+//! - [`stats`]: what they do, in numbers.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
 mod api;
 mod body;
 mod fault;
 mod follow;
+mod hosts;
 mod informer;
+mod nodes;
 mod pace;
 mod registry;
+mod stats;
+mod streaming;
 mod subscription;
 
+pub(crate) use nodes::NodeRegistry;
 pub(crate) use registry::{Key, Registry};
+pub(crate) use stats::Counters;
+pub use stats::WatchStats;
+pub(crate) use streaming::Streaming;
 pub(crate) use subscription::subscribe;
 
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl Pace {
         tokio::time::sleep(self.interval.mul_f64(self.rng.f64())).await;
     }
 
+    /// A moment in the last quarter of this time.
+    pub(super) fn moment_within(&mut self, time: Duration) -> Duration {
+        time.mul_f64(0.75 + 0.25 * self.rng.f64())
+    }
+
     fn delay(&mut self) -> Duration {
         let Some(doublings) = self.failures.checked_sub(1) else {
             return Duration::ZERO;

@@ -1,4 +1,4 @@
-//! Who watches what: one task per Service and process.
+//! Who watches what: one task per Service, for all that share a cluster.
 //!
 //! The first balancer that polls starts the task; later ones are handed to it; when the last one is
 //! gone, the task ends. Joining and ending are decided under one lock, so that nobody joins a task
@@ -9,11 +9,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use portolan_core::PortRef;
 use tokio::{sync::Notify, sync::watch};
 
 use super::subscription::Latest;
-use crate::cluster::IpFamilies;
+use crate::resolve::Want;
 
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,8 +24,7 @@ pub(crate) struct Key {
 /// What one balancer wants of a Service, and where it waits for it.
 #[derive(Debug)]
 pub(super) struct Join {
-    pub(super) port: Option<PortRef>,
-    pub(super) families: IpFamilies,
+    pub(super) want: Want,
     pub(super) latest: watch::Sender<Latest>,
 }
 
@@ -84,8 +82,7 @@ impl Registry {
     }
 
     /// How many Services are watched.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
-use portolan_core::{PortRef, Resolution, SourceError, SourceErrorKind};
+use portolan_core::{Resolution, SourceError, SourceErrorKind};
 use tokio::{
     runtime::Handle,
     sync::{Notify, watch},
@@ -13,7 +13,7 @@ use super::{
     follow::follow,
     registry::{Join, Key},
 };
-use crate::cluster::{IpFamilies, Shared};
+use crate::{cluster::Shared, resolve::Want};
 
 /// How long to wait before joining again, after the task went away under our feet.
 const REJOIN: Duration = Duration::from_secs(1);
@@ -63,14 +63,12 @@ impl Latest {
 pub(crate) fn subscribe(
     shared: Arc<Shared>,
     key: Key,
-    port: Option<PortRef>,
-    families: IpFamilies,
+    want: Want,
 ) -> impl Stream<Item = Resolution> + Send {
     let subscription = Subscription {
         shared,
         key,
-        port,
-        families,
+        want,
         joined: None,
     };
     stream::unfold(subscription, |mut subscription| async {
@@ -82,8 +80,7 @@ pub(crate) fn subscribe(
 struct Subscription {
     shared: Arc<Shared>,
     key: Key,
-    port: Option<PortRef>,
-    families: IpFamilies,
+    want: Want,
     joined: Option<Joined>,
 }
 
@@ -132,8 +129,7 @@ impl Subscription {
         })?;
         let (sender, latest) = watch::channel(Latest::default());
         let join = Join {
-            port: self.port.clone(),
-            families: self.families,
+            want: self.want.clone(),
             latest: sender,
         };
         let wake = self.shared.registry.join(&self.key, join, |registration| {

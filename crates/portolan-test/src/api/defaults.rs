@@ -5,24 +5,26 @@ use serde_json::{Value, json};
 use crate::json;
 use crate::kind::Kind;
 
+use super::services::ServiceRange;
+
 /// Settings of the cluster that defaults depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Defaults {
     /// For Pods that name no `terminationGracePeriodSeconds`, in whole seconds.
     pub(crate) grace_seconds: u64,
+    /// Where Services get their virtual IPs.
+    pub(crate) services: ServiceRange,
 }
 
 impl Defaults {
-    /// Fills in `object`. `serial` is a number that no other object gets: virtual addresses are
-    /// made from it.
-    pub(crate) fn fill_in(self, kind: Kind, object: &mut Value, serial: u64) {
+    /// Fills in `object`. What a Service gets depends on the others: see [`services`](super::services).
+    pub(crate) fn fill_in(self, kind: Kind, object: &mut Value) {
         match kind {
             Kind::Namespace => {
                 json::default(object, &["status", "phase"], "Active");
                 // Held until the garbage collector has emptied it.
                 json::default(object, &["metadata", "finalizers"], json!(["kubernetes"]));
             }
-            Kind::Service => service(object, serial),
             Kind::Pod => {
                 if let Some(spec) = object.get_mut("spec") {
                     self.pod_spec(spec);
@@ -76,7 +78,8 @@ impl Defaults {
                     }
                 }
             }
-            Kind::Node
+            Kind::Service
+            | Kind::Node
             | Kind::Endpoints
             | Kind::ConfigMap
             | Kind::ControllerRevision
@@ -103,48 +106,4 @@ impl Defaults {
             }
         }
     }
-}
-
-fn service(object: &mut Value, serial: u64) {
-    json::default(object, &["spec", "type"], "ClusterIP");
-    json::default(object, &["spec", "sessionAffinity"], "None");
-    for port in object
-        .pointer_mut("/spec/ports")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-    {
-        json::default(port, &["protocol"], "TCP");
-        let number = port.get("port").cloned().unwrap_or(Value::Null);
-        json::default(port, &["targetPort"], number);
-    }
-    if json::text(object, "/spec/type") == "ExternalName" {
-        return;
-    }
-    json::default(object, &["spec", "internalTrafficPolicy"], "Cluster");
-    let dual = json::text(object, "/spec/ipFamilyPolicy").contains("DualStack");
-    json::default(object, &["spec", "ipFamilyPolicy"], "SingleStack");
-    let families = if dual {
-        json!(["IPv4", "IPv6"])
-    } else {
-        json!(["IPv4"])
-    };
-    json::default(object, &["spec", "ipFamilies"], families);
-    let addresses: Vec<Value> = json::items(object, "/spec/ipFamilies")
-        .iter()
-        .map(|family| {
-            if family.as_str() == Some("IPv6") {
-                json!(format!("fd00:10:96::{serial:x}"))
-            } else {
-                json!(format!("10.96.{}.{}", serial >> 8 & 0xff, serial & 0xff))
-            }
-        })
-        .collect();
-    let first = addresses.first().cloned().unwrap_or(Value::Null);
-    json::default(object, &["spec", "clusterIP"], first);
-    let addresses = match json::text(object, "/spec/clusterIP") {
-        "None" => json!(["None"]),
-        _ => Value::Array(addresses),
-    };
-    json::default(object, &["spec", "clusterIPs"], addresses);
 }

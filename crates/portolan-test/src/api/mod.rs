@@ -15,6 +15,7 @@ mod query;
 mod refusal;
 mod route;
 mod scale;
+pub(crate) mod services;
 pub(crate) mod watch;
 mod write;
 

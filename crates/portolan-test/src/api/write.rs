@@ -14,6 +14,7 @@ use super::patch::PatchKind;
 use super::refusal::Refusal;
 use super::route::{ResourceRequest, Subresource};
 use super::scale;
+use super::services::{self, Taken};
 
 /// Writes to the store on behalf of one request.
 #[derive(Debug)]
@@ -64,8 +65,16 @@ impl Writer<'_> {
         if request.kind.resource().status && request.kind != Kind::Node {
             json::remove(&mut object, &["status"]);
         }
-        let serial = self.store.version();
-        self.defaults.fill_in(request.kind, &mut object, serial);
+        if request.kind == Kind::Service {
+            let this = Key::new(
+                request.namespace.clone(),
+                json::text(&object, "/metadata/name"),
+            );
+            let taken = Taken::by_others(self.store, &this);
+            services::check(&object)?;
+            services::fill_in(&mut object, self.defaults.services, taken);
+        }
+        self.defaults.fill_in(request.kind, &mut object);
         if request.query.dry_run {
             return Ok((StatusCode::CREATED, object));
         }
@@ -127,13 +136,18 @@ impl Writer<'_> {
     /// Changes the part of the object that the request may change.
     fn change(&self, change: impl FnOnce(&mut Value) -> Result<(), Refusal>) -> Answer {
         let request = self.request;
-        let serial = self.store.version();
+        let taken =
+            (request.kind == Kind::Service).then(|| Taken::by_others(self.store, &request.key()));
         let mut dry = None;
         let changed = self.store.update(request.kind, &request.key(), |object| {
             let before = object.clone();
             change(object)?;
             self.confine(&before, object);
-            self.defaults.fill_in(request.kind, object, serial);
+            if let Some(taken) = taken {
+                services::check(object)?;
+                services::fill_in(object, self.defaults.services, taken);
+            }
+            self.defaults.fill_in(request.kind, object);
             if request.query.dry_run {
                 dry = Some(std::mem::replace(object, before));
             }
@@ -173,12 +187,8 @@ impl Writer<'_> {
             _ => {}
         }
         if self.request.kind == Kind::Service {
-            // Allocated addresses stay when an update leaves them out.
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if let Some(allocated) = before.pointer(&format!("/spec/{field}")) {
-                    json::default(after, &["spec", field], allocated.clone());
-                }
-            }
+            services::keep_what_was_allocated(before, after);
+            services::drop_what_the_type_has_no_use_for(before, after);
         }
     }
 
@@ -343,7 +353,7 @@ impl Writer<'_> {
 }
 
 /// Whether `name` is a lowercase RFC 1123 subdomain.
-fn is_subdomain(name: &str) -> bool {
+pub(super) fn is_subdomain(name: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.starts_with(alphanumeric)
         && name.ends_with(alphanumeric)

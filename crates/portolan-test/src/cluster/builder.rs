@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::api::ApiServer;
 use crate::api::access::{Access, User};
 use crate::api::defaults::Defaults;
+use crate::api::services::ServiceRange;
 use crate::api::watch::WatchConfig;
 use crate::clock::Clock;
 use crate::controllers::Controllers;
@@ -17,6 +18,7 @@ use crate::faults::Faults;
 use crate::kind::Kind;
 use crate::kubelet::{Kubelet, KubeletConfig, NodeSpec, PodNetwork};
 use crate::programs::{Images, Program, echo};
+use crate::proxy::Proxy;
 use crate::requests::Requests;
 use crate::store::Store;
 
@@ -55,6 +57,7 @@ pub struct TestClusterBuilder {
     images: Images,
     network: Option<PodNetwork>,
     kubelet: bool,
+    kube_proxy: bool,
 }
 
 impl Default for TestClusterBuilder {
@@ -75,6 +78,7 @@ impl Default for TestClusterBuilder {
             images,
             network: None,
             kubelet: true,
+            kube_proxy: false,
         }
     }
 }
@@ -171,6 +175,14 @@ impl TestClusterBuilder {
         self
     }
 
+    /// Plays kube-proxy: Services get virtual IPs on loopback, and whoever connects to one of them, to a node
+    /// port, or to a load balancer's address on loopback, is connected to a Pod that is ready. Default: no, as
+    /// it takes a socket for each of them.
+    pub fn kube_proxy(mut self) -> Self {
+        self.kube_proxy = true;
+        self
+    }
+
     /// Starts the cluster.
     ///
     /// # Errors
@@ -182,10 +194,15 @@ impl TestClusterBuilder {
         let store = Arc::new(Store::new(Clock::start(), self.history, random));
         let defaults = Defaults {
             grace_seconds: self.grace_period.as_secs(),
+            services: if self.kube_proxy {
+                ServiceRange::loopback()
+            } else {
+                ServiceRange::FICTITIOUS
+            },
         };
         for name in ["default", "kube-system"] {
             let mut namespace = json!({"metadata": {"name": name}});
-            defaults.fill_in(Kind::Namespace, &mut namespace, 0);
+            defaults.fill_in(Kind::Namespace, &mut namespace);
             if let Err(error) = store.create(Kind::Namespace, "", namespace) {
                 tracing::warn!(%error, name, "cannot make a namespace");
             }
@@ -209,9 +226,13 @@ impl TestClusterBuilder {
             delay: self.controller_delay,
         };
         let mut tasks = JoinSet::new();
+        if self.kube_proxy {
+            tasks.spawn(Proxy::new(Arc::clone(&controllers.store)).run());
+        }
         tasks.spawn(controllers.run());
         let client = internal_client(&api);
         let network = self.network.unwrap_or_else(PodNetwork::loopback);
+        let spare = network.clone();
         let config = KubeletConfig {
             nodes: self.nodes,
             restart_backoff: self.restart_backoff,
@@ -223,6 +244,8 @@ impl TestClusterBuilder {
             admin: api.access.sign_in(Arc::new(User::admin("admin"))),
             api,
             images: self.images,
+            network: spare,
+            held: std::sync::Mutex::default(),
             kubelet: self.kubelet.then_some(kubelet),
             tasks: tasks.into(),
         })

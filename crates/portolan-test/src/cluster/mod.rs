@@ -5,6 +5,7 @@ mod endpoint;
 mod serve;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Client;
@@ -14,7 +15,7 @@ use crate::api::access::{Token, User};
 use crate::api::{ApiServer, Origin};
 use crate::error::Error;
 use crate::faults::Faults;
-use crate::kubelet::Kubelet;
+use crate::kubelet::{Kubelet, PodAddress, PodNetwork};
 use crate::pod::PodHandle;
 use crate::programs::Images;
 use crate::requests::Requests;
@@ -46,6 +47,9 @@ pub struct TestCluster {
     api: Arc<ApiServer>,
     admin: Token,
     images: Images,
+    network: PodNetwork,
+    /// Addresses that were given to the test.
+    held: Mutex<Vec<PodAddress>>,
     kubelet: Option<Kubelet>,
     /// Controllers and HTTP servers.
     tasks: Mutex<JoinSet<()>>,
@@ -120,6 +124,16 @@ impl TestCluster {
         Ok(ApiEndpoint::new(address, self.admin.clone()))
     }
 
+    /// Serves the cluster's names by DNS, below `cluster.local`, on a loopback port: see
+    /// [`dns`](crate::dns).
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if there is no port.
+    #[cfg(feature = "dns")]
+    pub async fn serve_dns(&self) -> Result<crate::dns::DnsServer, Error> {
+        crate::dns::DnsServer::of_cluster(Arc::clone(&self.api.store)).await
+    }
+
     /// Faults of the API.
     #[must_use]
     pub fn faults(&self) -> &Faults {
@@ -157,6 +171,18 @@ impl TestCluster {
     #[must_use]
     pub fn pods(&self) -> Vec<PodHandle> {
         self.kubelet.as_ref().map(Kubelet::pods).unwrap_or_default()
+    }
+
+    /// An address of this machine that nothing in this cluster has: for a load balancer, say.
+    ///
+    /// # Errors
+    /// [`Error::NoAddress`] if the Pods have them all.
+    pub fn spare_address(&self) -> Result<IpAddr, Error> {
+        let (address, _) = self.network.allocate(&[], None)?;
+        let ip = address.ip();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.push(address);
+        Ok(ip)
     }
 
     /// Makes workloads and Services as the cluster's own hand: faults, counters and RBAC do not

@@ -126,8 +126,7 @@ impl Controllers {
     }
 
     fn create(&self, kind: Kind, mut object: Value) -> Option<Arc<Value>> {
-        let serial = self.store.version();
-        self.defaults.fill_in(kind, &mut object, serial);
+        self.defaults.fill_in(kind, &mut object);
         let namespace = json::text(&object, "/metadata/namespace").to_owned();
         self.store
             .create(kind, &namespace, object)

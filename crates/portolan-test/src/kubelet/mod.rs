@@ -37,6 +37,7 @@ use crate::kind::Kind;
 use crate::pod::PodHandle;
 use crate::programs::Images;
 
+pub(crate) use self::network::PodAddress;
 pub use self::network::PodNetwork;
 pub use self::node::NodeSpec;
 pub(crate) use self::node::ZONE_LABEL;
@@ -100,7 +101,7 @@ impl Kubelet {
         images: Images,
         config: KubeletConfig,
     ) -> Result<Self, Error> {
-        let nodes = Nodes::prepare(&client, &config.nodes).await?;
+        let nodes = Nodes::prepare(&client, &network, &config.nodes).await?;
         let shared = Arc::new(Shared {
             client,
             network,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
@@ -11,13 +11,17 @@ use crate::pod::Port;
 /// How many addresses are tried for one Pod before it is given up.
 const ATTEMPTS: usize = 64;
 
-/// A range of IPv4 addresses for Pods, all of which this machine accepts as its own.
+/// A range of IPv4 addresses for Pods, all of which this machine accepts as its own; in dual stack each
+/// Pod has an IPv6 address too ([`with_ipv6`](Self::with_ipv6)).
 ///
 /// Addresses are given out in order and come round again only at the end of the range, as in real
 /// clusters. Clones share the range.
 #[derive(Clone, Debug)]
 pub struct PodNetwork {
     range: Range,
+    /// The addresses of the other family, in a dual-stack network: this, and a Pod's IPv4 address
+    /// in the last 32 bits.
+    ipv6: Option<Ipv6Addr>,
     state: Arc<Mutex<State>>,
 }
 
@@ -72,9 +76,31 @@ impl PodNetwork {
         Ok(Self::new(range))
     }
 
+    /// The same network in dual stack: each Pod has a second address, in the IPv6 range `cidr`, such
+    /// as `fd00:10:244::/64`, which ends like its IPv4 address. The machine must have made the range
+    /// local (`ip -6 route add local fd00:10:244::/64 dev lo`), and let programs bind to it
+    /// (`net.ipv6.ip_nonlocal_bind`): of IPv6, loopback is a single address and will not do.
+    ///
+    /// # Errors
+    /// [`Error::BadNetwork`] unless it is IPv6 with a prefix of at most 96 bits.
+    pub fn with_ipv6(mut self, cidr: &str) -> Result<Self, Error> {
+        let parse = || {
+            let (address, prefix) = cidr.split_once('/')?;
+            let address: Ipv6Addr = address.parse().ok()?;
+            let prefix: u32 = prefix.parse().ok()?;
+            let mask = u128::MAX
+                .checked_shl(128_u32.checked_sub(prefix)?)
+                .unwrap_or(0);
+            (prefix <= 96).then(|| Ipv6Addr::from_bits(address.to_bits() & mask))
+        };
+        self.ipv6 = Some(parse().ok_or_else(|| Error::BadNetwork(cidr.to_owned()))?);
+        Ok(self)
+    }
+
     fn new(range: Range) -> Self {
         Self {
             range,
+            ipv6: None,
             state: Arc::default(),
         }
     }
@@ -92,10 +118,8 @@ impl PodNetwork {
             let Some(address) = wanted.map_or_else(|| self.next(), |ip| Some(self.hold(ip))) else {
                 break;
             };
-            let opened: io::Result<Vec<Port>> = ports
-                .iter()
-                .map(|port| Port::open(SocketAddr::new(address.ip(), *port)))
-                .collect();
+            let opened: io::Result<Vec<Port>> =
+                ports.iter().map(|port| address.open(*port)).collect();
             match opened {
                 Ok(ports) => return Ok((address, ports)),
                 Err(error) => last = error,
@@ -108,8 +132,8 @@ impl PodNetwork {
         })
     }
 
-    /// The next address that no Pod holds.
-    fn next(&self) -> Option<PodAddress> {
+    /// The next address that nobody holds.
+    pub(crate) fn next(&self) -> Option<PodAddress> {
         let mut state = self.lock();
         let size = 1_u32 << (32 - self.range.prefix);
         for _ in 0..size {
@@ -144,6 +168,19 @@ impl PodAddress {
     pub(crate) fn ip(&self) -> IpAddr {
         IpAddr::V4(self.ip)
     }
+
+    /// The address of the other family, in a dual-stack network.
+    pub(crate) fn other_ip(&self) -> Option<IpAddr> {
+        let range = self.network.ipv6?;
+        let ip = range.to_bits() | u128::from(self.ip.to_bits());
+        Some(Ipv6Addr::from_bits(ip).into())
+    }
+
+    /// Listens on a port of all its addresses.
+    pub(crate) fn open(&self, port: u16) -> io::Result<Port> {
+        let other = self.other_ip().map(|ip| SocketAddr::new(ip, port));
+        Port::open(SocketAddr::new(self.ip(), port), other)
+    }
 }
 
 impl Drop for PodAddress {
@@ -166,6 +203,20 @@ mod tests {
                 PodNetwork::range(wrong),
                 Err(Error::BadNetwork(_))
             ));
+        }
+    }
+
+    #[test]
+    fn a_second_address_ends_like_the_first() {
+        let network = PodNetwork::range("10.244.0.0/16").unwrap();
+        assert_eq!(network.next().unwrap().other_ip(), None);
+        let network = network.with_ipv6("fd00:10:244::7/64").unwrap();
+        let pod = network.hold([10, 244, 3, 9].into());
+        let six: IpAddr = "fd00:10:244::10.244.3.9".parse().unwrap();
+        assert_eq!(pod.other_ip(), Some(six));
+        for wrong in ["fd00::", "fd00::/97", "fd00::/129", "10.244.0.0/16", "x/64"] {
+            let refused = network.clone().with_ipv6(wrong);
+            assert!(matches!(refused, Err(Error::BadNetwork(_))), "{wrong}");
         }
     }
 

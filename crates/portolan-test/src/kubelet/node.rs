@@ -1,16 +1,19 @@
 //! Nodes: found, or made, and given to Pods.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
 use kube::api::{ListParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client;
 use crate::error::Error;
 use crate::json;
 use crate::kind::Kind;
+
+use super::network::{PodAddress, PodNetwork};
 
 /// The label that tells the zone of a node.
 pub(crate) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
@@ -20,6 +23,8 @@ pub(crate) const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 pub struct NodeSpec {
     name: String,
     zone: String,
+    internal: Vec<IpAddr>,
+    external: Vec<IpAddr>,
 }
 
 impl NodeSpec {
@@ -28,7 +33,35 @@ impl NodeSpec {
         Self {
             name: name.into(),
             zone: zone.into(),
+            internal: Vec::new(),
+            external: Vec::new(),
         }
+    }
+
+    /// Gives it an address of type `InternalIP`. Default: one of the Pods' network.
+    #[must_use]
+    pub fn internal(mut self, ip: impl Into<IpAddr>) -> Self {
+        self.internal.push(ip.into());
+        self
+    }
+
+    /// Gives it an address of type `ExternalIP`. Default: none.
+    #[must_use]
+    pub fn external(mut self, ip: impl Into<IpAddr>) -> Self {
+        self.external.push(ip.into());
+        self
+    }
+
+    /// What its status says of its addresses.
+    fn addresses(&self) -> Vec<Value> {
+        let of_type = |kind: &'static str, ips: &[IpAddr]| -> Vec<Value> {
+            let address = |ip: &IpAddr| json!({"type": kind, "address": ip});
+            ips.iter().map(address).collect()
+        };
+        let mut addresses = of_type("InternalIP", &self.internal);
+        addresses.extend(of_type("ExternalIP", &self.external));
+        addresses.push(json!({"type": "Hostname", "address": self.name}));
+        addresses
     }
 }
 
@@ -37,6 +70,8 @@ impl NodeSpec {
 pub(super) struct Nodes {
     zones: HashMap<String, String>,
     load: Mutex<Vec<(String, u32)>>,
+    /// Theirs, so that no Pod gets them.
+    _addresses: Vec<PodAddress>,
 }
 
 /// A Pod's share of a node; dropping it takes the Pod off.
@@ -48,9 +83,19 @@ pub(super) struct Assignment {
 
 impl Nodes {
     /// Makes the nodes of `wanted` that are missing, and finds all there are.
-    pub(super) async fn prepare(client: &Client, wanted: &[NodeSpec]) -> Result<Self, Error> {
+    pub(super) async fn prepare(
+        client: &Client,
+        network: &PodNetwork,
+        wanted: &[NodeSpec],
+    ) -> Result<Self, Error> {
         let nodes = client::api(client, Kind::Node, "");
+        let mut held = Vec::new();
         for spec in wanted {
+            let mut spec = spec.clone();
+            if let (true, Some(address)) = (spec.internal.is_empty(), network.next()) {
+                spec.internal.push(address.ip());
+                held.push(address);
+            }
             let mut labels = json!({"kubernetes.io/hostname": spec.name});
             if !spec.zone.is_empty() {
                 json::set(&mut labels, &[ZONE_LABEL], spec.zone.clone());
@@ -59,7 +104,10 @@ impl Nodes {
                 "apiVersion": "v1",
                 "kind": "Node",
                 "metadata": {"name": spec.name, "labels": labels},
-                "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+                "status": {
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "addresses": spec.addresses(),
+                },
             });
             let action = || format!("create Node {}", spec.name);
             let node = client::from_json(node).map_err(Error::api(action()))?;
@@ -89,6 +137,7 @@ impl Nodes {
         Ok(Self {
             zones,
             load: Mutex::new(names.into_iter().map(|name| (name, 0)).collect()),
+            _addresses: held,
         })
     }
 

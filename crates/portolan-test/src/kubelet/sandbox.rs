@@ -1,6 +1,6 @@
 //! A Pod's sandbox: its address, its ports, and the containers in it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -28,7 +28,7 @@ pub(super) struct Sandbox {
     containers: Vec<Container>,
     open: watch::Sender<Vec<Arc<Port>>>,
     shared: Arc<Shared>,
-    _address: PodAddress,
+    address: PodAddress,
 }
 
 /// A container as the Pod's spec describes it.
@@ -114,7 +114,7 @@ impl Sandbox {
             containers,
             open,
             shared: Arc::clone(shared),
-            _address: address,
+            address,
         })
     }
 
@@ -158,9 +158,16 @@ impl Sandbox {
         })
     }
 
+    /// The Pod's addresses, the first one first.
+    pub(super) fn ips(&self) -> Vec<String> {
+        let ips = [Some(self.address.ip()), self.address.other_ip()];
+        ips.iter().flatten().map(IpAddr::to_string).collect()
+    }
+
     fn reopen(&self) -> Result<(), Error> {
         let ports = self.handle.addresses.iter().map(|address: &SocketAddr| {
-            Port::open(*address)
+            self.address
+                .open(address.port())
                 .map(Arc::new)
                 .map_err(|source| Error::Listen {
                     address: *address,

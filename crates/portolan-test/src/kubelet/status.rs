@@ -51,7 +51,7 @@ impl PodState {
     }
 
     /// The `status` of the Pod; times of conditions that have not changed are kept from `before`.
-    pub(super) fn to_json(&self, before: &Value, ip: Option<&str>, now: &str) -> Value {
+    pub(super) fn to_json(&self, before: &Value, ips: &[String], now: &str) -> Value {
         let ready = if self.ready { "True" } else { "False" };
         let conditions: Vec<Value> = [
             ("PodScheduled", "True"),
@@ -85,9 +85,10 @@ impl PodState {
             "conditions": conditions,
             "containerStatuses": self.containers(before, now),
         });
-        if let Some(ip) = ip {
-            json::set(&mut status, &["podIP"], ip);
-            json::set(&mut status, &["podIPs"], json!([{"ip": ip}]));
+        if let Some(first) = ips.first() {
+            json::set(&mut status, &["podIP"], first.as_str());
+            let all: Vec<Value> = ips.iter().map(|ip| json!({"ip": ip})).collect();
+            json::set(&mut status, &["podIPs"], all);
             let start = match json::text(before, "/status/startTime") {
                 "" => now,
                 earlier => earlier,

@@ -212,9 +212,9 @@ impl Worker {
         if self.told.as_ref() == Some(&state) {
             return;
         }
-        let ip = sandbox.map(|sandbox| sandbox.identity.ip.to_string());
+        let ips = sandbox.map(Sandbox::ips).unwrap_or_default();
         let now = self.shared.clock.stamp();
-        let status = state.to_json(&self.pod(), ip.as_deref(), &now);
+        let status = state.to_json(&self.pod(), &ips, &now);
         // With the UID, it cannot hit a successor of the same name.
         let patch = Patch::Merge(json!({"metadata": {"uid": self.uid}, "status": status}));
         let pods = client::api(&self.shared.client, Kind::Pod, &self.namespace);

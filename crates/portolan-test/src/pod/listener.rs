@@ -69,14 +69,16 @@ impl Drop for PodListener {
 #[derive(Debug)]
 pub(crate) struct Port {
     address: SocketAddr,
+    /// The same port at the Pod's address of the other family.
+    other: Option<SocketAddr>,
     socket: Mutex<Socket>,
     acceptor: AtomicWaker,
 }
 
 #[derive(Debug)]
 enum Socket {
-    /// Accepting.
-    Open(TcpListener),
+    /// Accepting, at each address.
+    Open(Vec<TcpListener>),
     /// Closed for now: connections are refused, the program waits.
     Refusing,
     /// Closed for good.
@@ -84,11 +86,12 @@ enum Socket {
 }
 
 impl Port {
-    /// Listens on `address`.
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
+    /// Listens on `address`, and on the one of the `other` family.
+    pub(crate) fn open(address: SocketAddr, other: Option<SocketAddr>) -> io::Result<Self> {
         Ok(Self {
             address,
-            socket: Mutex::new(Socket::Open(listen(address)?)),
+            other,
+            socket: Mutex::new(Socket::Open(listen(address, other)?)),
             acceptor: AtomicWaker::new(),
         })
     }
@@ -115,7 +118,7 @@ impl Port {
     pub(crate) fn accept_again(&self) -> io::Result<()> {
         let mut socket = self.lock();
         if matches!(*socket, Socket::Refusing) {
-            *socket = Socket::Open(listen(self.address)?);
+            *socket = Socket::Open(listen(self.address, self.other)?);
         }
         drop(socket);
         self.acceptor.wake();
@@ -125,7 +128,10 @@ impl Port {
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         self.acceptor.register(cx.waker());
         match &*self.lock() {
-            Socket::Open(listener) => listener.poll_accept(cx),
+            Socket::Open(listeners) => {
+                let mut accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
+                accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
+            }
             Socket::Refusing => Poll::Pending,
             Socket::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
@@ -136,8 +142,13 @@ impl Port {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = StdListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+fn listen(address: SocketAddr, other: Option<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+    let addresses = [Some(address), other].into_iter().flatten();
+    addresses
+        .map(|address| {
+            let listener = StdListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .collect()
 }

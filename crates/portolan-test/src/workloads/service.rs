@@ -1,6 +1,8 @@
 //! Services.
 
-use kube::api::DeleteParams;
+use std::net::IpAddr;
+
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::{Value, json};
 
@@ -45,6 +47,23 @@ impl NewService {
     /// Without a virtual address: `clusterIP: None`.
     pub fn headless(self) -> Self {
         self.with(&["spec", "clusterIP"], "None")
+    }
+
+    /// Of type NodePort: besides, at a port of each Node.
+    pub fn node_port(self) -> Self {
+        self.with(&["spec", "type"], "NodePort")
+    }
+
+    /// Of type LoadBalancer. It is pending until [`ServiceHandle::set_ingress`] is called.
+    pub fn load_balancer(self) -> Self {
+        self.with(&["spec", "type"], "LoadBalancer")
+    }
+
+    /// Of type ExternalName: another name for `host` in DNS, and nothing else.
+    pub fn external_name(self, host: &str) -> Self {
+        self.with(&["spec", "type"], "ExternalName")
+            .with(&["spec", "externalName"], host)
+            .without_selector()
     }
 
     /// A port whose target has the same number.
@@ -124,6 +143,40 @@ impl ServiceHandle {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Gives its load balancer these addresses or host names, and takes away those it had.
+    ///
+    /// # Errors
+    /// What the API says.
+    pub async fn set_ingress(&self, places: &[&str]) -> Result<(), Error> {
+        let ingress = |place: &&str| match place.parse::<IpAddr>() {
+            Ok(ip) => json!({"ip": ip, "ipMode": "VIP"}),
+            Err(_) => json!({"hostname": place}),
+        };
+        let ingress: Vec<Value> = places.iter().map(ingress).collect();
+        let patch = Patch::Merge(json!({"status": {"loadBalancer": {"ingress": ingress}}}));
+        let (namespace, name) = (&self.namespace, &self.name);
+        client::api(&self.workloads.client, Kind::Service, namespace)
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .map(drop)
+            .map_err(Error::api(format!(
+                "patch the status of Service {namespace}/{name}"
+            )))
+    }
+
+    /// Changes it by a merge patch (RFC 7386), and gives it back as it is then.
+    ///
+    /// # Errors
+    /// What the API says.
+    pub async fn patch(&self, patch: Value) -> Result<Value, Error> {
+        let (namespace, name) = (&self.namespace, &self.name);
+        let patched = client::api(&self.workloads.client, Kind::Service, namespace)
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(Error::api(format!("patch Service {namespace}/{name}")))?;
+        Ok(client::to_json(&patched))
     }
 
     /// Deletes it; its slices follow.

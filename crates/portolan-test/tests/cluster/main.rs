@@ -8,11 +8,16 @@ mod access;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+#[cfg(feature = "dns")]
+mod dns;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod pods;
 #[cfg(test)]
 mod rolling;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod slices;
 #[cfg(test)]

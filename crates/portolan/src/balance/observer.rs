@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use portolan_core::{Candidate, Candidates, Freshness, Time};
+use portolan_core::{Candidate, Candidates, Freshness, Reach, Time};
 
 use super::Published;
 
@@ -38,6 +38,7 @@ pub struct View {
     generation: u64,
     candidates: Candidates,
     freshness: Freshness,
+    reach: Reach,
     now: Time,
 }
 
@@ -83,6 +84,13 @@ impl View {
         &self.freshness
     }
 
+    /// What the endpoints' addresses are: the Pods' own, unless something else was asked for or is all that
+    /// can be reached.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
     /// How old the endpoints are, where discovery is failing; `None` where it is not.
     #[must_use]
     pub fn staleness(&self) -> Option<Duration> {
@@ -110,6 +118,7 @@ impl<S: Send + Sync + 'static> Observed for Published<S> {
             generation: snapshot.generation(),
             candidates: snapshot.candidates().clone(),
             freshness: snapshot.freshness().clone(),
+            reach: snapshot.reach(),
             now: self.clock.now(),
         }
     }

@@ -107,6 +107,11 @@ impl<M: MakeEndpoint> Members<M> {
                 .is_some_and(|member| !member.published_as_reachable)
     }
 
+    /// Whether any endpoint was out of reach when it was last looked at.
+    pub(super) fn any_out_of_reach(&self) -> bool {
+        self.out_of_reach > 0
+    }
+
     /// Takes up reports of endpoints that could not be reached.
     pub(super) fn look_after(&mut self, unreachable: Vec<Arc<EndpointState>>) {
         // Services that heal know better themselves, by now.

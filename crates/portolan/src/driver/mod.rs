@@ -16,12 +16,13 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, Membership, Picker, Policy, Resolution, Snapshot,
-    SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Picker,
+    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible,
+    policy::LeastRequest, reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 
-use crate::{MakeEndpoint, balance::Published, latest::Latest};
+use crate::{MakeEndpoint, TrafficRules, balance::Published, latest::Latest};
 use members::Members;
 use pace::Pace;
 
@@ -29,7 +30,8 @@ use pace::Pace;
 pub(crate) struct Driver<M: MakeEndpoint> {
     published: Arc<Published<M::Service>>,
     policy: Arc<dyn Policy>,
-    source: BoxStream<'static, Resolution>,
+    source: Arc<dyn Source>,
+    resolutions: BoxStream<'static, Resolution>,
     membership: Membership,
     members: Members<M>,
     freshness: Freshness,
@@ -55,14 +57,16 @@ impl<M: MakeEndpoint> Driver<M> {
         published: Arc<Published<M::Service>>,
         make: M,
         policy: Arc<dyn Policy>,
-        source: BoxStream<'static, Resolution>,
+        source: Arc<dyn Source>,
     ) -> Self {
+        let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             published,
             policy,
             source,
+            resolutions,
             membership: Membership::default(),
             freshness: Freshness::Pending,
             expired: false,
@@ -87,7 +91,7 @@ impl<M: MakeEndpoint> Driver<M> {
             let mut reachability = false;
             let left = self.time_left();
             tokio::select! {
-                said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
+                said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
@@ -97,7 +101,7 @@ impl<M: MakeEndpoint> Driver<M> {
             while let Some(rest) = pace.rest() {
                 tokio::select! {
                     () = rest => break,
-                    said = self.source.next(), if follows => news.put(self.heard(said, &mut follows)),
+                    said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 }
             }
             pace.work(|| {
@@ -106,10 +110,16 @@ impl<M: MakeEndpoint> Driver<M> {
                     learnt |= self.learn(resolution);
                 }
                 learnt |= self.expire();
-                self.members.look_after(self.published.take_unreachable());
+                let unreachable = self.published.take_unreachable();
+                let mut suspicious = !unreachable.is_empty();
+                self.members.look_after(unreachable);
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
                 let moved = reachability && self.members.reachability_changed();
+                suspicious |= moved && self.members.any_out_of_reach();
+                if suspicious {
+                    self.source.suspect(&self.published.service);
+                }
                 if moved || learnt {
                     self.publish();
                 }
@@ -184,8 +194,16 @@ impl<M: MakeEndpoint> Driver<M> {
 
     fn reconcile(&mut self, endpoints: &EndpointSet) -> bool {
         let measurement = self.published.settings.measurement;
-        let (membership, changes) = reconcile(&self.membership, endpoints, measurement);
-        self.membership = membership;
+        let (membership, changes) = match self.published.settings.traffic_rules {
+            TrafficRules::AsService => reconcile(&self.membership, endpoints, measurement),
+            TrafficRules::Ignored => reconcile(&self.membership, &free(endpoints), measurement),
+        };
+        let before = std::mem::replace(&mut self.membership, membership);
+        let rules = |of: &Membership| (of.reach(), of.internal_traffic());
+        let other_rules = rules(&before) != rules(&self.membership);
+        if other_rules {
+            self.note_rules();
+        }
         for change in &changes {
             let service = &self.published.service;
             match change {
@@ -204,17 +222,41 @@ impl<M: MakeEndpoint> Driver<M> {
                 _ => {}
             }
         }
-        !changes.is_empty()
+        other_rules || !changes.is_empty()
+    }
+
+    fn note_rules(&self) {
+        let (service, location) = (&self.published.service, &self.published.settings.location);
+        let local = self.membership.internal_traffic() == InternalTraffic::Local;
+        if local && location.node().is_none() {
+            tracing::error!(
+                %service,
+                "the Service is for clients on the same Node (internalTrafficPolicy: Local), and the Node of \
+                 this one is not known: set `Cluster::with_location`, or `TrafficRules::Ignored`"
+            );
+        }
+        tracing::info!(
+            %service, reach = ?self.membership.reach(), local, "what the Service wants of its clients"
+        );
     }
 
     /// Makes a snapshot of what is known now, and publishes it.
     fn publish(&mut self) {
+        let settings = &self.published.settings;
+        let from = match settings.traffic_rules {
+            TrafficRules::AsService => settings.location.clone(),
+            // From nowhere, every endpoint is near enough.
+            TrafficRules::Ignored => Location::UNKNOWN,
+        };
         // Those that are too old stay members: what is known of them holds when they are back.
         let list = match self.expired {
             true => Arc::default(),
-            false => eligible(&self.membership, |one| self.members.is_out_of_reach(one)),
+            false => eligible(&self.membership, &from, |one| {
+                self.members.is_out_of_reach(one)
+            }),
         };
-        let candidates = Candidates::new(list, fastrand::u64(..));
+        let candidates =
+            Candidates::new(list, fastrand::u64(..)).with_location(settings.location.clone());
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;
@@ -224,7 +266,8 @@ impl<M: MakeEndpoint> Driver<M> {
             build(&*self.policy, &candidates),
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
-        );
+        )
+        .with_reach(self.membership.reach());
         self.members.keep_only(generation, &self.membership);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,
@@ -233,6 +276,12 @@ impl<M: MakeEndpoint> Driver<M> {
         );
         self.published.store(snapshot);
     }
+}
+
+/// The same endpoints, for everybody.
+fn free(endpoints: &EndpointSet) -> EndpointSet {
+    let everybody = InternalTraffic::Cluster;
+    endpoints.clone().with_internal_traffic(everybody)
 }
 
 /// Builds a picker. A policy that panics is a bug in the policy, but no reason to stop serving: the

@@ -6,7 +6,7 @@ use http::{request::Parts, uri::Authority};
 
 use super::{GrpcClient, protocol::Grpc};
 use crate::{
-    BalancerBuilder, BuildError,
+    BalancerBuilder, BuildError, Naming,
     http::{
         Channel,
         settings::{KeepAlive, Version},
@@ -57,6 +57,13 @@ impl GrpcBuilder {
     /// written as a number.
     pub fn authority(mut self, authority: Authority) -> Self {
         self.channel.authority = Some(authority);
+        self
+    }
+
+    /// Whose name requests bear that do not bear one themselves, and whose certificate is expected, where an
+    /// endpoint has a DNS name of its own. Default: [`Naming::Service`].
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.channel.naming = naming;
         self
     }
 

@@ -10,7 +10,7 @@ use super::{
     protocol::Http,
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError};
+use crate::{BalancerBuilder, BuildError, Naming};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -67,6 +67,13 @@ impl HttpBuilder {
     /// with its port where that was written as a number.
     pub fn authority(mut self, authority: Authority) -> Self {
         self.channel.authority = Some(authority);
+        self
+    }
+
+    /// Whose name requests bear that do not bear one themselves, and whose certificate is expected, where an
+    /// endpoint has a DNS name of its own. Default: [`Naming::Service`].
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.channel.naming = naming;
         self
     }
 

@@ -4,16 +4,20 @@ use http::uri::{Authority, Scheme};
 use portolan_core::{PortRef, ServiceRef};
 
 use super::{
-    endpoint::MakeHttp, idempotent::Idempotency, replay, request::Target,
+    endpoint::{MakeHttp, Renames},
+    idempotent::Idempotency,
+    replay,
+    request::Target,
     settings::ConnectionSettings,
 };
-use crate::BuildError;
+use crate::{BuildError, Naming};
 
 /// What of an HTTP client can be set, for plain HTTP and for gRPC.
 #[derive(Clone)]
 pub(crate) struct Channel {
     pub(crate) connections: ConnectionSettings,
     pub(crate) authority: Option<Authority>,
+    pub(crate) naming: Naming,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -34,6 +38,7 @@ impl Default for Channel {
         Self {
             connections: ConnectionSettings::default(),
             authority: None,
+            naming: Naming::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -62,6 +67,12 @@ impl Channel {
         };
         Ok(MakeHttp {
             target: Target::new(scheme, authority),
+            renames: Renames {
+                authority: self.naming == Naming::Target && self.authority.is_none(),
+                #[cfg(feature = "tls")]
+                certificate: self.naming == Naming::Target && self.server_name.is_none(),
+                usual_port,
+            },
             settings: self.connections.clone(),
             #[cfg(feature = "tls")]
             tls: self.make_tls(service)?,

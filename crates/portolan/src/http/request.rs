@@ -28,6 +28,11 @@ impl Target {
         }
     }
 
+    /// The same by another name.
+    pub(super) fn named(&self, authority: Authority) -> Self {
+        Self::new(self.scheme.clone(), authority)
+    }
+
     /// HTTP/1.1: the path alone, and a Host header (RFC 9112, 3.2).
     pub(super) fn prepare_http1(&self, head: &mut Parts) {
         if head.version != Version::HTTP_10 {

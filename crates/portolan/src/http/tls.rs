@@ -33,6 +33,16 @@ impl Tls {
         }
     }
 
+    /// The same, where the certificate is expected to be another's.
+    pub(super) fn named(&self, name: ServerName<'static>) -> Self {
+        Self {
+            name,
+            http1: self.http1.clone(),
+            http2: self.http2.clone(),
+            both: self.both.clone(),
+        }
+    }
+
     pub(super) async fn handshake(
         &self,
         tcp: TcpStream,

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use reqwest::{Client, ClientBuilder, Request, Url, redirect};
 
 use super::{ReqwestClient, endpoint::MakeReqwest, protocol::Reqwest};
-use crate::{BalancerBuilder, http::default_authority};
+use crate::{BalancerBuilder, Naming, http::default_authority};
 
 /// A reqwest client in the making. It comes from [`BalancerBuilder::reqwest`].
 ///
@@ -31,6 +31,7 @@ pub struct ReqwestBuilder {
     balancer: BalancerBuilder,
     customise: Arc<dyn Fn(ClientBuilder) -> ClientBuilder + Send + Sync>,
     base: Option<Url>,
+    naming: Naming,
     #[cfg(feature = "tls")]
     tls: Option<rustls::ClientConfig>,
     protocol: Reqwest,
@@ -60,6 +61,7 @@ impl BalancerBuilder {
             balancer: self,
             customise: Arc::new(|client| client),
             base: None,
+            naming: Naming::default(),
             #[cfg(feature = "tls")]
             tls: None,
             protocol: Reqwest::default(),
@@ -88,6 +90,13 @@ impl ReqwestBuilder {
     pub fn tls(mut self, mut config: rustls::ClientConfig) -> Self {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         self.tls = Some(config);
+        self
+    }
+
+    /// Whose name requests bear, and whose certificate is expected, where an endpoint has a DNS name of its
+    /// own and the request's URL names the Service. Default: [`Naming::Service`].
+    pub fn naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
         self
     }
 
@@ -134,6 +143,10 @@ impl ReqwestBuilder {
                 };
                 customise(client)
             }),
+            renamed: base
+                .domain()
+                .filter(|_| self.naming == Naming::Target)
+                .map(Arc::from),
         };
         Ok(ReqwestClient {
             maker: make.check()?,

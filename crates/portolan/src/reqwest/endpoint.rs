@@ -25,12 +25,22 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct MakeReqwest {
     pub(super) client: Arc<dyn Fn() -> ClientBuilder + Send + Sync>,
+    /// The name in whose place that of an endpoint is put, where it has one.
+    pub(super) renamed: Option<Arc<str>>,
 }
 
 /// Sends requests to one endpoint. Clones share its connections.
 #[derive(Clone, Debug)]
 pub(crate) struct ReqwestEndpoint {
     client: Result<Client, Arc<reqwest::Error>>,
+    rename: Option<Rename>,
+}
+
+/// A host in a URL, and what it becomes.
+#[derive(Clone, Debug)]
+struct Rename {
+    from: Arc<str>,
+    to: Arc<str>,
 }
 
 impl MakeReqwest {
@@ -56,6 +66,14 @@ impl MakeEndpoint for MakeReqwest {
         let addresses = std::iter::once(endpoint.address()).chain(endpoint.alternate());
         ReqwestEndpoint {
             client: self.client(addresses.collect()).map_err(Arc::new),
+            rename: self
+                .renamed
+                .clone()
+                .zip(endpoint.host())
+                .map(|(from, to)| Rename {
+                    from,
+                    to: to.into(),
+                }),
         }
     }
 }
@@ -81,12 +99,13 @@ impl Service<Request> for ReqwestEndpoint {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(send(self.client.clone(), request))
+        Box::pin(send(self.client.clone(), self.rename.clone(), request))
     }
 }
 
 async fn send(
     client: Result<Client, Arc<reqwest::Error>>,
+    rename: Option<Rename>,
     mut request: Request,
 ) -> Result<Response, NotSent> {
     let client = match client {
@@ -95,6 +114,12 @@ async fn send(
     };
     let again = Again::of(&mut request);
     let url = request.url().clone();
+    if let Some(Rename { from, to }) = rename
+        && url.domain() == Some(&*from)
+    {
+        // It fails for what is no host, and then the Service's name stays.
+        let _ = request.url_mut().set_host(Some(&to));
+    }
     if let Err(error) = leave_port_to_endpoint(&mut request) {
         return Err(NotSent::new(Sent::Maybe, None, error));
     }

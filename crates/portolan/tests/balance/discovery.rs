@@ -1,10 +1,17 @@
 //! What a source says, and what requests get to know of it.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use futures::Stream;
 use portolan::{
-    Cluster, Conditions, EndpointSet, ErrorKind, Resolution, SourceError, SourceErrorKind, Wait,
-    policy::RoundRobin, source::channel,
+    Cluster, Conditions, EndpointSet, ErrorKind, Resolution, ServiceRef, Source, SourceError,
+    SourceErrorKind, Wait,
+    policy::RoundRobin,
+    source::{Channel, channel},
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -142,4 +149,41 @@ async fn a_question_that_cannot_be_answered_fails_at_once() {
     assert_eq!(*error.kind(), ErrorKind::Discovery);
     assert!(error.to_string().contains("it has `client`"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+/// A channel that remembers which Services were suspected.
+#[derive(Clone, Debug)]
+struct Suspected(Channel, Arc<Mutex<Vec<String>>>);
+
+impl Source for Suspected {
+    fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
+        self.0.watch(service)
+    }
+
+    fn suspect(&self, service: &ServiceRef) {
+        self.1.lock().unwrap().push(service.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_is_told_of_connections_that_fail_and_of_nothing_else() {
+    let (teller, source) = channel();
+    teller.tell(present(0..2));
+    let source = Suspected(source, Arc::default());
+    let suspected = Arc::clone(&source.1);
+    let nodes = Cluster::from_source(source)
+        .service("db.shop:client")
+        .unwrap()
+        .nodes()
+        .unwrap();
+    let mut lease = nodes.pick("").await.unwrap();
+    lease.succeed();
+    drop(lease);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(suspected.lock().unwrap().is_empty());
+    let lease = nodes.pick("").await.unwrap();
+    nodes.unreachable(lease);
+    // The driver does it in a task of its own, and time goes on when that has nothing left to do.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*suspected.lock().unwrap(), ["db.shop:client"]);
 }

@@ -12,6 +12,7 @@ mod sources;
 mod spans;
 mod staleness;
 mod timing;
+mod traffic;
 
 use std::{
     collections::BTreeMap,

@@ -10,6 +10,9 @@ mod grpc;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(test)]
+#[cfg(feature = "http")]
+mod naming;
+#[cfg(test)]
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(test)]

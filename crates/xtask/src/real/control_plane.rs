@@ -24,7 +24,9 @@ struct Module {
     /// The dependency whose version is the one meant.
     pinned: &'static str,
     /// The packages to build, as `go build` calls them.
-    packages: &'static str,
+    packages: &'static [&'static str],
+    /// What is written here and not there: the sources of programs of our own.
+    sources: &'static [&'static str],
     /// Where the program keeps its own version, when that is left to the linker.
     version_variable: Option<&'static str>,
 }
@@ -33,14 +35,16 @@ const MODULES: [Module; 2] = [
     Module {
         name: "etcd",
         pinned: "go.etcd.io/etcd/server/v3",
-        packages: ".",
+        packages: &["."],
+        sources: &["main.go"],
         version_variable: None,
     },
     Module {
         name: "kubernetes",
         pinned: "k8s.io/kubernetes",
-        // The programs of the `tool` block.
-        packages: "tool",
+        // The programs of the `tool` block, and one that asks kube-proxy's code what it would do.
+        packages: &["tool", "./categorize"],
+        sources: &["categorize/main.go"],
         version_variable: Some("k8s.io/component-base/version.gitVersion"),
     },
 ];
@@ -109,7 +113,7 @@ impl Module {
         // The slash makes it a folder even for one program, which is named as its package.
         go.args(["build", "-v", "-ldflags", &linker, "-o"])
             .arg(into.join(""));
-        go.arg(self.packages)
+        go.args(self.packages)
             .current_dir(self.folder())
             .envs(SETTINGS)
             .stdin(Stdio::null());
@@ -199,8 +203,10 @@ fn key() -> Result<String, Failure> {
     let mut name = String::new();
     for module in &MODULES {
         name += &format!("{}-{}-", module.name, module.version()?);
-        for file in ["go.mod", "go.sum", "main.go"] {
-            fs::read(module.folder().join(file)).ok().hash(&mut digest);
+        for file in ["go.mod", "go.sum"].iter().chain(module.sources) {
+            let path = module.folder().join(file);
+            let bytes = fs::read(&path).doing(format_args!("read {}", path.display()))?;
+            bytes.hash(&mut digest);
         }
     }
     Ok(format!("{name}{:016x}", digest.finish()))

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod pod;
+
 const GOOD: &str = r#"
 apiVersion: v1
 kind: Config
@@ -35,7 +37,11 @@ fn kubeconfig(text: &str) -> (TempDir, Surroundings) {
     (folder, surroundings)
 }
 
-async fn refused(surroundings: &Surroundings) -> Error {
+async fn infer_in(surroundings: Surroundings) -> Result<Client, Error> {
+    surroundings.origin().read().await?.client()
+}
+
+async fn refused(surroundings: Surroundings) -> Error {
     match infer_in(surroundings).await {
         Ok(_) => panic!("there is no cluster"),
         Err(error) => error,
@@ -46,7 +52,7 @@ async fn refused(surroundings: &Surroundings) -> Error {
 async fn the_current_context_of_the_kubeconfig() {
     let (_folder, surroundings) = kubeconfig(GOOD);
     assert_eq!(
-        infer_in(&surroundings).await.unwrap().default_namespace(),
+        infer_in(surroundings).await.unwrap().default_namespace(),
         "shop"
     );
 }
@@ -61,7 +67,7 @@ async fn the_file_in_the_home_folder() {
         ..Surroundings::default()
     };
     assert_eq!(
-        infer_in(&surroundings).await.unwrap().default_namespace(),
+        infer_in(surroundings).await.unwrap().default_namespace(),
         "shop"
     );
 }
@@ -76,7 +82,7 @@ async fn of_several_files_some_may_be_missing() {
         ..Surroundings::default()
     };
     assert_eq!(
-        infer_in(&surroundings).await.unwrap().default_namespace(),
+        infer_in(surroundings).await.unwrap().default_namespace(),
         "shop"
     );
 }
@@ -89,7 +95,7 @@ async fn no_kubeconfig() {
         kubeconfig: Some(missing.clone().into()),
         ..Surroundings::default()
     };
-    let error = refused(&surroundings).await;
+    let error = refused(surroundings).await;
     assert!(
         matches!(&error, Error::KubeconfigMissing { looked_at, .. } if *looked_at == [missing.clone()]),
         "{error:?}"
@@ -101,7 +107,7 @@ async fn no_kubeconfig() {
     );
     // Not even a home folder.
     assert!(matches!(
-        refused(&Surroundings::default()).await,
+        refused(Surroundings::default()).await,
         Error::KubeconfigMissing { .. }
     ));
 }
@@ -110,7 +116,7 @@ async fn no_kubeconfig() {
 async fn a_kubeconfig_that_is_none() {
     for text in ["contexts: [", "contexts: 7", "\u{0}", "- just\n- a list"] {
         let (_folder, surroundings) = kubeconfig(text);
-        let error = refused(&surroundings).await;
+        let error = refused(surroundings).await;
         assert!(
             matches!(error, Error::KubeconfigMalformed { .. }),
             "{text:?}: {error:?}"
@@ -126,7 +132,7 @@ async fn a_kubeconfig_that_is_none() {
 async fn a_context_that_is_not_there() {
     let (folder, surroundings) =
         kubeconfig(&GOOD.replace("current-context: here", "current-context: gone"));
-    let error = refused(&surroundings).await;
+    let error = refused(surroundings).await;
     assert!(
         error
             .to_string()
@@ -146,17 +152,18 @@ async fn a_context_that_is_not_there() {
         from_kubeconfig(&file, Some("there"))
             .await
             .unwrap()
-            .default_namespace(),
+            .config
+            .default_namespace,
         "default"
     );
     let (_folder, none) = kubeconfig(&GOOD.replace("current-context: here", ""));
     assert!(
-        matches!(refused(&none).await, Error::UnknownContext { context, .. } if context.is_empty())
+        matches!(refused(none).await, Error::UnknownContext { context, .. } if context.is_empty())
     );
     // An empty file is an empty kubeconfig.
     let (_folder, empty) = kubeconfig("");
     assert!(
-        matches!(refused(&empty).await, Error::UnknownContext { known, .. } if known.is_empty())
+        matches!(refused(empty).await, Error::UnknownContext { known, .. } if known.is_empty())
     );
 }
 
@@ -179,7 +186,7 @@ async fn a_context_that_leads_nowhere() {
     ];
     for text in unusable {
         let (_folder, surroundings) = kubeconfig(&text);
-        let error = refused(&surroundings).await;
+        let error = refused(surroundings).await;
         assert!(
             matches!(error, Error::KubeconfigUnusable { .. }),
             "{error:?}"
@@ -200,7 +207,7 @@ async fn no_error_shows_a_token() {
     ];
     for text in texts {
         let (_folder, surroundings) = kubeconfig(&text);
-        let error = refused(&surroundings).await;
+        let error = refused(surroundings).await;
         assert!(
             !format!("{error} {error:?}").contains("not-to-be-logged"),
             "{error:?}"
@@ -211,10 +218,13 @@ async fn no_error_shows_a_token() {
 #[tokio::test]
 async fn a_pod_whose_service_account_is_not_there() {
     let surroundings = Surroundings {
-        in_a_pod: true,
+        service_account: Some(ServiceAccount {
+            server: server("10.96.0.1", Some("443")),
+            folder: "/nowhere".into(),
+        }),
         ..Surroundings::default()
     };
-    let error = refused(&surroundings).await;
+    let error = refused(surroundings).await;
     assert!(matches!(error, Error::ServiceAccount { .. }), "{error:?}");
 }
 

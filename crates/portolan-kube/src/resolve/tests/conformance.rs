@@ -388,7 +388,7 @@ fn a_service_that_is_deleted_is_absent_and_its_return_is_seen() {
 #[test]
 fn nothing_is_said_before_both_the_service_and_the_slices_are_known() {
     let mut world = World::new("orders.shop".into());
-    let mut view = View::new(None, IpFamilies::AsService);
+    let mut view = View::new(Want::default());
     assert!(view.resolve(&world, &[]).is_none());
     world.slices = Some(BTreeMap::new());
     assert!(view.resolve(&world, &[]).is_none());

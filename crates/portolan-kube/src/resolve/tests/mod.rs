@@ -3,12 +3,15 @@
 mod conformance;
 mod model;
 mod ports;
+mod reach;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use portolan_core::{Conditions, Endpoint, EndpointSet, PortRef, Resolution, SourceError};
+use portolan_core::{
+    Conditions, Endpoint, EndpointSet, InternalTraffic, PortRef, Resolution, SourceError,
+};
 
-use super::{ServiceState, Touched, View, World};
+use super::{ServiceState, Touched, View, Want, World};
 use crate::{
     cluster::IpFamilies,
     service::{Family, Service, ServiceKind, ServicePort, TargetPort},
@@ -34,15 +37,29 @@ impl Machine {
         world.slices = Some(BTreeMap::new());
         let mut machine = Self {
             world,
-            view: View::new(wanted.map(wanted_port), IpFamilies::AsService),
+            view: View::new(Want {
+                port: wanted.map(wanted_port),
+                ..Want::default()
+            }),
             last: None,
         };
         machine.resolve(&[]);
         machine
     }
 
+    /// The same world, seen by who wants something else of it.
+    pub(super) fn wanting(mut self, want: Want) -> Self {
+        (self.view, self.last) = (View::new(want), None);
+        self.resolve(&[]);
+        self
+    }
+
     pub(super) fn with_families(mut self, families: IpFamilies) -> Self {
-        self.view = View::new(Some(wanted_port("http")), families);
+        self.view = View::new(Want {
+            port: Some(wanted_port("http")),
+            families,
+            ..Want::default()
+        });
         self.resolve(&[]);
         self
     }
@@ -133,9 +150,12 @@ pub(super) fn wanted_port(text: &str) -> PortRef {
 
 pub(super) fn service(ports: &[ServicePort]) -> Service {
     Service {
-        kind: ServiceKind::Virtual,
+        kind: ServiceKind::ClusterIp,
         ports: ports.into(),
         family: Some(Family::V4),
+        cluster_ips: Box::default(),
+        internal_traffic: InternalTraffic::Cluster,
+        external_traffic_stays: false,
     }
 }
 
@@ -149,8 +169,9 @@ pub(super) fn headless(ports: &[ServicePort]) -> Service {
 pub(super) fn port(name: &str, number: u16, target: u16) -> ServicePort {
     ServicePort {
         name: name.into(),
-        number,
+        number: number.try_into().unwrap(),
         target: TargetPort::Number(target),
+        node_port: None,
         tcp: true,
     }
 }

@@ -161,28 +161,16 @@ fn a_change_of_the_service_is_followed() {
 }
 
 #[test]
-fn a_type_that_is_not_handled_is_said() {
-    let external = Service {
-        kind: ServiceKind::Unhandled("ExternalName".into()),
+fn a_type_that_is_not_known_is_said() {
+    let unknown = Service {
+        kind: ServiceKind::Unknown("Quantum".into()),
         ..service(&[])
     };
-    let error = Machine::of(external, Some("http")).error();
+    let error = Machine::of(unknown, None).error();
     assert_eq!(error.kind(), SourceErrorKind::Invalid);
     assert!(
-        error
-            .to_string()
-            .contains("ExternalName: it is a DNS alias"),
+        error.to_string().contains("`Quantum`, which is not known"),
         "{error}"
-    );
-    let unknown = Service {
-        kind: ServiceKind::Unhandled("Quantum".into()),
-        ..service(&[])
-    };
-    assert!(
-        Machine::of(unknown, None)
-            .error()
-            .to_string()
-            .contains("`Quantum`, which is not handled")
     );
 }
 

@@ -3,13 +3,15 @@
 use kube::core::Status;
 
 use super::*;
-use crate::object::{Object as _, Resource};
+use crate::object::{Object as _, Resource, Scope};
 
 fn errand(resource: Resource) -> Errand {
     Errand {
         resource,
-        namespace: "shop".into(),
-        service: "orders".into(),
+        scope: Scope::Service {
+            namespace: "shop".into(),
+            name: "orders".into(),
+        },
     }
 }
 
@@ -74,5 +76,25 @@ fn without_credentials_it_is_said_whose_are_missing() {
             .contains("the service account's token"),
         "{}",
         fault.error
+    );
+}
+
+#[test]
+fn a_refusal_to_list_nodes_prints_the_role_for_nodes() {
+    let nodes = Errand {
+        resource: crate::node::WireNode::RESOURCE,
+        scope: Scope::Cluster,
+    };
+    let fault = nodes.status(&Status::failure("nope", "Forbidden").with_code(403));
+    let text = fault.error.to_string();
+    assert!(
+        text.starts_with("this program may not list and watch nodes. "),
+        "{text}"
+    );
+    assert!(text.contains("name: portolan-nodes"), "{text}");
+    let text = nodes.timed_out(Duration::from_secs(1)).error.to_string();
+    assert!(
+        text.contains("asked for the nodes of the cluster"),
+        "{text}"
     );
 }

@@ -34,6 +34,37 @@ async fn a_watch_that_ends_is_resumed_where_it_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_in_between_that_fails_takes_no_watch_away() {
+    let (mut stage, cluster) = cluster_with_service();
+    let options = WatchOptions::default()
+        .idle_timeout(Duration::from_secs(3_600))
+        .resync(Duration::from_secs(60));
+    let mut resolutions = follow(&cluster.with_watch_options(options));
+    let listed = [slice("a", 5, &["a-0"])];
+    let (set, watch) = futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
+    let start = Instant::now();
+    let call = stage.slices.next().await;
+    assert!(call.is_streaming_list(), "{call:?}");
+    assert!((45..=60).contains(&start.elapsed().as_secs()));
+    watch.closed().await;
+    call.refuse(500, "busy");
+    let watch = stage.slices.resume(7).await;
+    next_error(&mut resolutions).await;
+    assert!(next_set(&mut resolutions).await.is_same(&set));
+    watch.event("MODIFIED", &slice("a", 8, &["a-1"]));
+    assert_eq!(next_names(&mut resolutions).await, ["a-1"]);
+    // It is tried again in its time, by pages where streams are refused.
+    let start = Instant::now();
+    stage.slices.next().await.refuse(422, "no streaming");
+    assert!((44..=60).contains(&start.elapsed().as_secs()));
+    let call = stage.slices.next().await;
+    assert!(!call.is_watch(), "{call:?}");
+    call.answer_with_list(&[&slice("b", 9, &["b-0"])], 9);
+    assert_eq!(next_names(&mut resolutions).await, ["b-0"]);
+    stage.slices.resume(9).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_that_was_cut_off_is_not_taken_and_not_lost() {
     let (mut stage, _cluster, mut resolutions, watch) = settled().await;
     watch.raw(r#"{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"8","lab"#);

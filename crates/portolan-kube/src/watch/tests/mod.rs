@@ -1,5 +1,6 @@
 //! The watch against an API server whose every answer is scripted, under paused time.
 
+mod counting;
 mod dead;
 mod failures;
 mod listing;

@@ -1,6 +1,7 @@
-//! One watch per Service and process, and none that nobody wants.
+//! One watch per Service, and none that nobody wants.
 
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
@@ -8,6 +9,7 @@ use std::{
 use tokio::{runtime::Runtime, task::yield_now};
 
 use super::*;
+use crate::WatchOptions;
 
 /// How many Services the cluster watches, once all that is ready to run has run.
 async fn watched(cluster: &Cluster) -> usize {
@@ -245,4 +247,35 @@ async fn a_namespace_that_is_none_is_said() {
         "{error}"
     );
     silence(&mut resolutions, Duration::from_secs(1)).await;
+}
+
+/// A thousand Services are not listed all at once, and none is forgotten.
+#[tokio::test(start_paused = true)]
+async fn lists_wait_for_their_turn() {
+    let (mut server, client) = Server::start();
+    let two = NonZeroUsize::MIN.saturating_add(1);
+    let options = WatchOptions::default().concurrent_lists(two);
+    let cluster = Cluster::from(client).with_watch_options(options);
+    let all: Vec<_> = (0..5)
+        .map(|number| cluster.watch(&format!("orders-{number}:http").parse().unwrap()))
+        .collect();
+    let mut all = futures::stream::select_all(all);
+    let polled = tokio::spawn(async move { while all.next().await.is_some() {} });
+
+    let (mut open, mut of_services) = (Vec::new(), 0);
+    loop {
+        watched(&cluster).await;
+        let services = server.services.waiting();
+        of_services += services.len();
+        open.extend(services);
+        open.extend(server.slices.waiting());
+        assert!(open.len() <= 2, "{open:?}");
+        // A list that has ended goes on as a watch, and takes up no turn.
+        let Some(list) = open.pop() else { break };
+        let watch = list.answer_with_watch();
+        watch.end_of_initial_events(1);
+        tokio::spawn(async move { watch.closed().await });
+    }
+    assert_eq!(of_services, 5);
+    polled.abort();
 }

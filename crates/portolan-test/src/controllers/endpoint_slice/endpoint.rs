@@ -114,19 +114,27 @@ impl<'a> EndpointMaker<'a> {
         if !hostname.is_empty() && json::text(pod, "/spec/subdomain") == name {
             json::set(&mut endpoint, &["hostname"], hostname);
         }
-        if let Some(hints) = self.hints(zone, node_name) {
+        let hints = self.hints(zone, node_name);
+        if let Some(hints) = hints.filter(|_| json::flag(&endpoint, "/conditions/ready")) {
             json::set(&mut endpoint, &["hints"], hints);
         }
         Some(endpoint)
     }
 
-    /// What `trafficDistribution` says about who should use the endpoint.
+    /// What `trafficDistribution` says about who should use the endpoint, once it is ready.
     fn hints(&self, zone: Option<&str>, node: &str) -> Option<Value> {
-        let zones = json!([{"name": zone?}]);
-        match json::text(self.service, "/spec/trafficDistribution") {
-            "PreferClose" | "PreferSameZone" => Some(json!({"forZones": zones})),
-            "PreferSameNode" => Some(json!({"forZones": zones, "forNodes": [{"name": node}]})),
-            _ => None,
+        let by_node = match json::text(self.service, "/spec/trafficDistribution") {
+            "PreferClose" | "PreferSameZone" => false,
+            "PreferSameNode" => true,
+            _ => return None,
+        };
+        let mut hints = json!({});
+        if let Some(zone) = zone {
+            json::set(&mut hints, &["forZones"], json!([{"name": zone}]));
         }
+        if by_node && !node.is_empty() {
+            json::set(&mut hints, &["forNodes"], json!([{"name": node}]));
+        }
+        (hints != json!({})).then_some(hints)
     }
 }

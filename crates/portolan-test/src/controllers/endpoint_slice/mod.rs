@@ -227,7 +227,7 @@ fn update(controllers: &Controllers, service: &Value, slice: &Value, desired: De
                 &["metadata", "annotations", TRIGGER_ANNOTATION],
                 stamp,
             );
-            defaults.fill_in(Kind::EndpointSlice, slice, 0);
+            defaults.fill_in(Kind::EndpointSlice, slice);
             Ok::<(), StoreError>(())
         });
     if let Err(error) = written {

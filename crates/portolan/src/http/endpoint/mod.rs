@@ -19,6 +19,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use http::uri::Authority;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -50,9 +51,20 @@ pub(crate) type Response = http::Response<Incoming>;
 #[derive(Clone, Debug)]
 pub(crate) struct MakeHttp {
     pub(super) target: Target,
+    pub(super) renames: Renames,
     pub(super) settings: ConnectionSettings,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// What an endpoint with a DNS name of its own is called by that name for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Renames {
+    pub(super) authority: bool,
+    #[cfg(feature = "tls")]
+    pub(super) certificate: bool,
+    /// The port that goes without saying.
+    pub(super) usual_port: u16,
 }
 
 impl MakeEndpoint for MakeHttp {
@@ -64,7 +76,7 @@ impl MakeEndpoint for MakeHttp {
             alternate: endpoint.alternate(),
             timeout: self.settings.connect_timeout,
             #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
+            tls: self.tls_to(endpoint),
         };
         let connect = Connect {
             dialer,
@@ -77,7 +89,7 @@ impl MakeEndpoint for MakeHttp {
             Version::Negotiated => Connections::Asking(Negotiation::start(connect)),
         };
         HttpEndpoint(Arc::new(Inner {
-            target: self.target.clone(),
+            target: self.target_of(endpoint),
             connections,
         }))
     }
@@ -88,6 +100,31 @@ impl MakeEndpoint for MakeHttp {
 }
 
 impl MakeHttp {
+    /// Whom requests to this endpoint are for.
+    fn target_of(&self, endpoint: &Endpoint) -> Target {
+        let port = endpoint.address().port();
+        let name = endpoint.host().filter(|_| self.renames.authority);
+        let authority = name.and_then(|host| match port == self.renames.usual_port {
+            true => Authority::try_from(host).ok(),
+            false => Authority::try_from(format!("{host}:{port}")).ok(),
+        });
+        match authority {
+            Some(authority) => self.target.named(authority),
+            None => self.target.clone(),
+        }
+    }
+
+    /// Whose certificate this endpoint has to show.
+    #[cfg(feature = "tls")]
+    fn tls_to(&self, endpoint: &Endpoint) -> Option<Arc<Tls>> {
+        let tls = self.tls.as_ref()?;
+        let name = endpoint.host().filter(|_| self.renames.certificate);
+        match name.and_then(|host| host.to_owned().try_into().ok()) {
+            Some(name) => Some(Arc::new(tls.named(name))),
+            None => Some(Arc::clone(tls)),
+        }
+    }
+
     fn version(&self) -> Version {
         #[cfg(feature = "tls")]
         let negotiates = self.tls.is_some();

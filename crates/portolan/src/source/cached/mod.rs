@@ -155,6 +155,10 @@ impl Source for Cached {
         })
         .boxed()
     }
+
+    fn suspect(&self, service: &ServiceRef) {
+        self.source.suspect(service);
+    }
 }
 
 struct Watch {

@@ -135,6 +135,13 @@ impl Source for FirstOf {
         })
         .boxed()
     }
+
+    /// Whichever is in use: one that is not watched for this Service has nothing to look at.
+    fn suspect(&self, service: &ServiceRef) {
+        self.sources
+            .iter()
+            .for_each(|source| source.suspect(service));
+    }
 }
 
 impl fmt::Debug for FirstOf {

@@ -170,6 +170,15 @@ impl Source for Union {
         })
         .boxed()
     }
+
+    /// Whose endpoint it was is not known here: each looks at its own.
+    fn suspect(&self, service: &ServiceRef) {
+        for member in &*self.members {
+            member
+                .source
+                .suspect(member.service.as_ref().unwrap_or(service));
+        }
+    }
 }
 
 struct Watch {

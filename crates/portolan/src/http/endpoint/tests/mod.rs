@@ -37,6 +37,7 @@ fn client(address: SocketAddr, settings: ConnectionSettings) -> Client {
 fn client_of(endpoint: &Endpoint, settings: ConnectionSettings) -> Client {
     let authority = Authority::from_static("orders.shop");
     let make = MakeHttp {
+        renames: Renames::default(),
         target: Target::new(Scheme::HTTP, authority),
         settings,
         #[cfg(feature = "tls")]

@@ -1,0 +1,181 @@
+//! How many requests stay, by how those that stay and those that leave fare.
+//!
+//! A control loop that multiplies: each second the share that stays is multiplied by what the ratio of the
+//! mean latencies should be over what it is, to the power of the time over τ. So it comes to rest where the
+//! two are as they should be, or at one of its ends, and the same disturbance takes as long to get over at
+//! any share.
+
+use std::{
+    sync::{Mutex, TryLockError},
+    time::Duration,
+};
+
+use super::plan::THRESHOLD;
+use crate::{
+    Time,
+    sync::{AtomicU32, AtomicU64, Ordering},
+    time::saturating_nanos,
+};
+
+/// How often it is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// In what time a difference makes itself felt.
+const TAU: Duration = Duration::from_secs(5);
+/// The share of requests that go the other way in any case, so that both are known.
+const PROBES: f64 = 0.03;
+/// How many requests must have been timed on either side for their mean to count.
+const ENOUGH: u64 = 8;
+/// "Zones play no part", where a share would stand.
+const NONE: u32 = 0;
+
+/// The share that stays, and what it is decided by.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// In units of 2^-32, and never 0.
+    kept: AtomicU32,
+    /// When it is to be looked at again, in nanoseconds since the origin of time.
+    due: AtomicU64,
+    /// Whoever finds it taken goes on: nobody waits for it.
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    /// The share that sizes alone allow.
+    planned: f64,
+    kept: f64,
+    /// At the last look that counted.
+    seen: Option<(Time, Totals)>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            planned: 1.0,
+            kept: 1.0,
+            seen: None,
+        }
+    }
+}
+
+/// The timed requests so far, here and elsewhere.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) here: Timed,
+    pub(super) elsewhere: Timed,
+}
+
+/// Requests, and how long they took together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Timed {
+    pub(super) requests: u64,
+    pub(super) took: Duration,
+}
+
+impl Timed {
+    pub(super) fn plus(self, (requests, took): (u64, Duration)) -> Self {
+        Self {
+            requests: self.requests.saturating_add(requests),
+            took: self.took.saturating_add(took),
+        }
+    }
+
+    /// The mean latency since `before`, in seconds, where it means something.
+    fn mean_since(self, before: Self) -> Option<f64> {
+        // Fewer than before: an endpoint has left, with what it had counted.
+        let requests = self.requests.checked_sub(before.requests)?;
+        let took = self.took.checked_sub(before.took)?;
+        (requests >= ENOUGH).then(|| took.as_secs_f64() / requests as f64)
+    }
+}
+
+impl Control {
+    /// Whether the request of these bits stays.
+    #[inline]
+    pub(super) fn stays(&self, bits: u32) -> bool {
+        bits <= self.kept.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn kept(&self) -> Option<f64> {
+        match self.kept.load(Ordering::Relaxed) {
+            NONE => None,
+            kept => Some(f64::from(kept) / f64::from(u32::MAX)),
+        }
+    }
+
+    /// There are other endpoints: the sizes may say otherwise, what was learnt of load still holds.
+    pub(super) fn plan(&self, planned: f64) {
+        let mut memory = self
+            .memory
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let learnt = memory.kept < memory.planned;
+        memory.planned = planned.min(1.0 - PROBES);
+        memory.kept = match learnt {
+            true => memory.kept.min(memory.planned),
+            false => memory.planned,
+        };
+        memory.seen = None;
+        self.publish(memory.kept);
+    }
+
+    /// Zones play no part at present.
+    pub(super) fn stand_down(&self) {
+        self.kept.store(NONE, Ordering::Relaxed);
+    }
+
+    /// Looks at how it goes, if it is time to.
+    #[inline]
+    pub(super) fn look(&self, now: Time, totals: impl FnOnce() -> Totals) {
+        let elapsed = saturating_nanos(now.since(Time::ORIGIN));
+        if elapsed >= self.due.load(Ordering::Relaxed) {
+            self.decide(now, elapsed, totals);
+        }
+    }
+
+    #[cold]
+    fn decide(&self, now: Time, elapsed: u64, totals: impl FnOnce() -> Totals) {
+        let mut memory = match self.memory.try_lock() {
+            Ok(memory) => memory,
+            Err(TryLockError::Poisoned(memory)) => memory.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let next = elapsed.saturating_add(saturating_nanos(INTERVAL));
+        self.due.store(next, Ordering::Relaxed);
+        memory.learn(now, totals());
+        self.publish(memory.kept);
+    }
+
+    fn publish(&self, kept: f64) {
+        let kept = (kept * f64::from(u32::MAX)) as u32;
+        self.kept.store(kept.max(NONE + 1), Ordering::Relaxed);
+    }
+}
+
+impl Memory {
+    fn learn(&mut self, now: Time, totals: Totals) {
+        let Some((then, before)) = self.seen else {
+            self.seen = Some((now, totals));
+            return;
+        };
+        let means = (
+            totals.here.mean_since(before.here),
+            totals.elsewhere.mean_since(before.elsewhere),
+        );
+        let elapsed = now.since(then);
+        let (Some(here), Some(elsewhere)) = means else {
+            // Too few: a longer stretch has more. One that is too long says nothing of now.
+            if elapsed > 6 * TAU {
+                self.seen = Some((now, totals));
+            }
+            return;
+        };
+        self.seen = Some((now, totals));
+        let gain = (elapsed.as_secs_f64() / TAU.as_secs_f64()).min(1.0);
+        let wanted = (1.0 + THRESHOLD) * elsewhere.max(f64::MIN_POSITIVE);
+        let factor = (wanted / here.max(f64::MIN_POSITIVE))
+            .powf(gain)
+            .clamp(0.5, 2.0);
+        self.kept = (self.kept * factor).clamp(PROBES, self.planned.max(PROBES));
+    }
+}

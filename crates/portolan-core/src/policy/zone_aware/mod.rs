@@ -1,0 +1,184 @@
+//! The client's own zone first, and others as far as they are needed.
+
+mod control;
+mod plan;
+
+use std::sync::Arc;
+
+use self::{control::Control, plan::Plan};
+use super::{
+    Group, LeastRequest, PickContext, Picker, Policy, Verdict,
+    random::{low, next_entropy},
+};
+use crate::Candidates;
+
+/// Requests stay in the client's zone, unless that is too small or too busy, and then only as many leave it
+/// as must.
+///
+/// Traffic between zones costs money and a millisecond. Topology hints, which kube-proxy goes by, are all or
+/// nothing, and know nothing of load. This policy decides twice:
+///
+/// - **Too small.** Clients are taken to be spread evenly over the zones. Where a zone's endpoints are
+///   fewer than its part of them (by weight), it keeps what is within 10% of their fair share; the rest
+///   goes to the zones that have more than theirs. (Envoy's zone-aware routing does the same.)
+/// - **Too busy.** Every second the mean latencies of here and elsewhere are compared, over some 5 s.
+///   While those here are more than 10% worse, the share that stays goes down; when they are
+///   better, up again. An endpoint that fails counts as slow. To know how it is elsewhere, 3% of the
+///   requests leave the zone at any time.
+///
+/// Inside of each zone another policy chooses, [`LeastRequest`] by default. Where the client does not know
+/// its zone, or its zone has no endpoints, that policy chooses among all.
+///
+/// It sees only the endpoints that the Service's traffic rules leave: where the slices have hints for
+/// zones, ignore those (`TrafficRules::Ignored`), or there is nowhere to go.
+///
+/// Use one for each balancer. A clone is a handle on the same one: it [says](Self::kept) what share stays.
+///
+/// ```
+/// use portolan_core::policy::{PeakEwma, ZoneAware};
+///
+/// let zones = ZoneAware::over(PeakEwma::new());
+/// let policy = zones.clone(); // for the balancer
+/// assert_eq!(zones.kept(), None); // nobody has asked for anything yet
+/// # let _: &dyn portolan_core::Policy = &policy;
+/// ```
+#[derive(Clone, Debug)]
+pub struct ZoneAware {
+    inner: Arc<dyn Policy>,
+    control: Arc<Control>,
+}
+
+#[derive(Debug)]
+struct ZonePicker {
+    candidates: Candidates,
+    here: Group,
+    elsewhere: Box<[Zone]>,
+    control: Arc<Control>,
+}
+
+/// Another zone.
+#[derive(Debug)]
+struct Zone {
+    group: Group,
+    /// Of what leaves, in units of 2^-32, the share of this zone and those before it.
+    up_to: u32,
+}
+
+impl Default for ZoneAware {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ZoneAware {
+    /// The policy, with [`LeastRequest`] inside of each zone.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(LeastRequest::new())
+    }
+
+    /// The policy, with another one inside of each zone.
+    #[must_use]
+    pub fn over(inner: impl Policy + 'static) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            control: Arc::default(),
+        }
+    }
+
+    /// The share of requests that stay in the zone at present, from 0 to 1. `None` where zones play no
+    /// part: the client's is not known or has no endpoints, or there is no other.
+    #[must_use]
+    pub fn kept(&self) -> Option<f64> {
+        self.control.kept()
+    }
+}
+
+impl Policy for ZoneAware {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        let Some(plan) = Plan::of(candidates) else {
+            self.control.stand_down();
+            return self.inner.build(candidates);
+        };
+        let group = |zone: Option<&str>| {
+            Group::of(candidates, |one| one.endpoint.zone() == zone, &*self.inner)
+        };
+        let here = group(candidates.location().zone());
+        let mut elsewhere = Vec::with_capacity(plan.others.len());
+        let mut up_to = 0.0;
+        for (zone, share) in &plan.others {
+            up_to += share;
+            elsewhere.push(Zone {
+                group: group(zone.as_deref()),
+                up_to: (up_to * f64::from(u32::MAX)) as u32,
+            });
+        }
+        self.control.plan(plan.kept);
+        Arc::new(ZonePicker {
+            here,
+            elsewhere: elsewhere.into(),
+            candidates: candidates.clone(),
+            control: Arc::clone(&self.control),
+        })
+    }
+}
+
+impl Picker for ZonePicker {
+    fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        self.control.look(context.now, || self.totals());
+        // Bits that decide the zone must not decide again inside of it.
+        let bits = next_entropy(context.entropy);
+        let inside = PickContext {
+            entropy: next_entropy(bits),
+            ..*context
+        };
+        let stays = self.control.stays(low(bits));
+        let first = match self.zone((bits >> 32) as u32) {
+            Some(zone) if !stays => zone.pick(&inside),
+            _ => self.here.pick(&inside),
+        };
+        if let Verdict::Use(_) = first {
+            return first;
+        }
+        // Where nobody is left in that zone, anybody is better than nobody.
+        let groups =
+            || std::iter::once(&self.here).chain(self.elsewhere.iter().map(|zone| &zone.group));
+        groups()
+            .map(|group| group.pick(&inside))
+            .find(|verdict| matches!(verdict, Verdict::Use(_)))
+            .unwrap_or(first)
+    }
+
+    /// Latencies are compared, whatever the policy inside.
+    fn is_timed(&self) -> bool {
+        true
+    }
+}
+
+impl ZonePicker {
+    /// The other zone of these bits.
+    fn zone(&self, bits: u32) -> Option<&Group> {
+        let such = self.elsewhere.iter().find(|zone| bits <= zone.up_to);
+        such.or(self.elsewhere.last()).map(|zone| &zone.group)
+    }
+
+    fn totals(&self) -> control::Totals {
+        let sum = |group: &Group| {
+            let members = group.members().iter();
+            members
+                .filter_map(|index| self.candidates.get(*index))
+                .map(|one| one.state.timed())
+                .fold(control::Timed::default(), control::Timed::plus)
+        };
+        let elsewhere = self.elsewhere.iter().map(|zone| sum(&zone.group));
+        control::Totals {
+            here: sum(&self.here),
+            elsewhere: elsewhere.fold(control::Timed::default(), |all, one| {
+                all.plus((one.requests, one.took))
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

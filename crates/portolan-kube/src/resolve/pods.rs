@@ -1,0 +1,137 @@
+//! The Pods of a Service: all of them once, and then only those that a change touches.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use portolan_core::{Endpoint, EndpointSet};
+
+use super::{
+    FamilyOrder, Touched, World,
+    merge::{self, Member},
+    port::PortPlan,
+    splice::{self, Changes},
+};
+use crate::slice::Slice;
+
+/// What a set of Pods depends on besides the slices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    pub(super) plan: PortPlan,
+    pub(super) families: FamilyOrder,
+}
+
+impl Made {
+    /// Makes the set from scratch, with the endpoints of the old one where they are equal.
+    pub(super) fn rebuild(&self, former: &EndpointSet, world: &World) -> (EndpointSet, Changes) {
+        let mut buckets: Buckets<Vec<Member<'_>>> = Buckets::default();
+        for slice in world.all_slices() {
+            for member in self.members(slice) {
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .push(member);
+            }
+        }
+        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(buckets.len());
+        for members in buckets.into_values() {
+            merge::merge(members, self.families, &mut endpoints);
+        }
+        splice::replace(former, endpoints)
+    }
+
+    /// Changes the former set where the touched slices have something to say, or leaves it.
+    pub(super) fn patch(
+        &self,
+        former: &EndpointSet,
+        world: &World,
+        touched: &[Touched],
+    ) -> Option<(EndpointSet, Changes)> {
+        // Each endpoint that stands in a touched slice, as it was and as it is: with its entries in
+        // all other slices, since which entry is believed depends on them all.
+        let mut buckets: Buckets<BeforeAndAfter<'_>> = Buckets::default();
+        for Touched { before, after } in touched {
+            for member in before.iter().flat_map(|slice| self.members(slice)) {
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .before
+                    .push(member);
+            }
+            for member in after.iter().flat_map(|slice| self.members(slice)) {
+                buckets
+                    .entry(member.endpoint.bucket)
+                    .or_default()
+                    .after
+                    .push(member);
+            }
+        }
+        if buckets.is_empty() {
+            return None;
+        }
+        let was_touched = |slice: &Slice| {
+            let mut after = touched
+                .iter()
+                .filter_map(|touched| touched.after.as_deref());
+            after.any(|after| std::ptr::eq(after, slice))
+        };
+        for slice in world.all_slices().filter(|slice| !was_touched(slice)) {
+            for member in self.members(slice) {
+                if let Some(endpoint) = buckets.get_mut(&member.endpoint.bucket) {
+                    endpoint.before.push(member);
+                    endpoint.after.push(member);
+                }
+            }
+        }
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for BeforeAndAfter { before, after } in buckets.into_values() {
+            merge::merge(before, self.families, &mut old);
+            merge::merge(after, self.families, &mut new);
+        }
+        splice::splice(former, &mut old, new)
+    }
+
+    /// The entries of a slice that have the port, of the families in use.
+    fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = Member<'a>> {
+        let families = self.families;
+        let port = self.plan.in_slice(slice);
+        let with_port = move |endpoint| {
+            Some(Member {
+                endpoint,
+                slice,
+                port: port?,
+            })
+        };
+        let members = slice.endpoints.iter().filter_map(with_port);
+        members.filter(move |member| families.rank(member.family()).is_some())
+    }
+}
+
+/// By [`SliceEndpoint::bucket`](crate::slice::SliceEndpoint), which is a hash already.
+type Buckets<T> = HashMap<u64, T, BuildHasherDefault<AlreadyHashed>>;
+
+#[derive(Default)]
+struct BeforeAndAfter<'a> {
+    before: Vec<Member<'a>>,
+    after: Vec<Member<'a>>,
+}
+
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
