@@ -83,6 +83,7 @@ pub struct File {
 /// | `weight` | its share of the load, see [`Weight`](crate::Weight) | 1 |
 /// | `ordinal` | its number within a StatefulSet | none |
 /// | `pod`, `node`, `zone` | where it runs | none |
+/// | `host` | the DNS name of which the address is one, see [`Endpoint::with_host`](crate::Endpoint::with_host) | none |
 /// | `hints` | `zones` and `nodes`, see [`Hints`](crate::Hints) | none |
 ///
 /// Another field is an error, so that one that is misspelt is found out.
