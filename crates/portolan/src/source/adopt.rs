@@ -11,6 +11,8 @@ use portolan_core::{Endpoint, EndpointSet};
 /// address and, where the new list knows it, the same placement: or every Pod would be a new one to
 /// whoever follows. The conditions are those of `list`, which is the newer word.
 ///
+/// Whom the Service wants to be used by is as the first of `known` has it, since DNS does not tell.
+///
 /// A Pod that took over another's address in the meantime is not told apart from it. That takes a source
 /// which knows UIDs.
 pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
@@ -21,9 +23,9 @@ pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
             by_address.entry(address).or_default().push(endpoint);
         }
     }
-    if by_address.is_empty() {
+    let Some(first) = known.first() else {
         return list.clone();
-    }
+    };
     let as_known = |endpoint: &Arc<Endpoint>| {
         let same_address = by_address.get(&endpoint.address());
         let same = same_address
@@ -40,6 +42,8 @@ pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
         .iter()
         .map(|endpoint| as_known(endpoint).unwrap_or_else(|| Arc::clone(endpoint)));
     EndpointSet::new(endpoints.collect())
+        .with_reach(list.reach())
+        .with_internal_traffic(first.internal_traffic())
 }
 
 /// Whether two endpoints at one address may be one: neither placements nor UIDs say otherwise.
@@ -59,7 +63,7 @@ fn has_name(endpoint: &Endpoint) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::{Conditions, Placement};
+    use portolan_core::{Conditions, InternalTraffic, Placement};
 
     use super::*;
 
@@ -115,6 +119,19 @@ mod tests {
         let less = set([by_api("db-0", "10.0.0.1:80").with_zone("b")]);
         let adopted = adopt(&set([by_dns("db-0", "10.0.0.1:80")]), &[&known, &less]);
         assert_eq!(adopted, set([by_api("db-0", "10.0.0.1:80")]));
+    }
+
+    #[test]
+    fn a_service_that_is_for_its_own_node_stays_so() {
+        let known = set([by_api("db-0", "10.0.0.1:80")]);
+        let known = known.with_internal_traffic(InternalTraffic::Local);
+        let list = set([by_dns("db-0", "10.0.0.1:80")]);
+        let adopted = adopt(&list, &[&known]);
+        assert_eq!(adopted, known);
+        assert_eq!(
+            adopt(&list, &[]).internal_traffic(),
+            InternalTraffic::Cluster
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
 use portolan_core::{EndpointSet, Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
@@ -235,6 +235,10 @@ impl Watch {
     }
 
     async fn hear_nothing(&mut self) {
+        // A word that is there at the last moment has come in time.
+        if let Some(Some(said)) = self.inner.next().now_or_never() {
+            return self.hear(said).await;
+        }
         if self.use_kept().await {
             let silence = "the source has said nothing yet";
             let error = SourceError::new(SourceErrorKind::Unavailable, silence);

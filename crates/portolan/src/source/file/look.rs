@@ -69,6 +69,12 @@ impl Reader {
         }
     }
 
+    /// Whatever is there is news again: something else has been said meanwhile.
+    pub(super) fn forget(&mut self) {
+        self.read = None;
+        self.said = None;
+    }
+
     /// Looks at the file. What is new, if anything.
     pub(super) fn look(&mut self) -> Option<Resolution> {
         let stamp = match self.stamp() {
@@ -205,4 +211,22 @@ fn unreadable(error: io::Error) -> (SourceErrorKind, String) {
         _ => SourceErrorKind::Unavailable,
     };
     (kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_forgotten_is_news_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("endpoints.yaml");
+        std::fs::write(&path, "endpoints: []").unwrap();
+        let mut reader = Reader::new(path, "db".parse().unwrap(), Duration::ZERO);
+        assert!(reader.look().is_some());
+        assert!(reader.look().is_none());
+        reader.forget();
+        assert!(reader.look().is_some());
+        assert!(reader.look().is_none());
+    }
 }
