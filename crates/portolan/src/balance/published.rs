@@ -26,13 +26,21 @@ pub(crate) struct Published<S> {
     pub(crate) service: ServiceRef,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    snapshot: ArcSwap<Snapshot<S>>,
+    snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
     closed: AtomicBool,
     /// Endpoints that a request could not reach, for the driver to look after.
     unreachable: Mutex<Vec<Arc<EndpointState>>>,
     pub(crate) reported: Arc<Notify>,
+}
+
+/// The service of one endpoint, as it stands in a snapshot.
+pub(crate) struct Reached<S> {
+    pub(crate) service: S,
+    /// The generation with which the endpoint came, or came back into reach: whoever could not ask it
+    /// before may then.
+    pub(crate) since: u64,
 }
 
 /// How a wait for the next snapshot ended.
@@ -67,11 +75,11 @@ impl<S> Published<S> {
     }
 
     /// The newest snapshot. The guard is not to be held across an await.
-    pub(crate) fn load(&self) -> Guard<Arc<Snapshot<S>>> {
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot<Reached<S>>>> {
         self.snapshot.load()
     }
 
-    pub(crate) fn store(&self, snapshot: Snapshot<S>) {
+    pub(crate) fn store(&self, snapshot: Snapshot<Reached<S>>) {
         self.snapshot.store(Arc::new(snapshot));
         self.changed.notify_waiters();
     }

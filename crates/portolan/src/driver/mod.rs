@@ -103,7 +103,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 self.members.look_after(self.published.take_unreachable());
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
-                let moved = reachability && self.members.reachability_changed();
+                let moved = reachability && self.members.reachability_changed(self.generation + 1);
                 if moved || learnt {
                     self.publish();
                 }

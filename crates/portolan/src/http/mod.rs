@@ -28,7 +28,11 @@
 //! or GOAWAY with a lower stream). One that may have been processed is tried again only where it is
 //! [`Idempotent`], or the client was [told so](HttpBuilder::retry_idempotent). A response of any status
 //! is an answer, and is never retried.
-//! Where all endpoints have been tried, such a request waits for one that comes or comes back, for as
+//!
+//! No incarnation of a Pod gets a request twice that it may have processed: a request that makes its
+//! server crash makes each crash once. One that provably did not get it is asked again when it has been
+//! away and is back; a sole endpoint that closed the connection, once at once.
+//! Where nobody is left to be asked, a request waits for one that comes or comes back, for as
 //! long as any request [waits](crate::BalancerBuilder::wait).
 //!
 //! # What counts against an endpoint

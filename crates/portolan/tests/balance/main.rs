@@ -7,6 +7,7 @@ mod handles;
 mod limits;
 mod policy;
 mod retries;
+mod rounds;
 mod scripted;
 mod spans;
 mod timing;
