@@ -199,7 +199,12 @@ impl Checked {
         } = self;
         let _entered = runtime.enter();
         let stream = source.watch(&service);
-        let published = Arc::new(Published::new(service, settings, Clock::start()));
+        let published = Arc::new(Published::new(
+            service,
+            settings,
+            Clock::start(),
+            runtime.clone(),
+        ));
         let driver = Driver::new(Arc::clone(&published), make, policy, stream);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
 use tower_service::Service;
 use tracing::{
     Span,
@@ -169,9 +169,13 @@ where
                             continue;
                         }
                         Poll::Ready(Err(error)) => not_ready(error, request),
+                        Poll::Pending if published.is_closed() => {
+                            break Err(this.journey.waited_in_vain(published, Waited::Closed));
+                        }
                         Poll::Pending => {
                             let timeout = published.settings.ready_timeout;
-                            let patience = patience.get_or_insert_with(|| Box::pin(sleep(timeout)));
+                            let patience =
+                                patience.get_or_insert_with(|| Box::pin(published.sleep(timeout)));
                             ready!(patience.as_mut().poll(cx));
                             not_ready(format!("it was not ready within {timeout:?}"), request)
                         }

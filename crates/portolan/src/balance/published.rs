@@ -11,8 +11,9 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use portolan_core::{EndpointState, ServiceRef, Snapshot};
 use tokio::{
+    runtime::Handle,
     sync::Notify,
-    time::{Instant, timeout_at},
+    time::{Instant, Sleep, sleep, timeout_at},
 };
 
 use crate::{clock::Clock, settings::Settings};
@@ -26,6 +27,9 @@ pub(crate) struct Published<S> {
     pub(crate) service: ServiceRef,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
+    /// Where the balancer was built. Its timers are used: a runtime that only sends requests need not
+    /// have any.
+    pub(crate) runtime: Handle,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
@@ -60,11 +64,17 @@ pub(crate) enum Waited {
 const MAX_REPORTS: usize = 1024;
 
 impl<S> Published<S> {
-    pub(crate) fn new(service: ServiceRef, settings: Settings, clock: Clock) -> Self {
+    pub(crate) fn new(
+        service: ServiceRef,
+        settings: Settings,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
         Self {
             service,
             settings,
             clock,
+            runtime,
             snapshot: ArcSwap::from_pointee(Snapshot::pending()),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -95,11 +105,21 @@ impl<S> Published<S> {
         let Some(_place) = self.queue() else {
             return Waited::Crowded;
         };
-        match timeout_at(deadline, self.replaced(generation)).await {
+        let change = {
+            let _entered = self.runtime.enter();
+            timeout_at(deadline, self.replaced(generation))
+        };
+        match change.await {
             Ok(true) => Waited::Changed,
             Ok(false) => Waited::Closed,
             Err(_) => Waited::TimedOut,
         }
+    }
+
+    /// Wherever it is polled.
+    pub(crate) fn sleep(&self, duration: std::time::Duration) -> Sleep {
+        let _entered = self.runtime.enter();
+        sleep(duration)
     }
 
     /// Waits for a snapshot other than that of `generation`. Whether there is one: when there never
@@ -113,7 +133,7 @@ impl<S> Published<S> {
             if self.load().generation() != generation {
                 return true;
             }
-            if self.closed.load(Ordering::Acquire) {
+            if self.is_closed() {
                 return false;
             }
             changed.await;
@@ -138,6 +158,11 @@ impl<S> Published<S> {
         self.unreachable
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the driver has ended, and its runtime with it, maybe: its timers are not to be asked then.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// A place among those who wait, if there is one left.

@@ -104,7 +104,8 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> ResponseFuture {
-        let deadline = Deadline::of(request.headers());
+        let published = self.balance.published();
+        let deadline = Deadline::of(request.headers(), |timeout| published.sleep(timeout));
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         ResponseFuture {
             call: self.balance.send(self.send.prepare(request)),

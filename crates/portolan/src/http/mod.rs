@@ -35,6 +35,12 @@
 //! Where nobody is left to be asked, a request waits for one that comes or comes back, for as
 //! long as any request [waits](crate::BalancerBuilder::wait).
 //!
+//! # How long it may take
+//! Connecting, and waiting for an endpoint, are bounded from the start. The answer is not, for a long poll is
+//! as good a request as any: [`response_timeout`](HttpBuilder::response_timeout) bounds its beginning at each
+//! endpoint. A Node that has died is found out in half a minute, whatever was under way (TCP keep-alive and
+//! `TCP_USER_TIMEOUT`); a server that hangs, with HTTP/2, by its pings.
+//!
 //! # What counts against an endpoint
 //! A request that was not answered, a response body that broke off, and the statuses 5xx except 501
 //! and 505.
@@ -64,7 +70,7 @@ use tower_service::Service;
 
 pub use body::ResponseBody;
 pub use builder::HttpBuilder;
-pub use endpoint::ConnectError;
+pub use endpoint::{ConnectError, ResponseTimedOut};
 pub use idempotent::Idempotent;
 /// The version of rustls whose `ClientConfig` is taken.
 #[cfg(feature = "tls")]
@@ -78,7 +84,10 @@ pub(crate) use channel::Sending;
 #[cfg(feature = "reqwest")]
 pub(crate) use channel::default_authority;
 #[cfg(feature = "reqwest")]
-pub(crate) use {endpoint::is_unprocessed, protocol::is_failure};
+pub(crate) use {
+    endpoint::{is_unprocessed, never_left},
+    protocol::is_failure,
+};
 
 use crate::{Balance, BoxError, Error, Observer};
 use endpoint::{HttpEndpoint, Request};
