@@ -4,19 +4,17 @@
 //! change. It is driven by a task of its own, so that connecting, healing and removal never wait for
 //! traffic.
 
+mod guarded;
 mod members;
 mod pace;
 mod probe;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Membership, Picker, Policy,
-    Resolution, Snapshot, SourceError, SourceErrorKind, eligible, policy::LeastRequest, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Membership, Policy, Resolution,
+    Snapshot, SourceError, SourceErrorKind, eligible, reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle};
 
@@ -216,7 +214,7 @@ impl<M: MakeEndpoint> Driver<M> {
         let snapshot = Snapshot::new(
             generation,
             candidates.clone(),
-            build(&*self.policy, &candidates),
+            guarded::build(&*self.policy, &candidates),
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
         )
@@ -235,18 +233,6 @@ impl<M: MakeEndpoint> Driver<M> {
 fn free(endpoints: &EndpointSet) -> EndpointSet {
     let everybody = InternalTraffic::Cluster;
     endpoints.clone().with_internal_traffic(everybody)
-}
-
-/// Builds a picker. A policy that panics is a bug in the policy, but no reason to stop serving: the
-/// default policy takes its place for this snapshot.
-fn build(policy: &dyn Policy, candidates: &Candidates) -> Arc<dyn Picker> {
-    catch_unwind(AssertUnwindSafe(|| policy.build(candidates))).unwrap_or_else(|_| {
-        tracing::error!(
-            ?policy,
-            "the policy panicked; requests go by LeastRequest meanwhile"
-        );
-        LeastRequest::new().build(candidates)
-    })
 }
 
 struct Closing<S>(Arc<Published<S>>);

@@ -51,6 +51,10 @@ impl Picker for PeakEwmaPicker {
             cost_b < cost_a
         })
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 #[inline]
