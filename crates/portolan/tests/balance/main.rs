@@ -5,6 +5,7 @@
 mod discovery;
 mod handles;
 mod limits;
+mod nodes;
 mod policy;
 mod retries;
 mod rounds;
