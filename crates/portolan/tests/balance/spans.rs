@@ -2,12 +2,15 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use portolan::{BoxError, Endpoint, Failure, Lease, Protocol, Sent, Wait, policy::RoundRobin};
 use tower::{Service, ServiceExt};
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{
+    Dispatch, Level,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
 
 use crate::{
@@ -30,6 +33,10 @@ impl Log {
     pub(crate) fn listen(level: Level) -> (Self, Listening) {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where there is one subscriber alone, tracing takes it for that of whichever thread comes by a
+        // callsite first; the threads of other tests have none, and nobody would hear of it again.
+        static ANOTHER: OnceLock<Dispatch> = OnceLock::new();
+        ANOTHER.get_or_init(|| Dispatch::new(NoSubscriber::default()));
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(level)
