@@ -5,8 +5,10 @@
 mod discovery;
 mod handles;
 mod limits;
+mod nodes;
 mod policy;
 mod retries;
+mod rounds;
 mod scripted;
 mod sources;
 mod spans;
