@@ -28,6 +28,8 @@ struct Detours {
     asked: Vec<Asked>,
     /// Since when the request has been waiting for an endpoint.
     waiting: Option<Instant>,
+    /// All others have been asked.
+    nobody_else: bool,
 }
 
 /// One who was asked, and did not answer.
@@ -39,15 +41,28 @@ struct Asked {
 }
 
 impl Asked {
-    /// Whether an endpoint, there since that generation, is not to be asked because of this.
+    fn is(&self, state: &Arc<EndpointState>) -> bool {
+        Arc::ptr_eq(&self.state, state)
+            || self.state.endpoint().incarnation() == state.endpoint().incarnation()
+    }
+}
+
+impl Detours {
+    /// Whether an endpoint, there since that generation, is not to be asked.
     ///
-    /// Where the request may have arrived, it is never sent to the same incarnation again: if it was
-    /// what made the endpoint break, it would do so once more. Elsewhere it is when the endpoint has
-    /// been away and is back.
+    /// One that was asked is, when it has been away since and is back. But where the request may have
+    /// arrived, it may be what made the endpoint break: then it goes there once more at most, and only
+    /// when nobody else is left.
     fn rules_out(&self, state: &Arc<EndpointState>, since: u64) -> bool {
-        let is_same = Arc::ptr_eq(&self.state, state)
-            || self.state.endpoint().incarnation() == state.endpoint().incarnation();
-        is_same && (self.sent == Sent::Maybe || since <= self.since)
+        let mut may_have_arrived = 0;
+        for asked in self.asked.iter().filter(|asked| asked.is(state)) {
+            may_have_arrived += usize::from(asked.sent == Sent::Maybe);
+            let again = asked.sent != Sent::Maybe || self.nobody_else;
+            if !again || since <= asked.since {
+                return true;
+            }
+        }
+        may_have_arrived > 1
     }
 }
 
@@ -141,6 +156,7 @@ impl Journey {
         let detours = self.detours();
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
+        detours.nobody_else = false;
         if detours.attempts.len() >= published.settings.max_attempts {
             return Err(self.error(published, ErrorKind::Exhausted));
         }
@@ -175,7 +191,7 @@ impl Journey {
     /// not be here.
     ///
     /// It waits for the next change: for another endpoint, be it a Pod's next incarnation, or for one
-    /// that did not get the request and comes back. Where there is one endpoint only, and it broke off
+    /// that has been away and comes back. Where there is one endpoint only, and it broke off
     /// before it got the request, that one is tried once more first: it closed a connection and no more,
     /// or it is found to be out of reach.
     fn next_round<S: Clone>(
@@ -190,6 +206,10 @@ impl Journey {
         // A policy that says of nobody that all have been tried must not be asked for ever.
         if broke_off && !detours.asked.is_empty() {
             detours.asked.clear();
+            return self.next(published, key, lease);
+        }
+        // Those that may have got the request, and have been away since, are not too bad now.
+        if !std::mem::replace(&mut detours.nobody_else, true) {
             return self.next(published, key, lease);
         }
         self.wait(published, snapshot)
@@ -247,14 +267,14 @@ impl Journey {
 
     /// Where those that are not to be asked again stand in this snapshot.
     fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
-        let before = match &self.detours {
-            Some(detours) if !detours.asked.is_empty() => &detours.asked,
+        let detours = match &self.detours {
+            Some(detours) if !detours.asked.is_empty() => detours,
             _ => return Tried::new(),
         };
         let was_asked = |index: &Index| {
-            snapshot.get(*index).is_some_and(|(candidate, reached)| {
-                let rules_out = |asked: &Asked| asked.rules_out(&candidate.state, reached.since);
-                before.iter().any(rules_out)
+            let found = snapshot.get(*index);
+            found.is_some_and(|(candidate, reached)| {
+                detours.rules_out(&candidate.state, reached.since)
             })
         };
         (0u32..)
