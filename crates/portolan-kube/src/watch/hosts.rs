@@ -62,7 +62,7 @@ fn answers(resolver: Option<&dyn HostResolver>, host: &Host) -> Answers {
     let Some(resolver) = resolver else {
         let message = format!(
             "to find the addresses of `{}`, a DNS client is needed: give one to \
-             `portolan_kube::Cluster::with_host_resolver`, such as the one of portolan's feature `dns`",
+             `portolan_kube::Cluster::with_host_resolver`, such as `portolan::dns::Dns` (feature `dns`)",
             host.name
         );
         let missing = SourceError::new(SourceErrorKind::Invalid, message);
