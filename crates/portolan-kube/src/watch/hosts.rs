@@ -40,6 +40,15 @@ impl Hosts {
         }
     }
 
+    /// Passes on that a connection failed: to an address of which name, nobody says.
+    pub(super) fn suspect(&self) {
+        if let Some(resolver) = &self.resolver {
+            for host in self.followed.keys() {
+                resolver.suspect_host(host.name.as_str());
+            }
+        }
+    }
+
     /// The next that is learnt of any of them.
     ///
     /// # Cancel safety
