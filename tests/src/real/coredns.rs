@@ -72,10 +72,11 @@ pub(super) async fn grant(admin: &Client) -> Result<(), RealError> {
     .await
 }
 
-async fn apply<K>(objects: &Api<K>, object: Value) -> Result<(), RealError>
+async fn apply<K>(objects: &Api<K>, mut object: Value) -> Result<(), RealError>
 where
     K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
+    object["metadata"] = json!({"name": ACCOUNT});
     let params = PatchParams::apply("portolan-scenarios");
     objects
         .patch(ACCOUNT, &params, &Patch::Apply(object))

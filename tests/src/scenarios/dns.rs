@@ -12,10 +12,11 @@ use hickory_proto::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Api, api::PostParams};
-use portolan::{Cluster, View, dns::DnsOptions};
+use portolan::{Cluster, Freshness, SourceErrorKind, View, dns::DnsOptions};
 use portolan_test::{PodHandle, ServiceHandle, Workload};
 use serde_json::{Value, json};
 
+use super::expect_error;
 use crate::{
     arena::{Arena, eventually},
     caller::{Caller, names},
@@ -242,7 +243,8 @@ pub async fn published_though_not_ready_in_dns(arena: &Arena) -> Result {
     load.stop().await?.expect_no_failure()
 }
 
-/// A thousand addresses do not fit into a packet, which says so, and come whole by TCP.
+/// A thousand addresses do not fit into a packet, which says so, and come whole by TCP. With a name for each
+/// they do not fit into anything, and that is told.
 pub async fn a_thousand_addresses(arena: &Arena) -> Result {
     let service = arena.service("db").headless().without_selector();
     service.port("http", 8080).create().await?;
@@ -261,12 +263,17 @@ pub async fn a_thousand_addresses(arena: &Arena) -> Result {
     })
     .await?;
     let options = || hasty().query_timeout(Duration::from_secs(10));
-    for port in ["db:8080", "db:http"] {
-        let caller = caller(arena, port, options()).await?;
-        caller
-            .until("all of them", |view| view.endpoints().len() == 1_000)
-            .await?;
-    }
+    let by_number = caller(arena, "db:8080", options()).await?;
+    by_number
+        .until("all of them", |view| view.endpoints().len() == 1_000)
+        .await?;
+    let by_name = caller(arena, "db:http", options()).await?;
+    let refused = |view: &View| match view.freshness() {
+        Freshness::Stale { error, .. } => error.kind() == SourceErrorKind::Invalid,
+        _ => false,
+    };
+    let view = by_name.until("it is too long", refused).await?;
+    assert!(view.endpoints().is_empty(), "a part of a list is none");
     arena.note(format_args!(
         "{in_a_packet} of 1,000 addresses in a packet of {PAYLOAD} bytes"
     ));
@@ -308,6 +315,9 @@ pub async fn an_alias_of_a_service(arena: &Arena) -> Result {
         load.until_answered_by(2, 40).await?;
         load.stop().await?.expect_no_failure()?;
     }
+    // An alias has no ports, so there is none to be named.
+    let error = expect_error(caller(arena, "alias:http", hasty()).await?.get().await)?;
+    assert!(error.to_string().contains("no port `http`"), "{error}");
     let unready = arena.pod("db-1")?;
     unready.set_ready(false);
     for caller in [&by_api, &by_dns] {
