@@ -23,6 +23,7 @@ use kube::{
     client::{Body, ClientBuilder},
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
+use portolan::dns::Dns;
 use portolan_kube::WatchOptions;
 use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
 use tokio::time::{Instant, sleep, timeout};
@@ -51,6 +52,11 @@ trait Backend: Send + Sync {
     fn pause_api(&self) -> LocalBoxFuture<'_, Result>;
     fn resume_api(&self) -> LocalBoxFuture<'_, Result>;
     fn forget_history(&self) -> LocalBoxFuture<'_, Result>;
+    /// The cluster's DNS, which runs from then on.
+    fn nameserver(&self) -> LocalBoxFuture<'_, Result<SocketAddr>>;
+    fn has_pods_on_loopback(&self) -> bool;
+    fn pause_dns(&self) -> LocalBoxFuture<'_, Result>;
+    fn resume_dns(&self) -> LocalBoxFuture<'_, Result>;
     fn open_watches<'a>(
         &'a self,
         namespace: &'a str,
@@ -211,8 +217,7 @@ impl Arena {
     /// # Errors
     /// If no client can be made.
     pub fn discovery_with(&self, options: WatchOptions) -> Result<portolan::Cluster> {
-        let cluster = self.discover(self.config.clone(), None, options)?;
-        Ok(cluster.into())
+        Ok(self.kube(options)?.into())
     }
 
     /// Discovery with all rights, through the line, set up by `adapt`.
@@ -223,8 +228,15 @@ impl Arena {
         &self,
         adapt: impl FnOnce(portolan_kube::Cluster) -> portolan_kube::Cluster,
     ) -> Result<portolan::Cluster> {
-        let cluster = self.discover(self.config.clone(), None, WatchOptions::default())?;
-        Ok(adapt(cluster).into())
+        Ok(adapt(self.kube(WatchOptions::default())?).into())
+    }
+
+    /// The source of that discovery, to be composed with others.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn kube(&self, options: WatchOptions) -> Result<portolan_kube::Cluster> {
+        self.discover(self.config.clone(), None, options)
     }
 
     /// The same with the rights of a service account.
@@ -311,6 +323,42 @@ impl Arena {
     /// What the cluster says.
     pub async fn forget_history(&self) -> Result {
         self.backend.forget_history().await
+    }
+
+    /// The address of the cluster's DNS server.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn nameserver(&self) -> Result<SocketAddr> {
+        self.backend.nameserver().await
+    }
+
+    /// Discovery by the cluster's DNS, which takes no rights and asks the API server nothing.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn dns(&self) -> Result<Dns> {
+        let dns = Dns::with_nameservers([self.nameserver().await?])?;
+        Ok(match self.backend.has_pods_on_loopback() {
+            true => dns.allow_loopback(),
+            false => dns,
+        })
+    }
+
+    /// Freezes the DNS server as SIGSTOP does: nothing is answered.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn pause_dns(&self) -> Result {
+        self.backend.pause_dns().await
+    }
+
+    /// Lets the DNS server go on after [`pause_dns`](Self::pause_dns).
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn resume_dns(&self) -> Result {
+        self.backend.resume_dns().await
     }
 
     /// How many watches of `resource` in this namespace the API server holds open.

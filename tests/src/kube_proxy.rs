@@ -9,9 +9,8 @@ mod ours;
 
 use std::{
     collections::BTreeMap,
-    env, fmt,
+    fmt,
     io::{BufRead, BufReader, Write},
-    path::PathBuf,
     process::{Command, Stdio},
     thread,
 };
@@ -19,7 +18,10 @@ use std::{
 use serde::Deserialize;
 
 use self::case::Case;
-use crate::failure::{Failure, Result};
+use crate::{
+    failure::{Failure, Result},
+    real::programs,
+};
 
 /// How many Services are made up.
 const CASES: usize = 5_000;
@@ -66,10 +68,7 @@ pub fn compare() -> Result {
 
 /// kube-proxy's answers.
 fn theirs(cases: &[Case]) -> Result<Vec<Chosen>> {
-    let folder = env::var_os("PORTOLAN_REAL_BIN").map(PathBuf::from);
-    let program =
-        folder.ok_or("run this by `cargo xtask real`, which builds kube-proxy's part of it")?;
-    let mut child = Command::new(program.join("categorize"))
+    let mut child = Command::new(programs::find("categorize")?)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

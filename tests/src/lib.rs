@@ -16,6 +16,7 @@ pub mod guide;
 pub mod kube_proxy;
 pub mod line;
 pub mod load;
+pub mod packets;
 pub mod questions;
 #[cfg(feature = "real")]
 pub mod real;

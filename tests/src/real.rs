@@ -1,4 +1,5 @@
-//! A real control plane: etcd, kube-apiserver and kube-controller-manager as child processes.
+//! A real control plane: etcd, kube-apiserver and kube-controller-manager as child processes, and
+//! CoreDNS for the tests that ask for it.
 //!
 //! `cargo xtask real` builds them, makes a network namespace, and runs the tests that use
 //! this module in it. There is no kubelet: whoever needs Pods plays that part.
@@ -17,12 +18,20 @@
 //! ```
 
 mod access;
+mod coredns;
 mod error;
 mod launch;
 mod pki;
 mod program;
+pub(crate) mod programs;
 
-use std::{fmt, fs, path::PathBuf, thread, time::Duration};
+use std::{
+    fmt, fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
 
 use http::Request;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -30,7 +39,11 @@ use kube::{Api, Client};
 use tempfile::TempDir;
 
 pub use self::error::RealError;
-use self::{access::Access, launch::Launch, program::Program};
+use self::{
+    access::Access,
+    launch::{COREFILE, DnsPorts, Launch},
+    program::Program,
+};
 
 /// What may differ from one cluster to another.
 #[derive(Debug, Clone)]
@@ -61,15 +74,17 @@ impl Default for RealOptions {
 pub struct RealCluster {
     // Fields are dropped in this order: whoever writes ends before whoever it writes to, and
     // all of them before the folder goes.
+    dns: Program,
     controllers: Program,
     api: Program,
     etcd: Program,
+    dns_ports: DnsPorts,
     access: Access,
     admin: Client,
     start_timeout: Duration,
     logs: PathBuf,
     started: bool,
-    _state: TempDir,
+    state: TempDir,
 }
 
 impl RealCluster {
@@ -85,13 +100,15 @@ impl RealCluster {
         let mut cluster = Self {
             admin: launch.access.admin_client().await?,
             access: launch.access,
+            dns: launch.dns,
+            dns_ports: launch.dns_ports,
             controllers: launch.controllers,
             api: launch.api,
             etcd: launch.etcd,
             start_timeout: options.start_timeout,
             logs: launch.logs,
             started: false,
-            _state: launch.state,
+            state: launch.state,
         };
         cluster.start_etcd(launch.etcd_port).await?;
         cluster.start_api().await?;
@@ -181,6 +198,49 @@ impl RealCluster {
     /// When the operating system refuses.
     pub fn resume_api(&self) -> Result<(), RealError> {
         self.api.signal("CONT")
+    }
+
+    /// Starts CoreDNS, unless it runs, and waits until it knows the cluster. Returns where it
+    /// listens, by UDP and by TCP.
+    ///
+    /// # Errors
+    ///
+    /// What it said last, when it ended or was not ready in time.
+    pub async fn start_dns(&mut self) -> Result<SocketAddr, RealError> {
+        let DnsPorts { queries, ready } = self.dns_ports;
+        let corefile = self.state.path().join(COREFILE);
+        if !corefile.exists() {
+            coredns::grant(&self.admin).await?;
+            let (namespace, name) = (coredns::NAMESPACE, coredns::ACCOUNT);
+            let token = access::service_account_token(&self.admin, namespace, name).await?;
+            let kubeconfig = self.state.path().join("coredns.kubeconfig");
+            let text = self.access.token_kubeconfig(&token).to_string();
+            coredns::write(&kubeconfig, &text)?;
+            let text = coredns::corefile(queries, ready, &kubeconfig.display().to_string());
+            coredns::write(&corefile, &text)?;
+        }
+        self.dns.start()?;
+        let is_ready = || coredns::ready(ready);
+        self.dns.until_ready(self.start_timeout, is_ready).await?;
+        Ok((Ipv4Addr::LOCALHOST, queries).into())
+    }
+
+    /// Stops CoreDNS' clock (SIGSTOP): queries are not answered.
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn pause_dns(&self) -> Result<(), RealError> {
+        self.dns.signal("STOP")
+    }
+
+    /// Lets CoreDNS go on after [`pause_dns`](Self::pause_dns).
+    ///
+    /// # Errors
+    ///
+    /// When it does not run.
+    pub fn resume_dns(&self) -> Result<(), RealError> {
+        self.dns.signal("CONT")
     }
 
     async fn start_etcd(&mut self, port: u16) -> Result<(), RealError> {

@@ -68,6 +68,26 @@ macro_rules! suite {
                 ten_thousand_endpoints
                 very_many_services
             }
+            dns {
+                pods_by_name_are_those_of_the_api
+                pods_by_number_are_their_addresses
+                answers_are_those_of_coredns
+                published_though_not_ready_in_dns
+                a_thousand_addresses
+                an_alias_of_a_service
+            }
+            dns_changes {
+                scaling_is_followed_within_the_ttl
+                to_zero_and_back_in_dns
+                deleted_and_made_again_in_dns
+                a_rolling_restart_by_dns_alone
+                a_pod_replaced_is_found_by_suspicion
+            }
+            dns_takes_over {
+                dns_falls_silent
+                a_rolling_restart_that_the_api_cannot_tell_of
+                the_api_server_is_stopped
+            }
             outage {
                 api_server_is_stopped_during_a_rollout
                 api_server_is_paused

@@ -12,6 +12,7 @@ mod needs;
 mod run_directory;
 
 use std::{
+    env,
     ffi::OsString,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -41,11 +42,12 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
 
 fn run_tests(
     isolation: Isolation,
-    programs: &Path,
+    programs: &[PathBuf],
     tests: &Path,
     options: &Options,
 ) -> Result<ExitCode, Failure> {
     let directory = RunDirectory::create()?;
+    let programs = env::join_paths(programs).doing("list the folders of the programs")?;
     let mut inside = isolation.enter(&directory)?;
     inside
         .arg(tests)

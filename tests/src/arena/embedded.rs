@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,8 +12,12 @@ use futures::{
     future::{LocalBoxFuture, ready},
 };
 use kube::Client;
-use portolan_test::{ApiEndpoint, Faults, PodHandle, TestCluster, Token, User, Workloads};
+use portolan_test::{
+    ApiEndpoint, Faults, PodHandle, TestCluster, Token, User, Workloads,
+    dns::{DnsServer, Fault},
+};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use super::Backend;
 use crate::{
@@ -24,6 +29,8 @@ use crate::{
 pub(super) struct Embedded {
     cluster: TestCluster,
     endpoint: ApiEndpoint,
+    /// For the scenarios that ask for it.
+    dns: OnceCell<DnsServer>,
     accounts: Mutex<HashMap<String, Login>>,
 }
 
@@ -45,6 +52,7 @@ impl Embedded {
         Ok(Self {
             cluster,
             endpoint,
+            dns: OnceCell::new(),
             accounts: Mutex::default(),
         })
     }
@@ -52,6 +60,11 @@ impl Embedded {
     fn order(&self, fault: impl FnOnce(&Faults)) -> LocalBoxFuture<'static, Result> {
         fault(self.cluster.faults());
         done(Ok(()))
+    }
+
+    async fn dns(&self) -> Result<&DnsServer> {
+        let serve = async || Ok(self.cluster.serve_dns().await?);
+        self.dns.get_or_try_init(serve).await
     }
 
     fn accounts(&self) -> MutexGuard<'_, HashMap<String, Login>> {
@@ -132,6 +145,30 @@ impl Backend for Embedded {
 
     fn forget_history(&self) -> LocalBoxFuture<'_, Result> {
         self.order(Faults::compact)
+    }
+
+    fn nameserver(&self) -> LocalBoxFuture<'_, Result<SocketAddr>> {
+        async { Ok(self.dns().await?.address()) }.boxed_local()
+    }
+
+    fn has_pods_on_loopback(&self) -> bool {
+        true
+    }
+
+    fn pause_dns(&self) -> LocalBoxFuture<'_, Result> {
+        async {
+            self.dns().await?.faults().set(Fault::Silence);
+            Ok(())
+        }
+        .boxed_local()
+    }
+
+    fn resume_dns(&self) -> LocalBoxFuture<'_, Result> {
+        async {
+            self.dns().await?.faults().clear();
+            Ok(())
+        }
+        .boxed_local()
     }
 
     fn open_watches<'a>(

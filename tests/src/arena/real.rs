@@ -1,6 +1,10 @@
 //! The real control plane, which all scenarios of a run share: each has a namespace of its own.
 
-use std::{net::Ipv6Addr, sync::LazyLock, time::Duration};
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    sync::LazyLock,
+    time::Duration,
+};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use http::{Request, header::CONTENT_TYPE};
@@ -95,6 +99,7 @@ impl Real {
         // A scenario that failed may have left it stopped or paused.
         let mut cluster = shared.cluster.lock().await;
         cluster.resume_api().ok();
+        cluster.resume_dns().ok();
         cluster.start_api().await?;
         drop(cluster);
         Ok(real)
@@ -149,6 +154,22 @@ impl Backend for Real {
             self.start_api().await
         }
         .boxed_local()
+    }
+
+    fn nameserver(&self) -> LocalBoxFuture<'_, Result<SocketAddr>> {
+        async { Ok(self.shared.cluster.lock().await.start_dns().await?) }.boxed_local()
+    }
+
+    fn has_pods_on_loopback(&self) -> bool {
+        false
+    }
+
+    fn pause_dns(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.pause_dns()?) }.boxed_local()
+    }
+
+    fn resume_dns(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.resume_dns()?) }.boxed_local()
     }
 
     fn open_watches<'a>(

@@ -8,8 +8,8 @@ use std::{fmt, io, process::ExitStatus, time::Duration};
 pub enum RealError {
     /// The programs are not there.
     #[error(
-        "PORTOLAN_REAL_BIN names no folder with etcd, kube-apiserver and \
-         kube-controller-manager: run `cargo xtask real`, which builds them and runs these \
+        "PORTOLAN_REAL_BIN names no folders with etcd, kube-apiserver, \
+         kube-controller-manager and coredns: run `cargo xtask real`, which builds them and runs these \
          tests in a network namespace"
     )]
     NotSetUp,

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU16, AtomicUsize, Ordering},
 };
@@ -14,7 +14,11 @@ use super::{
     access::Access,
     pki::{Authority, TokenKey},
     program::Program,
+    programs,
 };
+
+/// What CoreDNS reads, in the folder for the cluster's state; written when it is first needed.
+pub(super) const COREFILE: &str = "Corefile";
 
 /// A cluster that is ready to be started.
 #[derive(Debug)]
@@ -24,13 +28,23 @@ pub(super) struct Launch {
     pub(super) etcd_port: u16,
     pub(super) api: Program,
     pub(super) controllers: Program,
+    pub(super) dns: Program,
+    pub(super) dns_ports: DnsPorts,
     pub(super) logs: PathBuf,
     pub(super) state: TempDir,
 }
 
+/// Where CoreDNS listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DnsPorts {
+    /// For queries, by UDP and TCP.
+    pub(super) queries: u16,
+    /// For who wants to know whether it is ready.
+    pub(super) ready: u16,
+}
+
 impl Launch {
     pub(super) fn prepare(options: &RealOptions) -> Result<Self, RealError> {
-        let programs = programs()?;
         let state = tempfile::Builder::new()
             .prefix("portolan-real-")
             .tempdir()
@@ -47,43 +61,39 @@ impl Launch {
 
         let program = |name: &'static str, arguments, more: &[String]| {
             let log = logs.join(format!("{name}.log"));
-            Program::new(
-                name,
-                programs.join(name),
-                [arguments, more.to_vec()].concat(),
-                log,
-            )
+            let arguments = [arguments, more.to_vec()].concat();
+            Ok::<_, RealError>(Program::new(name, programs::find(name)?, arguments, log))
         };
         let data = state.path().join("etcd");
-        let etcd = program("etcd", etcd_flags(&data, etcd_port, peer_port), &[]);
+        let etcd = program("etcd", etcd_flags(&data, etcd_port, peer_port), &[])?;
         let api = program(
             "kube-apiserver",
             api_flags(&files, etcd_port, api_port),
             &options.api_flags,
-        );
+        )?;
         let controllers = program(
             "kube-controller-manager",
             controller_flags(&files, &kubeconfig),
             &options.controller_flags,
-        );
+        )?;
+        let dns_ports = DnsPorts {
+            queries: free_port()?,
+            ready: free_port()?,
+        };
+        let corefile = state.path().join(COREFILE).display().to_string();
+        let dns = program("coredns", vec!["-conf".to_owned(), corefile], &[])?;
         Ok(Self {
             access,
             etcd,
             etcd_port,
             api,
             controllers,
+            dns,
+            dns_ports,
             logs,
             state,
         })
     }
-}
-
-/// The folder that `cargo xtask real` names.
-fn programs() -> Result<PathBuf, RealError> {
-    let folder = env::var_os("PORTOLAN_REAL_BIN").map(PathBuf::from);
-    folder
-        .filter(|folder| folder.join("kube-apiserver").exists())
-        .ok_or(RealError::NotSetUp)
 }
 
 /// A folder for the logs of this cluster, where `cargo xtask real` looks for them.
@@ -113,7 +123,9 @@ fn free_port() -> Result<u16, RealError> {
                 last: LAST,
             });
         }
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+        // CoreDNS needs it for UDP as well.
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        if udp.is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }

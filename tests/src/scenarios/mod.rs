@@ -4,6 +4,9 @@
 pub mod access;
 pub mod crash;
 pub mod discovery;
+pub mod dns;
+pub mod dns_changes;
+pub mod dns_takes_over;
 pub mod outage;
 pub mod readiness;
 pub mod rolling;

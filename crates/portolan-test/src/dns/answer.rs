@@ -1,7 +1,7 @@
 //! From a query to an answer, right or wrong as it is ordered.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
@@ -132,7 +132,7 @@ impl Answers {
                     let by = usize::try_from(turn).unwrap_or_default() % records.len().max(1);
                     records.rotate_left(by);
                     if self.glue.load(Ordering::Relaxed) {
-                        response.add_additionals(self.along(&records, ttl));
+                        response.add_additionals(self.along(&name, &records, ttl));
                     }
                     let record = |data| Record::from_rdata(name.clone(), ttl, data);
                     response.add_answers(records.into_iter().map(record));
@@ -154,7 +154,7 @@ impl Answers {
     }
 
     /// The addresses of SRV targets.
-    fn along(&self, records: &[RData], ttl: u32) -> Vec<Record> {
+    fn along(&self, name: &Name, records: &[RData], ttl: u32) -> Vec<Record> {
         let targets: BTreeSet<&Name> = records
             .iter()
             .filter_map(|data| match data {
@@ -162,8 +162,20 @@ impl Answers {
                 _ => None,
             })
             .collect();
+        // The cluster tells all of its own at once: to look each up would take a thousand Pods a thousand
+        // times as long.
+        let cluster = self.cluster.iter();
+        let mut of_cluster: BTreeMap<Name, Vec<RData>> = BTreeMap::new();
+        for (target, address) in cluster.flat_map(|cluster| cluster.targets(name)) {
+            of_cluster.entry(target).or_default().push(address);
+        }
         let mut along = Vec::new();
         for target in targets {
+            if let Some(addresses) = of_cluster.remove(target) {
+                let record = |data| Record::from_rdata(target.clone(), ttl, data);
+                along.extend(addresses.into_iter().map(record));
+                continue;
+            }
             for kind in [RecordType::A, RecordType::AAAA] {
                 if let Found::Records(addresses) = self.find(target, kind) {
                     let record = |data| Record::from_rdata(target.clone(), ttl, data);

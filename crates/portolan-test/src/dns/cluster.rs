@@ -37,6 +37,13 @@ struct Wanted {
     endpoint: Option<String>,
 }
 
+/// What a name stands for.
+#[derive(Debug)]
+enum Service {
+    Alias(Name),
+    At(Vec<Place>),
+}
+
 /// One address behind a name, at one port.
 #[derive(Debug)]
 struct Place {
@@ -54,15 +61,9 @@ impl ClusterZone {
     }
 
     pub(super) fn find(&self, name: &Name, kind: RecordType) -> Found {
-        if !self.domain.zone_of(name) {
+        let Some(labels) = self.labels(name) else {
             return Found::Missing;
-        }
-        let depth = usize::from(name.num_labels() - self.domain.num_labels());
-        let labels: Vec<String> = name
-            .iter()
-            .take(depth)
-            .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase())
-            .collect();
+        };
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         match &*labels {
             [] | ["svc"] => Found::Empty,
@@ -73,39 +74,66 @@ impl ClusterZone {
                     None => Found::Missing,
                 }
             }
-            [wanted @ .., service, namespace, "svc"] => match Wanted::of(wanted) {
-                Some(wanted) => self.service(&Key::new(*namespace, *service), &wanted, kind),
+            _ => match self.service(&labels) {
+                Some(Service::Alias(_)) if kind == RecordType::SRV => Found::Empty,
+                Some(Service::Alias(target)) => Found::Alias(target),
+                Some(Service::At(places)) => {
+                    let records = records(&places, kind);
+                    if records.is_empty() {
+                        Found::Empty
+                    } else {
+                        Found::Records(records)
+                    }
+                }
                 None => Found::Missing,
             },
-            _ => Found::Missing,
         }
     }
 
-    fn service(&self, key: &Key, wanted: &Wanted, kind: RecordType) -> Found {
-        let Some(service) = self.store.get(Kind::Service, key) else {
-            return Found::Missing;
+    /// The addresses of all to which the SRV records of this name lead.
+    pub(super) fn targets(&self, name: &Name) -> Vec<(Name, RData)> {
+        let labels = self.labels(name).unwrap_or_default();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let mut seen = HashSet::new();
+        match self.service(&labels) {
+            Some(Service::At(places)) => places
+                .into_iter()
+                .map(|place| (place.name, address_data(place.host)))
+                .filter(|target| seen.insert(target.clone()))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What stands before the cluster's domain, in lower case.
+    fn labels(&self, name: &Name) -> Option<Vec<String>> {
+        let depth = usize::from(name.num_labels().checked_sub(self.domain.num_labels())?);
+        let labels = name
+            .iter()
+            .take(depth)
+            .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase());
+        self.domain.zone_of(name).then(|| labels.collect())
+    }
+
+    /// What a name below a Service's stands for, if it is there.
+    fn service(&self, labels: &[&str]) -> Option<Service> {
+        let [wanted @ .., name, namespace, "svc"] = labels else {
+            return None;
         };
-        let Ok(name) = parse(&format!("{}.{}.svc.{DOMAIN}", key.name, key.namespace)) else {
-            return Found::Missing;
-        };
+        let wanted = Wanted::of(wanted)?;
+        let key = Key::new(*namespace, *name);
+        let service = self.store.get(Kind::Service, &key)?;
+        let name = parse(&format!("{}.{}.svc.{DOMAIN}", key.name, key.namespace)).ok()?;
         if json::text(&service, "/spec/type") == "ExternalName" {
-            return external(&service, wanted, kind);
+            return alias(&service, &wanted);
         }
         let headless = json::text(&service, "/spec/clusterIP") == "None";
         let places = if headless || wanted.endpoint.is_some() {
-            self.endpoints(key, &name, wanted)
+            self.endpoints(&key, &name, &wanted)
         } else {
-            virtual_ips(&service, &name, wanted)
+            virtual_ips(&service, &name, &wanted)
         };
-        if places.is_empty() {
-            return Found::Missing;
-        }
-        let records = records(&places, kind);
-        if records.is_empty() {
-            Found::Empty
-        } else {
-            Found::Records(records)
-        }
+        (!places.is_empty()).then_some(Service::At(places))
     }
 
     /// The ready endpoints of the Service's slices.
@@ -140,6 +168,11 @@ impl ClusterZone {
 }
 
 impl Wanted {
+    /// Whether the Service itself is asked for, and neither a port nor an endpoint of it.
+    fn is_service(&self) -> bool {
+        self.endpoint.is_none() && self.port.is_empty() && self.protocol.is_empty()
+    }
+
     /// What the labels before the Service's name ask for; `None` where that is nothing that exists.
     fn of(labels: &[&str]) -> Option<Self> {
         let bare = |label: &str| label.strip_prefix('_').unwrap_or(label).to_owned();
@@ -221,17 +254,13 @@ fn virtual_ips(service: &Value, name: &Name, wanted: &Wanted) -> Vec<Place> {
     ports.into_iter().flat_map(at_port).collect()
 }
 
-/// An ExternalName: an alias, or for SRV a target at port 0, since nobody knows its ports.
-fn external(service: &Value, wanted: &Wanted, kind: RecordType) -> Found {
+/// The target of an ExternalName. It has no ports, and nothing below it.
+fn alias(service: &Value, wanted: &Wanted) -> Option<Service> {
     let target = json::text(service, "/spec/externalName");
-    let is_name = target.parse::<IpAddr>().is_err();
-    match parse(target) {
-        Ok(target) if is_name && wanted.endpoint.is_none() => match kind {
-            RecordType::SRV => Found::Records(vec![RData::SRV(SRV::new(0, 100, 0, target))]),
-            _ => Found::Alias(target),
-        },
-        _ => Found::Missing,
+    if target.parse::<IpAddr>().is_ok() || !wanted.is_service() {
+        return None;
     }
+    parse(target).ok().map(Service::Alias)
 }
 
 fn records(places: &[Place], kind: RecordType) -> Vec<RData> {

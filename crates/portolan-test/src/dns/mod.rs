@@ -26,6 +26,7 @@
 //! - SRV records lead to `hostname.service.namespace.svc.domain.`, with the address in place of the
 //!   hostname where the Pod has none (`10-244-0-7`), or to the Service's own name for a virtual IP.
 //!   The addresses come along ([`set_glue`](DnsServer::set_glue)).
+//! - An ExternalName is an alias (CNAME), which is followed within the cluster. It has no SRV records.
 //! - The order of answers changes from one to the next.
 
 mod answer;

@@ -213,6 +213,15 @@ async fn an_external_name_is_an_alias_which_is_followed() {
         short(&server, mail, RecordType::AAAA).await,
         (ResponseCode::NoError, 1)
     );
+    assert_eq!(
+        short(&server, mail, RecordType::SRV).await,
+        (ResponseCode::NoError, 0)
+    );
+    let port = format!("_smtp._tcp.{mail}");
+    for kind in [RecordType::SRV, RecordType::A] {
+        let answer = short(&server, &port, kind).await;
+        assert_eq!(answer, (ResponseCode::NXDomain, 0));
+    }
 }
 
 #[tokio::test]

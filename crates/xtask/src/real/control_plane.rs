@@ -1,8 +1,8 @@
-//! etcd, kube-apiserver and kube-controller-manager, built from their Go modules.
+//! etcd, kube-apiserver, kube-controller-manager and CoreDNS, built from their Go modules.
 //!
 //! The folder `go` has a module for each that pins the version, and whose `go.sum` has the
-//! checksum of everything that goes in. What was built is kept outside the target folder,
-//! under a name made from all of that, and is built again only when the pin changes.
+//! checksum of everything that goes in. What was built is kept outside the target folder, for
+//! each module under a name made from all of that, and is built again only when its pin changes.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +31,7 @@ struct Module {
     version_variable: Option<&'static str>,
 }
 
-const MODULES: [Module; 2] = [
+const MODULES: [Module; 3] = [
     Module {
         name: "etcd",
         pinned: "go.etcd.io/etcd/server/v3",
@@ -47,6 +47,13 @@ const MODULES: [Module; 2] = [
         sources: &["categorize/main.go"],
         version_variable: Some("k8s.io/component-base/version.gitVersion"),
     },
+    Module {
+        name: "coredns",
+        pinned: "github.com/coredns/coredns",
+        packages: &["."],
+        sources: &["main.go"],
+        version_variable: None,
+    },
 ];
 
 /// What decides how the programs turn out, apart from the modules.
@@ -59,25 +66,18 @@ const SETTINGS: [(&str, &str); 4] = [
     ("GOTOOLCHAIN", "local"),
 ];
 
-/// Returns the folder with the programs; builds them if it is not there.
-pub(super) fn build() -> Result<PathBuf, Failure> {
+/// Returns the folders with the programs, one for each module; builds those that are not there.
+pub(super) fn build() -> Result<Vec<PathBuf>, Failure> {
     let cache = cache()?;
     fs::create_dir_all(&cache).doing(format_args!("make {}", cache.display()))?;
-    let finished = cache.join(key()?);
     // Of two runs at once, the second waits and finds what the first built.
     let lock = cache.join("lock");
     let lock = File::create(&lock).doing(format_args!("make {}", lock.display()))?;
     lock.lock().doing("wait for another build")?;
-    if !finished.exists() {
-        let unfinished = cache.join("unfinished");
-        let _ = fs::remove_dir_all(&unfinished);
-        for module in &MODULES {
-            module.build(&unfinished)?;
-        }
-        fs::rename(&unfinished, &finished).doing(format_args!("make {}", finished.display()))?;
-    }
-    say(format_args!("control plane: {}", finished.display()));
-    Ok(finished)
+    MODULES
+        .iter()
+        .map(|module| module.provide(&cache))
+        .collect()
 }
 
 impl Module {
@@ -97,6 +97,34 @@ impl Module {
                 self.pinned
             ))
         })
+    }
+
+    /// The folder with its programs, which are built if it is not there.
+    fn provide(&self, cache: &Path) -> Result<PathBuf, Failure> {
+        let finished = cache.join(self.key()?);
+        if !finished.exists() {
+            let unfinished = cache.join("unfinished");
+            let _ = fs::remove_dir_all(&unfinished);
+            self.build(&unfinished)?;
+            fs::rename(&unfinished, &finished)
+                .doing(format_args!("make {}", finished.display()))?;
+        }
+        say(format_args!("{}: {}", self.name, finished.display()));
+        Ok(finished)
+    }
+
+    /// A name for what is built: the version to read, and a digest of all that matters.
+    fn key(&self) -> Result<String, Failure> {
+        // Another release of Rust may digest differently, which costs one build.
+        let mut digest = DefaultHasher::new();
+        (SETTINGS, env::consts::ARCH).hash(&mut digest);
+        for file in ["go.mod", "go.sum"].iter().chain(self.sources) {
+            let path = self.folder().join(file);
+            let bytes = fs::read(&path).doing(format_args!("read {}", path.display()))?;
+            bytes.hash(&mut digest);
+        }
+        let (name, version) = (self.name, self.version()?);
+        Ok(format!("{name}-{version}-{:016x}", digest.finish()))
     }
 
     fn build(&self, into: &Path) -> Result<(), Failure> {
@@ -193,23 +221,6 @@ fn cache() -> Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::new("set PORTOLAN_CACHE to a folder to build in, as HOME is not set")
         })
-}
-
-/// A name for what [`build`] makes: the versions to read, and a digest of all that matters.
-fn key() -> Result<String, Failure> {
-    // Another release of Rust may digest differently, which costs one build.
-    let mut digest = DefaultHasher::new();
-    (SETTINGS, env::consts::ARCH).hash(&mut digest);
-    let mut name = String::new();
-    for module in &MODULES {
-        name += &format!("{}-{}-", module.name, module.version()?);
-        for file in ["go.mod", "go.sum"].iter().chain(module.sources) {
-            let path = module.folder().join(file);
-            let bytes = fs::read(&path).doing(format_args!("read {}", path.display()))?;
-            bytes.hash(&mut digest);
-        }
-    }
-    Ok(format!("{name}{:016x}", digest.finish()))
 }
 
 #[cfg(test)]
