@@ -236,8 +236,10 @@ impl Watch {
 
     async fn hear_nothing(&mut self) {
         // A word that is there at the last moment has come in time.
-        if let Some(Some(said)) = self.inner.next().now_or_never() {
-            return self.hear(said).await;
+        match self.inner.next().now_or_never() {
+            Some(Some(said)) => return self.hear(said).await,
+            Some(None) => return self.end().await,
+            None => {}
         }
         if self.use_kept().await {
             let silence = "the source has said nothing yet";

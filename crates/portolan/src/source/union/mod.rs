@@ -70,6 +70,12 @@ pub struct Member {
 /// number of its endpoints. All policies go by weights but [`RoundRobin`](crate::policy::RoundRobin). A
 /// product that is too large is the largest weight.
 ///
+/// # Staleness
+/// A member that fails keeps its last good part, and the union fails only when all do. So the age of one
+/// member's part shows in no error, and no [`max_staleness`](crate::BalancerBuilder::max_staleness) ends it: that of
+/// endpoints which were kept on disk neither, while another member is well. Put
+/// what is kept round the union, not into it.
+///
 /// # Reach
 /// Where the members that are used differ, the union has a reach other than `Pods`, and is for its own Node
 /// alone (`internalTrafficPolicy: Local`), if one of them has or is.
