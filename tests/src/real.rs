@@ -225,7 +225,16 @@ impl RealCluster {
         Ok((Ipv4Addr::LOCALHOST, queries).into())
     }
 
-    /// Stops CoreDNS' clock (SIGSTOP): queries are not answered.
+    /// Kills CoreDNS as a crash would (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub async fn stop_dns(&mut self) -> Result<(), RealError> {
+        self.dns.kill().await
+    }
+
+    /// Stops CoreDNS's clock (SIGSTOP): queries are not answered.
     ///
     /// # Errors
     ///
