@@ -19,6 +19,9 @@ use crate::{
     packets,
 };
 
+/// How long CoreDNS has its answers hold, in seconds, if it is not told otherwise.
+const TTL: u32 = 5;
+
 /// What is asked, and the code and number of records that must be answered.
 type Expected<'a> = (&'a str, RecordType, ResponseCode, usize);
 
@@ -41,6 +44,13 @@ pub async fn names_have_records_or_none_or_do_not_exist(arena: &Arena) -> Result
     ] {
         service.create().await?;
     }
+    let six = arena.service("six").headless().without_selector();
+    let six = six.with(&["spec", "ipFamilies"], json!(["IPv6"]));
+    six.port("http", 8080).create().await?;
+    let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
+    let endpoints = json!([{"addresses": ["fd00:10:244::"]}]);
+    let slice = serde_json::from_value(slice("six", 0, "IPv6", endpoints))?;
+    slices.create(&PostParams::default(), &slice).await?;
     unready.create().await?;
     until_addresses(arena, "db", 2).await?;
     until_addresses(arena, "portless", 2).await?;
@@ -50,7 +60,7 @@ pub async fn names_have_records_or_none_or_do_not_exist(arena: &Arena) -> Result
     })
     .await?;
 
-    let expected: [Expected<'_>; 26] = [
+    let expected: [Expected<'_>; 29] = [
         ("db", A, NoError, 2),
         ("db", AAAA, NoError, 0),
         ("db", TXT, NoError, 0),
@@ -74,6 +84,10 @@ pub async fn names_have_records_or_none_or_do_not_exist(arena: &Arena) -> Result
         // A virtual IP is there, whoever is behind it.
         ("web", A, NoError, 1),
         ("_http._tcp.web", SRV, NoError, 1),
+        // A name ends in no hyphen.
+        ("six", AAAA, NoError, 1),
+        ("six", A, NoError, 0),
+        ("fd00-10-244--0.six", AAAA, NoError, 1),
         // Nobody knows a port of these, and yet the names exist.
         ("portless", SRV, NoError, 0),
         ("_http._tcp.portless", SRV, NXDomain, 0),
@@ -90,21 +104,32 @@ pub async fn names_have_records_or_none_or_do_not_exist(arena: &Arena) -> Result
         if (said, records.len()) != (code, count) {
             wrong.push(format!("{kind} {label}: {said:?}, {records:?}"));
         }
-        let soa = answer.authorities.iter();
-        let denied = soa.filter(|record| matches!(record.data, RData::SOA(_)));
-        if count == 0 && denied.count() != 1 {
-            wrong.push(format!(
-                "{kind} {label}: for how long? {:?}",
-                answer.authorities
-            ));
+        // For how long to believe that there is nothing (RFC 2308).
+        let holds = answer
+            .authorities
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::SOA(soa) => Some((record.ttl, soa.minimum)),
+                _ => None,
+            });
+        if count == 0 && holds != Some((TTL, TTL)) {
+            wrong.push(format!("{kind} {label}: {:?}", answer.authorities));
         }
-        if let Some(record) = records.iter().find(|record| record.ttl != 5) {
+        if let Some(record) = records.iter().find(|record| record.ttl != TTL) {
             wrong.push(format!("{kind} {label}: {record:?}"));
         }
     }
     assert_eq!(wrong, [""; 0]);
 
     let answer = packets::ask(server, &name(arena, "_http._tcp.db"), SRV, PAYLOAD).await?;
+    let said: BTreeSet<_> = answer
+        .answers
+        .iter()
+        .map(|record| record.data.to_string())
+        .collect();
+    // Priority, weight, port, target.
+    let line = |pod| format!("0 50 8080 {}", name(arena, &format!("{pod}.db")));
+    assert_eq!(said, ["db-0", "db-1"].map(line).into());
     let glue: BTreeSet<IpAddr> = answer
         .additionals
         .iter()
@@ -127,7 +152,9 @@ pub async fn a_thousand_addresses(arena: &Arena) -> Result {
     service.port("http", 8080).create().await?;
     let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
     for number in 0..10 {
-        let slice = serde_json::from_value(slice_of_a_hundred(number))?;
+        let endpoint = |place| json!({"addresses": [format!("10.244.{}.{place}", 200 + number)]});
+        let endpoints: Value = (1..=100).map(endpoint).collect();
+        let slice = serde_json::from_value(slice("db", number, "IPv4", endpoints))?;
         slices.create(&PostParams::default(), &slice).await?;
     }
     let (server, service) = (arena.nameserver().await?, name(arena, "db"));
@@ -157,16 +184,14 @@ pub async fn a_thousand_addresses(arena: &Arena) -> Result {
     Ok(())
 }
 
-fn slice_of_a_hundred(number: u32) -> Value {
-    let endpoints: Vec<_> = (0..100)
-        .map(|place| json!({"addresses": [format!("10.244.{}.{}", 200 + number, place + 1)]}))
-        .collect();
+fn slice(service: &str, number: u32, kind: &str, endpoints: Value) -> Value {
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {
-            "name": format!("db-{number}"), "labels": {"kubernetes.io/service-name": "db"},
+            "name": format!("{service}-{number}"),
+            "labels": {"kubernetes.io/service-name": service},
         },
-        "addressType": "IPv4", "endpoints": endpoints,
+        "addressType": kind, "endpoints": endpoints,
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
     })
 }
