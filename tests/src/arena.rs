@@ -55,6 +55,7 @@ trait Backend: Send + Sync {
     /// The cluster's DNS, which runs from then on.
     fn nameserver(&self) -> LocalBoxFuture<'_, Result<SocketAddr>>;
     fn has_pods_on_loopback(&self) -> bool;
+    fn stop_dns(&self) -> LocalBoxFuture<'_, Result>;
     fn pause_dns(&self) -> LocalBoxFuture<'_, Result>;
     fn resume_dns(&self) -> LocalBoxFuture<'_, Result>;
     fn open_watches<'a>(
@@ -343,6 +344,23 @@ impl Arena {
             true => dns.allow_loopback(),
             false => dns,
         })
+    }
+
+    /// Ends the DNS server as a crash does. The embedded one only falls silent.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn stop_dns(&self) -> Result {
+        self.backend.stop_dns().await
+    }
+
+    /// Starts the DNS server again at the same address, and waits until it is ready.
+    ///
+    /// # Errors
+    /// What the cluster says.
+    pub async fn start_dns(&self) -> Result {
+        self.backend.nameserver().await?;
+        self.backend.resume_dns().await
     }
 
     /// Freezes the DNS server as SIGSTOP does: nothing is answered.

@@ -25,13 +25,7 @@ mod pki;
 mod program;
 pub(crate) mod programs;
 
-use std::{
-    fmt, fs,
-    net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{fmt, fs, net::SocketAddr, path::PathBuf, thread, time::Duration};
 
 use http::Request;
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -39,11 +33,7 @@ use kube::{Api, Client};
 use tempfile::TempDir;
 
 pub use self::error::RealError;
-use self::{
-    access::Access,
-    launch::{COREFILE, DnsPorts, Launch},
-    program::Program,
-};
+use self::{access::Access, coredns::CoreDns, launch::Launch, program::Program};
 
 /// What may differ from one cluster to another.
 #[derive(Debug, Clone)]
@@ -70,21 +60,21 @@ impl Default for RealOptions {
 /// A running control plane, ended when dropped.
 ///
 /// RBAC is on. The controllers for slices, Services, workloads, namespaces and service
-/// accounts run; leases, quotas and garbage of Pods have none.
+/// accounts run; leases, quotas and garbage of Pods have none. CoreDNS runs once it is
+/// [asked for](RealCluster::start_dns).
 pub struct RealCluster {
     // Fields are dropped in this order: whoever writes ends before whoever it writes to, and
     // all of them before the folder goes.
-    dns: Program,
+    dns: CoreDns,
     controllers: Program,
     api: Program,
     etcd: Program,
-    dns_ports: DnsPorts,
     access: Access,
     admin: Client,
     start_timeout: Duration,
     logs: PathBuf,
     started: bool,
-    state: TempDir,
+    _state: TempDir,
 }
 
 impl RealCluster {
@@ -101,14 +91,13 @@ impl RealCluster {
             admin: launch.access.admin_client().await?,
             access: launch.access,
             dns: launch.dns,
-            dns_ports: launch.dns_ports,
             controllers: launch.controllers,
             api: launch.api,
             etcd: launch.etcd,
             start_timeout: options.start_timeout,
             logs: launch.logs,
             started: false,
-            state: launch.state,
+            _state: launch.state,
         };
         cluster.start_etcd(launch.etcd_port).await?;
         cluster.start_api().await?;
@@ -207,31 +196,27 @@ impl RealCluster {
     ///
     /// What it said last, when it ended or was not ready in time.
     pub async fn start_dns(&mut self) -> Result<SocketAddr, RealError> {
-        let DnsPorts { queries, ready } = self.dns_ports;
-        let corefile = self.state.path().join(COREFILE);
-        if !corefile.exists() {
-            coredns::grant(&self.admin).await?;
-            let (namespace, name) = (coredns::NAMESPACE, coredns::ACCOUNT);
-            let token = access::service_account_token(&self.admin, namespace, name).await?;
-            let kubeconfig = self.state.path().join("coredns.kubeconfig");
-            let text = self.access.token_kubeconfig(&token).to_string();
-            coredns::write(&kubeconfig, &text)?;
-            let text = coredns::corefile(queries, ready, &kubeconfig.display().to_string());
-            coredns::write(&corefile, &text)?;
-        }
-        self.dns.start()?;
-        let is_ready = || coredns::ready(ready);
-        self.dns.until_ready(self.start_timeout, is_ready).await?;
-        Ok((Ipv4Addr::LOCALHOST, queries).into())
+        self.dns
+            .start(&self.admin, &self.access, self.start_timeout)
+            .await
     }
 
-    /// Stops CoreDNS' clock (SIGSTOP): queries are not answered.
+    /// Kills CoreDNS as a crash would (SIGKILL).
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub async fn stop_dns(&mut self) -> Result<(), RealError> {
+        self.dns.program.kill().await
+    }
+
+    /// Stops CoreDNS's clock (SIGSTOP): queries are not answered.
     ///
     /// # Errors
     ///
     /// When it does not run.
     pub fn pause_dns(&self) -> Result<(), RealError> {
-        self.dns.signal("STOP")
+        self.dns.program.signal("STOP")
     }
 
     /// Lets CoreDNS go on after [`pause_dns`](Self::pause_dns).
@@ -240,7 +225,7 @@ impl RealCluster {
     ///
     /// When it does not run.
     pub fn resume_dns(&self) -> Result<(), RealError> {
-        self.dns.signal("CONT")
+        self.dns.program.signal("CONT")
     }
 
     async fn start_etcd(&mut self, port: u16) -> Result<(), RealError> {

@@ -71,10 +71,14 @@ macro_rules! suite {
             dns {
                 pods_by_name_are_those_of_the_api
                 pods_by_number_are_their_addresses
-                answers_are_those_of_coredns
+                pods_of_a_deployment_go_by_their_addresses
+                pods_with_two_addresses_in_dns
                 published_though_not_ready_in_dns
-                a_thousand_addresses
                 an_alias_of_a_service
+            }
+            dns_answers {
+                names_have_records_or_none_or_do_not_exist
+                a_thousand_addresses
             }
             dns_changes {
                 scaling_is_followed_within_the_ttl
@@ -85,6 +89,7 @@ macro_rules! suite {
             }
             dns_takes_over {
                 dns_falls_silent
+                dns_is_killed
                 a_rolling_restart_that_the_api_cannot_tell_of
                 the_api_server_is_stopped
             }

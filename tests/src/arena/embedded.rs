@@ -155,6 +155,10 @@ impl Backend for Embedded {
         true
     }
 
+    fn stop_dns(&self) -> LocalBoxFuture<'_, Result> {
+        self.pause_dns()
+    }
+
     fn pause_dns(&self) -> LocalBoxFuture<'_, Result> {
         async {
             self.dns().await?.faults().set(Fault::Silence);

@@ -164,6 +164,10 @@ impl Backend for Real {
         false
     }
 
+    fn stop_dns(&self) -> LocalBoxFuture<'_, Result> {
+        async { Ok(self.shared.cluster.lock().await.stop_dns().await?) }.boxed_local()
+    }
+
     fn pause_dns(&self) -> LocalBoxFuture<'_, Result> {
         async { Ok(self.shared.cluster.lock().await.pause_dns()?) }.boxed_local()
     }

@@ -12,13 +12,11 @@ use tempfile::TempDir;
 use super::{
     RealError, RealOptions,
     access::Access,
+    coredns::CoreDns,
     pki::{Authority, TokenKey},
     program::Program,
     programs,
 };
-
-/// What CoreDNS reads, in the folder for the cluster's state; written when it is first needed.
-pub(super) const COREFILE: &str = "Corefile";
 
 /// A cluster that is ready to be started.
 #[derive(Debug)]
@@ -28,19 +26,9 @@ pub(super) struct Launch {
     pub(super) etcd_port: u16,
     pub(super) api: Program,
     pub(super) controllers: Program,
-    pub(super) dns: Program,
-    pub(super) dns_ports: DnsPorts,
+    pub(super) dns: CoreDns,
     pub(super) logs: PathBuf,
     pub(super) state: TempDir,
-}
-
-/// Where CoreDNS listens.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DnsPorts {
-    /// For queries, by UDP and TCP.
-    pub(super) queries: u16,
-    /// For who wants to know whether it is ready.
-    pub(super) ready: u16,
 }
 
 impl Launch {
@@ -76,12 +64,8 @@ impl Launch {
             controller_flags(&files, &kubeconfig),
             &options.controller_flags,
         )?;
-        let dns_ports = DnsPorts {
-            queries: free_port()?,
-            ready: free_port()?,
-        };
-        let corefile = state.path().join(COREFILE).display().to_string();
-        let dns = program("coredns", vec!["-conf".to_owned(), corefile], &[])?;
+        let dns = program("coredns", CoreDns::flags(state.path()), &[])?;
+        let dns = CoreDns::new(dns, state.path(), free_port()?, free_port()?);
         Ok(Self {
             access,
             etcd,
@@ -89,7 +73,6 @@ impl Launch {
             api,
             controllers,
             dns,
-            dns_ports,
             logs,
             state,
         })

@@ -1,20 +1,13 @@
-//! What DNS says of a Service, and what becomes of it. On the real cluster this is CoreDNS.
+//! Discovery by DNS alone: what it finds of each kind of Service. On the real cluster this is CoreDNS.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use hickory_proto::{
-    op::ResponseCode,
-    rr::{RData, RecordType},
+use hickory_proto::rr::RecordType;
+use portolan::{
+    Candidate, Cluster, Endpoint, View,
+    dns::{DnsOptions, IpFamilies},
 };
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, api::PostParams};
-use portolan::{Cluster, Freshness, SourceErrorKind, View, dns::DnsOptions};
 use portolan_test::{PodHandle, ServiceHandle, Workload};
-use serde_json::{Value, json};
 
 use super::expect_error;
 use crate::{
@@ -26,7 +19,7 @@ use crate::{
 };
 
 /// What Portolan says that it takes over UDP.
-const PAYLOAD: u16 = 1232;
+pub(super) const PAYLOAD: u16 = 1232;
 /// For what CoreDNS knows as soon as its watches tell it. These may have broken with the API server, in the
 /// scenario before, and then come back in their own time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -127,104 +120,63 @@ pub async fn pods_by_number_are_their_addresses(arena: &Arena) -> Result {
     load.stop().await?.expect_no_failure()
 }
 
-/// What is asked, and the code and number of records that must be answered.
-type Expected<'a> = (&'a str, RecordType, ResponseCode, usize);
+/// Pods of a Deployment have no names of their own in DNS. The port that a name stands for is the Pods', and
+/// not the one that the Service calls so.
+pub async fn pods_of_a_deployment_go_by_their_addresses(arena: &Arena) -> Result {
+    let service = arena.service("web").headless();
+    service.port_to("http", 80, "http").create().await?;
+    let deployment = arena.deployment("web", 2).create().await?;
+    deployment.wait_ready(2).await?;
+    let caller = caller(arena, "web:http", hasty()).await?;
+    let view = caller
+        .until("two Pods", |view| view.endpoints().len() == 2)
+        .await?;
+    let pods: BTreeSet<_> = arena.pods().iter().map(PodHandle::address).collect();
+    let found = view.endpoints().iter().map(|one| one.endpoint.address());
+    assert_eq!(found.collect::<BTreeSet<_>>(), pods);
+    let by_address = |one: &Candidate| {
+        one.endpoint.placement().as_str() == one.endpoint.address().ip().to_string()
+    };
+    assert!(view.endpoints().iter().all(by_address), "{view:?}");
+    caller.get().await?;
+    Ok(())
+}
 
-/// Which names exist, which have no records of a type, and which do not exist: both servers say the same.
-pub async fn answers_are_those_of_coredns(arena: &Arena) -> Result {
-    use RecordType::{A, AAAA, SRV, TXT};
-    use ResponseCode::{NXDomain, NoError};
-    headless(arena, 2).await?;
-    let unready = arena.stateful_set("unready", 1).service_name("unready");
-    let unready = unready.annotation("portolan.test/ready", "false");
-    let portless = || arena.service("portless").headless().selecting("db");
-    for service in [
-        arena.service("unready").headless().port("http", 8080),
-        arena.service("empty").headless().port("http", 8080),
-        arena.service("web").port("http", 80).selecting("nobody"),
-        arena
-            .service("alias")
-            .external_name(name(arena, "db").trim_end_matches('.')),
-        portless(),
-    ] {
-        service.create().await?;
+/// Of a Pod that has a name of its own, both addresses are known, the preferred one first.
+pub async fn pods_with_two_addresses_in_dns(arena: &Arena) -> Result {
+    if !arena.is_dual_stack() {
+        arena.note("(skipped: Pods have no IPv6 addresses here)");
+        return Ok(());
     }
-    unready.create().await?;
-    until_addresses(arena, "db", 2).await?;
-    until_addresses(arena, "portless", 2).await?;
-    until_addresses(arena, "web", 1).await?;
-    eventually("the unready Pod runs", PATIENCE, async || {
-        arena.pod("unready-0")
-    })
-    .await?;
-
-    let expected: [Expected<'_>; 26] = [
-        ("db", A, NoError, 2),
-        ("db", AAAA, NoError, 0),
-        ("db", TXT, NoError, 0),
-        ("db", SRV, NoError, 2),
-        ("_http._tcp.db", SRV, NoError, 2),
-        ("_HTTP._TCP.DB", SRV, NoError, 2),
-        ("_http._udp.db", SRV, NXDomain, 0),
-        ("_grpc._tcp.db", SRV, NXDomain, 0),
-        ("_http._tcp.db", A, NoError, 2),
-        ("db-0.db", A, NoError, 1),
-        ("db-2.db", A, NXDomain, 0),
-        ("none", A, NXDomain, 0),
-        ("_http._tcp.none", SRV, NXDomain, 0),
-        // Headless Services without a ready Pod do not exist, as the specification has it.
-        ("unready", A, NXDomain, 0),
-        ("_http._tcp.unready", SRV, NXDomain, 0),
-        ("unready-0.unready", A, NXDomain, 0),
-        ("empty", A, NXDomain, 0),
-        ("empty", AAAA, NXDomain, 0),
-        ("_http._tcp.empty", SRV, NXDomain, 0),
-        // A virtual IP is there, whoever is behind it.
-        ("web", A, NoError, 1),
-        ("_http._tcp.web", SRV, NoError, 1),
-        // Nobody knows a port of these, and yet the names exist.
-        ("portless", SRV, NoError, 0),
-        ("_http._tcp.portless", SRV, NXDomain, 0),
-        // The alias and the two addresses to which it leads.
-        ("alias", A, NoError, 3),
-        ("alias", SRV, NoError, 0),
-        ("_http._tcp.alias", SRV, NXDomain, 0),
-    ];
-    let server = arena.nameserver().await?;
-    let mut wrong = Vec::new();
-    for (label, kind, code, count) in expected {
-        let answer = packets::ask(server, &name(arena, label), kind, PAYLOAD).await?;
-        let (said, records) = (answer.response_code, &answer.answers);
-        if (said, records.len()) != (code, count) {
-            wrong.push(format!("{kind} {label}: {said:?}, {records:?}"));
+    let service = arena.service("db").headless().port("http", 8080);
+    let dual = service.with(&["spec", "ipFamilyPolicy"], "PreferDualStack");
+    dual.create().await?;
+    let set = arena.stateful_set("db", 2).create().await?;
+    set.wait_ready(2).await?;
+    let by_api = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
+    let whole = |view: &View| {
+        let mut all = view.endpoints().iter();
+        view.endpoints().len() == 2 && all.all(|one| one.endpoint.alternate().is_some())
+    };
+    let of_api = by_api.until("both addresses", whole).await?;
+    for (families, v4_first) in [(IpFamilies::PreferV4, true), (IpFamilies::PreferV6, false)] {
+        let dns = arena.dns().await?.with_options(hasty())?;
+        let cluster = Cluster::from(dns.with_ip_families(families));
+        let by_dns = Caller::new(&cluster, &arena.full("db:http"))?;
+        let of_dns = by_dns.until("both addresses", whole).await?;
+        for (one, other) in of_dns.endpoints().iter().zip(of_api.endpoints()) {
+            let (one, other) = (&one.endpoint, &other.endpoint);
+            assert_eq!(one.placement(), other.placement());
+            assert_eq!(one.address().is_ipv4(), v4_first);
+            let both = |endpoint: &Endpoint| {
+                [Some(endpoint.address()), endpoint.alternate()]
+                    .into_iter()
+                    .collect::<BTreeSet<_>>()
+            };
+            assert_eq!(both(one), both(other));
         }
-        let soa = answer.authorities.iter();
-        let denied = soa.filter(|record| matches!(record.data, RData::SOA(_)));
-        if count == 0 && denied.count() != 1 {
-            wrong.push(format!(
-                "{kind} {label}: for how long? {:?}",
-                answer.authorities
-            ));
-        }
-        if let Some(record) = records.iter().find(|record| record.ttl != 5) {
-            wrong.push(format!("{kind} {label}: {record:?}"));
-        }
+        by_dns.get().await?;
     }
-    assert_eq!(wrong, [""; 0]);
-
-    let answer = packets::ask(server, &name(arena, "_http._tcp.db"), SRV, PAYLOAD).await?;
-    let glue: BTreeSet<IpAddr> = answer
-        .additionals
-        .iter()
-        .filter_map(|r| r.data.ip_addr())
-        .collect();
-    let pods = arena.pods();
-    let ready = pods.iter().filter(|pod| pod.name().starts_with("db-"));
-    assert_eq!(
-        glue,
-        ready.map(PodHandle::ip).collect(),
-        "addresses come along"
-    );
     Ok(())
 }
 
@@ -241,57 +193,6 @@ pub async fn published_though_not_ready_in_dns(arena: &Arena) -> Result {
     let load = Load::start(&caller, 200);
     load.until_answered_by(2, 40).await?;
     load.stop().await?.expect_no_failure()
-}
-
-/// A thousand addresses do not fit into a packet, which says so, and come whole by TCP. With a name for each
-/// they do not fit into anything, and that is told.
-pub async fn a_thousand_addresses(arena: &Arena) -> Result {
-    let service = arena.service("db").headless().without_selector();
-    service.port("http", 8080).create().await?;
-    let slices: Api<EndpointSlice> = Api::namespaced(arena.client(), arena.namespace());
-    for number in 0..10 {
-        let slice = serde_json::from_value(slice_of_a_hundred(number))?;
-        slices.create(&PostParams::default(), &slice).await?;
-    }
-    let (server, service) = (arena.nameserver().await?, name(arena, "db"));
-    let in_a_packet = eventually("a packet is full", PATIENCE, async || {
-        let answer = packets::ask(server, &service, RecordType::A, PAYLOAD).await?;
-        match answer.truncation {
-            true => Ok(answer.answers.len()),
-            false => Err(Failure::new(answer.answers.len())),
-        }
-    })
-    .await?;
-    let options = || hasty().query_timeout(Duration::from_secs(10));
-    let by_number = caller(arena, "db:8080", options()).await?;
-    by_number
-        .until("all of them", |view| view.endpoints().len() == 1_000)
-        .await?;
-    let by_name = caller(arena, "db:http", options()).await?;
-    let refused = |view: &View| match view.freshness() {
-        Freshness::Stale { error, .. } => error.kind() == SourceErrorKind::Invalid,
-        _ => false,
-    };
-    let view = by_name.until("it is too long", refused).await?;
-    assert!(view.endpoints().is_empty(), "a part of a list is none");
-    arena.note(format_args!(
-        "{in_a_packet} of 1,000 addresses in a packet of {PAYLOAD} bytes"
-    ));
-    Ok(())
-}
-
-fn slice_of_a_hundred(number: u32) -> Value {
-    let endpoints: Vec<_> = (0..100)
-        .map(|place| json!({"addresses": [format!("10.244.{}.{}", 200 + number, place + 1)]}))
-        .collect();
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": {
-            "name": format!("db-{number}"), "labels": {"kubernetes.io/service-name": "db"},
-        },
-        "addressType": "IPv4", "endpoints": endpoints,
-        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-    })
 }
 
 /// An ExternalName that names another Service: the API says what it stands for, and the cluster's DNS where

@@ -140,6 +140,8 @@ pub async fn a_pod_replaced_is_found_by_suspicion(arena: &Arena) -> Result {
     let hour = Duration::from_secs(3_600);
     let options = DnsOptions::default().refresh_between(hour, hour);
     headless(arena, 2).await?;
+    // What it is told first is what it goes by.
+    until_addresses(arena, "db", 2).await?;
     let caller = caller(arena, "db:http", options).await?;
     let before = caller.until_pods(&["db-0", "db-1"]).await?;
     let load = Load::start(&caller, 100);

@@ -5,6 +5,7 @@ pub mod access;
 pub mod crash;
 pub mod discovery;
 pub mod dns;
+pub mod dns_answers;
 pub mod dns_changes;
 pub mod dns_takes_over;
 pub mod outage;

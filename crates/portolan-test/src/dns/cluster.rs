@@ -227,6 +227,8 @@ fn place(
     let text = address.as_str()?;
     let host: IpAddr = text.parse().ok()?;
     let label = match json::text(endpoint, "/hostname") {
+        // No label ends in a hyphen.
+        "" if text.ends_with(':') => text.replace(':', "-") + "0",
         "" => text.replace(['.', ':'], "-"),
         hostname => hostname.to_owned(),
     };

@@ -115,7 +115,7 @@ async fn what_cannot_be_connected_to_is_left_out_and_counted() {
         "{error}"
     );
 
-    // Port 0, as CoreDNS has it for the named port of an ExternalName.
+    // Port 0 is none.
     dns.set(
         PORT,
         RecordType::SRV,
