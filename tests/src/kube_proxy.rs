@@ -59,7 +59,10 @@ pub fn compare() -> Result {
         }
         seen.note(case, theirs);
     }
-    println!("kube-proxy and Portolan agree in {CASES} cases: {seen}");
+    writeln!(
+        std::io::stdout(),
+        "kube-proxy and Portolan agree in {CASES} cases: {seen}"
+    )?;
     seen.check()
 }
 

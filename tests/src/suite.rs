@@ -53,6 +53,7 @@ macro_rules! suite {
             }
             access {
                 a_refusal_prints_the_role_that_mends_it
+                a_refusal_to_show_nodes_prints_the_role_that_mends_it
                 the_minimal_role_is_enough
                 the_cluster_role_is_enough
                 an_expired_token

@@ -65,4 +65,10 @@ pub trait HostResolver: fmt::Debug + Send + Sync {
         host: &str,
         port: NonZeroU16,
     ) -> Pin<Box<dyn Stream<Item = Resolution> + Send>>;
+
+    /// Says that a connection to an address of this name failed, as [`Source::suspect`](crate::Source::suspect)
+    /// does for a Service: whoever asks from time to time may ask again soon. Default: nothing is done.
+    fn suspect_host(&self, host: &str) {
+        let _ = host;
+    }
 }

@@ -86,6 +86,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
         (**self).watch(service)
     }
+
+    fn suspect(&self, service: &ServiceRef) {
+        (**self).suspect(service);
+    }
 }
 
 /// Why a source learnt nothing.

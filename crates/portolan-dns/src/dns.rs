@@ -245,8 +245,17 @@ impl HostResolver for Dns {
             return always(self.literal(ip, port));
         }
         match names::host(host) {
-            Ok(name) => self.ask_again_and_again(Question::Host { name, port }, None),
+            Ok(name) => {
+                let suspicion = self.suspicions.subscribe(&name);
+                self.ask_again_and_again(Question::Host { name, port }, Some(suspicion))
+            }
             Err(error) => always(Resolution::Failed(error)),
+        }
+    }
+
+    fn suspect_host(&self, host: &str) {
+        if let Ok(name) = names::host(host) {
+            self.suspicions.suspect(&name);
         }
     }
 }

@@ -32,7 +32,10 @@ type Resolutions = Pin<Box<dyn Stream<Item = Resolution> + Send>>;
 
 /// A DNS whose answers the test gives.
 #[derive(Clone, Debug, Default)]
-struct Names(Arc<Mutex<HashMap<String, watch::Sender<Option<Resolution>>>>>);
+struct Names {
+    answers: Arc<Mutex<HashMap<String, watch::Sender<Option<Resolution>>>>>,
+    suspected: Arc<Mutex<Vec<String>>>,
+}
 
 impl Names {
     fn answer(&self, host: &str, addresses: &[&str]) {
@@ -54,7 +57,7 @@ impl Names {
     }
 
     fn of(&self, host: &str) -> watch::Sender<Option<Resolution>> {
-        let mut names = self.0.lock().unwrap();
+        let mut names = self.answers.lock().unwrap();
         names
             .entry(host.to_owned())
             .or_insert_with(|| watch::channel(None).0)
@@ -75,6 +78,10 @@ impl HostResolver for Names {
                 }
             }
         }))
+    }
+
+    fn suspect_host(&self, host: &str) {
+        self.suspected.lock().unwrap().push(host.to_owned());
     }
 }
 
@@ -526,4 +533,52 @@ async fn a_selector_that_changes_is_followed() {
         .await
         .unwrap();
     until(&mut resolutions, pod("others-0")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_needs_no_slices_needs_no_permission_for_them() {
+    let cluster = start().await;
+    let service = orders(&cluster).create().await.unwrap();
+    let rules =
+        json!([{ "apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"] }]);
+    let token = cluster.sign_in(User::new("reader").rules_in("shop", &rules).unwrap());
+    let source = Cluster::from(cluster.client_as(&token));
+    let mut virtual_ip = source.watch(&reached_by(Some(Reach::VirtualIp)));
+    let set = until(&mut virtual_ip, |set| set.len() == 1).await;
+    // The same task fails for who wants the Pods, and that is nobody else's business.
+    let mut pods = source.watch(&reached_by(None));
+    assert_eq!(
+        until_failed(&mut pods).await.kind(),
+        SourceErrorKind::Forbidden
+    );
+    let ports = json!([{ "name": "http", "port": 81 }]);
+    service
+        .patch(json!({ "spec": { "ports": ports } }))
+        .await
+        .unwrap();
+    assert!(matches!(next(&mut virtual_ip).await, Resolution::Present(now) if !now.is_same(&set)));
+    let quiet = timeout(Duration::from_secs(60), virtual_ip.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_knows_dns_hears_that_connections_fail() {
+    let cluster = start().await;
+    let alias = orders(&cluster).external_name("db.example.com");
+    alias.create().await.unwrap();
+    let names = Names::default();
+    names.answer("db.example.com", &["192.0.2.1:80"]);
+    let source = Cluster::from(cluster.client()).with_host_resolver(names.clone());
+    let service = reached_by(None);
+    source.suspect(&service);
+    let mut resolutions = source.watch(&service);
+    until_at(&mut resolutions, Reach::ExternalName, &["192.0.2.1:80"]).await;
+    assert!(
+        names.suspected.lock().unwrap().is_empty(),
+        "nobody was following"
+    );
+    source.suspect(&service);
+    source.suspect(&"others.shop:http".parse().unwrap());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*names.suspected.lock().unwrap(), ["db.example.com"]);
 }

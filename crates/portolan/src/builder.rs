@@ -104,7 +104,9 @@ impl BalancerBuilder {
         self
     }
 
-    /// How many endpoints are tried for a request at most, the first included. Default: 16.
+    /// How many endpoints are tried for a request at most, the first included. Default: 16. Each is tried
+    /// once; a second time only if it provably did not get the request, and has been out of reach and is
+    /// back.
     pub fn max_attempts(mut self, max: usize) -> Self {
         self.settings.max_attempts = max;
         self
@@ -212,7 +214,12 @@ impl Checked {
             runtime,
         } = self;
         let _entered = runtime.enter();
-        let published = Arc::new(Published::new(service, settings, Clock::start()));
+        let published = Arc::new(Published::new(
+            service,
+            settings,
+            Clock::start(),
+            runtime.clone(),
+        ));
         let driver = Driver::new(Arc::clone(&published), make, policy, source);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -65,8 +65,9 @@ where
 pub struct Reachability(Arc<Signal>);
 
 struct Signal {
-    // A level, not an event: whoever looks sees how it is now, and no word can be lost.
-    reachable: AtomicBool,
+    // How often it has changed; even where the endpoint can be reached. A level, not an event: whoever
+    // looks sees how it is now, and whether it was otherwise meanwhile, and no word can be lost.
+    changes: AtomicU32,
     changed: Arc<Notify>,
 }
 
@@ -79,7 +80,7 @@ impl Reachability {
 
     pub(crate) fn new(changed: Arc<Notify>) -> Self {
         Self(Arc::new(Signal {
-            reachable: AtomicBool::new(true),
+            changes: AtomicU32::new(0),
             changed,
         }))
     }
@@ -97,17 +98,36 @@ impl Reachability {
     /// Whether the endpoint can be reached, as far as is known. Until something else is said, it can.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
-        self.0.reachable.load(Ordering::Acquire)
+        is_reachable(self.changes())
+    }
+
+    /// How often that has changed.
+    pub(crate) fn changes(&self) -> u32 {
+        self.0.changes.load(Ordering::Acquire)
     }
 
     fn set(&self, reachable: bool) {
         // The common case, a word that changes nothing, only reads.
-        if self.is_reachable() != reachable
-            && self.0.reachable.swap(reachable, Ordering::AcqRel) != reachable
-        {
-            self.0.changed.notify_one();
+        let mut changes = self.changes();
+        while is_reachable(changes) != reachable {
+            let more = changes.wrapping_add(1);
+            let exchange = self.0.changes.compare_exchange_weak(
+                changes,
+                more,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match exchange {
+                Ok(_) => return self.0.changed.notify_one(),
+                Err(found) => changes = found,
+            }
         }
     }
+}
+
+/// Whether an endpoint can be reached after so many changes.
+pub(crate) fn is_reachable(changes: u32) -> bool {
+    changes.is_multiple_of(2)
 }
 
 impl fmt::Debug for Reachability {

@@ -57,7 +57,8 @@ pub enum ErrorKind {
     TooManyWaiting,
     /// The policy refused the request.
     Refused(Reason),
-    /// The policy named an endpoint that does not exist. A bug in the policy.
+    /// The policy named an endpoint that does not exist, or has been tried, or it panicked. A bug in the
+    /// policy; the log says more.
     PolicyAtFault,
     /// The task that follows the Service has ended: the runtime it ran on was shut down.
     Closed,
@@ -219,7 +220,9 @@ impl fmt::Display for ErrorKind {
             }
             Self::TooManyWaiting => f.write_str("too many requests are waiting for an endpoint"),
             Self::Refused(reason) => reason.fmt(f),
-            Self::PolicyAtFault => f.write_str("the policy named an endpoint that does not exist"),
+            Self::PolicyAtFault => f.write_str(
+                "the policy named an endpoint that does not exist, or panicked: see the log",
+            ),
             Self::Closed => f.write_str("the balancer has been shut down with its runtime"),
         }
     }
@@ -253,7 +256,9 @@ pub enum BuildError {
     /// The name of the Service cannot be read.
     #[error(transparent)]
     Service(#[from] portolan_core::ParseServiceRefError),
-    /// There is no tokio runtime on which to follow the Service.
+    /// There is no tokio runtime on which to follow the Service. It needs one with timers and I/O, as
+    /// `#[tokio::main]` and `Builder::enable_all` make them. Requests may be sent from any other, and need
+    /// neither there.
     #[error(
         "there is no tokio runtime here on which to follow {0}: build the balancer in an async \
          function, or inside `Runtime::enter`"

@@ -1,8 +1,10 @@
 //! The hold on one endpoint, for the length of one request.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroU64, sync::Arc};
 
 use portolan_core::{Endpoint, EndpointState, InFlight, Outcome, Time};
+
+use tracing::{Span, field::display};
 
 use crate::clock::Clock;
 
@@ -33,10 +35,13 @@ use crate::clock::Clock;
 #[must_use = "the request counts as in flight only for as long as the lease lives"]
 pub struct Lease {
     in_flight: InFlight,
-    /// Nothing where the request is not timed.
-    started: Option<Time>,
+    /// In nanoseconds; nothing where the request is not timed. (Nothing begins at zero, which is a day
+    /// before the process did.)
+    started: Option<NonZeroU64>,
     clock: Clock,
     phase: Phase,
+    /// Where the outcome is written down, if anybody wants to know.
+    span: Option<Box<Span>>,
 }
 
 // As wide as its neighbours: a lease is moved right after it is made, and what was written in parts
@@ -57,9 +62,10 @@ impl Lease {
     pub(crate) fn new(in_flight: InFlight, started: Option<Time>, clock: Clock) -> Self {
         Self {
             in_flight,
-            started,
+            started: started.and_then(|started| NonZeroU64::new(started.as_nanos())),
             clock,
             phase: Phase::Waiting,
+            span: None,
         }
     }
 
@@ -91,6 +97,17 @@ impl Lease {
         }
     }
 
+    /// Has the outcome written down in a span.
+    pub(crate) fn trace(&mut self, span: Span) {
+        span.record("endpoint", display(self.endpoint().placement()));
+        self.span = Some(Box::new(span));
+    }
+
+    /// Has it not written down: this was one try of several.
+    pub(crate) fn untrace(&mut self) {
+        self.span = None;
+    }
+
     /// Lets go without a word for or against the endpoint: what went wrong was not its fault.
     pub(crate) fn excuse(&mut self) {
         self.phase = Phase::Failed;
@@ -113,14 +130,29 @@ impl Lease {
     }
 
     fn record(&self, outcome: Outcome) {
+        if let Some(span) = &self.span {
+            write_down(span, outcome);
+        }
         match self.started {
             Some(started) => {
+                let started = Time::from_nanos(started.get());
                 let now = self.clock.now();
                 self.in_flight.record(outcome, now.since(started), now);
             }
             None => self.in_flight.record_untimed(outcome),
         }
     }
+}
+
+#[cold]
+fn write_down(span: &Span, outcome: Outcome) {
+    let outcome = match outcome {
+        Outcome::Success => "success",
+        Outcome::Interrupted => "interrupted",
+        Outcome::Cancelled => "cancelled",
+        _ => "failure",
+    };
+    span.record("outcome", outcome);
 }
 
 impl Drop for Lease {

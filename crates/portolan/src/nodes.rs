@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::{field, level_filters::LevelFilter};
+
 use crate::{
     Balance, Endpoint, Error, Lease, Observer, Opaque,
     balance::{Journey, Step, Waited},
@@ -39,7 +41,8 @@ impl Nodes {
         let mut journey = Journey::default();
         let mut lease = None;
         loop {
-            if let Some(lease) = lease {
+            if let Some(mut lease) = lease {
+                self.trace(&mut lease);
                 return Ok(lease);
             }
             match journey.next(published, Some(key.as_ref()), &mut lease)? {
@@ -51,6 +54,22 @@ impl Nodes {
                     }
                 }
             }
+        }
+    }
+
+    /// A span for as long as the lease, with its endpoint and outcome, where anybody wants one.
+    fn trace(&self, lease: &mut Lease) {
+        if LevelFilter::current() < LevelFilter::DEBUG {
+            return;
+        }
+        let span = tracing::debug_span!(
+            "lease",
+            service = %self.balance.published().service,
+            endpoint = field::Empty,
+            outcome = field::Empty,
+        );
+        if !span.is_disabled() {
+            lease.trace(span);
         }
     }
 

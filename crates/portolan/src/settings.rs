@@ -50,6 +50,19 @@ pub enum TrafficRules {
 /// ([`Endpoint::host`](crate::Endpoint::host)): that of a Service of type ExternalName, or of a load balancer.
 ///
 /// What has been set for the client (its authority, its server name) goes before.
+///
+/// ```
+/// use portolan::{Cluster, Endpoint, Naming, Placement, source::Fixed};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let address = Endpoint::new(Placement::new("a"), "192.0.2.1:80".parse()?).with_host("billing.example.com");
+/// let cluster = Cluster::from_source(Fixed::from_iter([address]));
+/// // Its requests say `Host: billing.example.com`, and not `billing.shop`.
+/// let billing = cluster.service("billing.shop:80")?.http().naming(Naming::Target).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(any(feature = "http", feature = "reqwest"))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,5 +1,10 @@
 //! A Service, its slices, and a client on some Node: made up, within what the API server admits.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON that is made up here; what is missing ends the test"
+)]
+
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -181,7 +186,7 @@ fn slice(random: &mut Rng, number: u8, character: Character, addresses: &mut Add
 
 fn endpoint(random: &mut Rng, v6: bool, character: Character, addresses: &mut Addresses) -> Value {
     let number = addresses.next();
-    let (address, terminating) = match addresses.to_inherit(random, v6) {
+    let (address, terminating) = match addresses.inherit(random, v6) {
         // A Pod that terminates, and whose address another one has by now.
         Some(address) => (address, true),
         None => (addresses.make(number, v6), random.u8(0..4) == 0),
@@ -270,7 +275,7 @@ impl Addresses {
     }
 
     /// Once each: of two that have left, kube-proxy keeps the first that it comes upon.
-    fn to_inherit(&mut self, random: &mut Rng, v6: bool) -> Option<String> {
+    fn inherit(&mut self, random: &mut Rng, v6: bool) -> Option<String> {
         let such = |(_, (_, six)): &(usize, &(String, bool))| *six == v6;
         let such: Vec<_> = self
             .given

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portolan::{Freshness, SourceErrorKind, View};
+use portolan::{Freshness, Reach, SourceErrorKind, View};
 use portolan_kube::{CLUSTER_ROLE, ROLE, WatchOptions};
 
 use super::expect_error;
@@ -60,6 +60,40 @@ pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
     let view = caller.until_pods(&["db-0", "db-1"]).await?;
     assert!(matches!(view.freshness(), Freshness::Live), "{view:?}");
     caller.get().await?;
+    Ok(())
+}
+
+/// An account that may see Services and slices, and no Nodes, is told of that where Nodes are wanted, and gets
+/// the manifest that grants it.
+pub async fn a_refusal_to_show_nodes_prints_the_role_that_mends_it(arena: &Arena) -> Result {
+    arena
+        .service("db")
+        .port("http", 8080)
+        .node_port()
+        .create()
+        .await?;
+    let account = arena.account("app").await?;
+    let role = ROLE.replace(
+        "namespace: default # of the Service",
+        &format!("namespace: {}", arena.namespace()),
+    );
+    arena.grant(&with_subject(&role, &account)).await?;
+    let cluster = arena.discovery_as(&account, hasty())?;
+    let caller = Caller::by(&cluster, &arena.full("db:http"), Reach::Nodes)?;
+    let refused =
+        |view: &View| failure(view).is_some_and(|(kind, _)| kind == SourceErrorKind::Forbidden);
+    let view = caller.until("a refusal", refused).await?;
+    let said = failure(&view).map(|(_, said)| said).unwrap_or_default();
+    let (refusal, manifest) = said
+        .split_once('\n')
+        .ok_or_else(|| Failure::new(format_args!("no manifest: {said}")))?;
+    for part in ["may not watch nodes", &account.user()] {
+        assert!(refusal.contains(part), "no {part} in: {refusal}");
+    }
+    arena.grant(manifest).await?;
+    let all = |view: &View| view.endpoints().len() == 3;
+    let view = caller.until("all nodes", all).await?;
+    assert!(matches!(view.freshness(), Freshness::Live), "{view:?}");
     Ok(())
 }
 

@@ -115,9 +115,9 @@ pub async fn a_service_changes_its_ports_and_its_selector(arena: &Arena) -> Resu
             .contains("no port `http`; it has: `web` (80)"),
         _ => false,
     };
-    let view = caller.until("the port is missed", missing).await?;
-    assert_eq!(names(&view), ["db-0"], "the last good set stays");
-    caller.get().await?;
+    // Whether the last Pods are still used then depends on which of two watches was quicker: where that of the
+    // slices was, they did not offer the port any more.
+    caller.until("the port is missed", missing).await?;
 
     let ports = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
     let spec = json!({"ports": ports, "selector": {"app": "other"}});

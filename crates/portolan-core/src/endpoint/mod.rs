@@ -26,7 +26,6 @@ pub struct Endpoint {
     placement: Placement,
     uid: Option<Arc<str>>,
     address: SocketAddr,
-    alternate: Option<SocketAddr>,
     conditions: Conditions,
     weight: Weight,
     ordinal: Option<u32>,
@@ -34,7 +33,8 @@ pub struct Endpoint {
     node: Option<Arc<str>>,
     zone: Option<Arc<str>>,
     hints: Option<Arc<Hints>>,
-    host: Option<Arc<str>>,
+    /// Set apart, since among 10,000 endpoints every word counts.
+    seldom: Option<Box<Seldom>>,
 }
 
 impl Endpoint {
@@ -45,7 +45,6 @@ impl Endpoint {
             placement,
             uid: None,
             address,
-            alternate: None,
             conditions: Conditions::READY,
             weight: Weight::ONE,
             ordinal: None,
@@ -53,7 +52,7 @@ impl Endpoint {
             node: None,
             zone: None,
             hints: None,
-            host: None,
+            seldom: None,
         }
     }
 
@@ -74,7 +73,7 @@ impl Endpoint {
     /// Sets the address of the other IP family, where the Pod has both.
     #[must_use]
     pub fn with_alternate(mut self, address: SocketAddr) -> Self {
-        self.alternate = Some(address);
+        self.seldom().alternate = Some(address);
         self
     }
 
@@ -130,8 +129,12 @@ impl Endpoint {
     /// Sets the DNS name of which the address is one.
     #[must_use]
     pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
-        self.host = Some(host.into());
+        self.seldom().host = Some(host.into());
         self
+    }
+
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
     }
 
     /// The stable name, on which rings, shards and stickiness key.
@@ -158,7 +161,7 @@ impl Endpoint {
     /// The address of the other IP family, where the Pod has both.
     #[must_use]
     pub fn alternate(&self) -> Option<SocketAddr> {
-        self.alternate
+        self.seldom.as_ref()?.alternate
     }
 
     /// What the cluster says of the Pod's condition.
@@ -213,8 +216,15 @@ impl Endpoint {
     /// balancer bears it. Without the final dot.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.host.as_deref()
+        self.seldom.as_ref()?.host.as_deref()
     }
+}
+
+/// What few endpoints have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seldom {
+    alternate: Option<SocketAddr>,
+    host: Option<Arc<str>>,
 }
 
 /// The three conditions of an endpoint, with what Kubernetes means where it says nothing

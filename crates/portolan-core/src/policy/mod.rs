@@ -83,7 +83,8 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 /// Chooses an endpoint for each request, among the candidates for which it was built.
 ///
 /// # What must hold
-/// - A pick neither blocks, nor allocates, nor panics, whatever the context holds.
+/// - A pick neither blocks, nor allocates, nor panics, whatever the context holds. (A balancer survives
+///   one that does: the request fails. See [`never_panics`](Self::never_panics).)
 /// - An endpoint that [has been tried](PickContext::tried) is not returned again.
 pub trait Picker: fmt::Debug + Send + Sync {
     /// Chooses.
@@ -96,6 +97,15 @@ pub trait Picker: fmt::Debug + Send + Sync {
     /// what a balanced request costs. A picker that asks others says what they say.
     fn is_timed(&self) -> bool {
         true
+    }
+
+    /// Whether [`pick`](Self::pick) is known never to panic. Default: it is not.
+    ///
+    /// The balancer catches the panics of those of which it is not known, for a few nanoseconds a pick:
+    /// the request fails, and the program does not. Say so of a picker that is tested with whatever a
+    /// context may hold; one that asks others says what they say.
+    fn never_panics(&self) -> bool {
+        false
     }
 }
 

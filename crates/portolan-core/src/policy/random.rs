@@ -68,6 +68,10 @@ impl Picker for UniformPicker {
     fn is_timed(&self) -> bool {
         false
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 impl Picker for AliasPicker {
@@ -88,6 +92,10 @@ impl Picker for AliasPicker {
 
     fn is_timed(&self) -> bool {
         false
+    }
+
+    fn never_panics(&self) -> bool {
+        true
     }
 }
 

@@ -54,4 +54,8 @@ impl Picker for RoundRobinPicker {
     fn is_timed(&self) -> bool {
         false
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }

@@ -168,6 +168,71 @@ fn an_unmeasured_endpoint_gets_one_request_at_a_time() {
     assert_eq!(counts(&*picker, 3, 100_000)[2], 0);
 }
 
+/// One caller after another, as `picker` sends them. `takes` says how long each endpoint takes, and
+/// callers give up after `patience`. Returns when the given endpoint was asked.
+fn asked_when(
+    candidates: &Candidates,
+    takes: impl Fn(usize) -> Duration,
+    patience: Duration,
+    until: Duration,
+    who: usize,
+) -> Vec<Duration> {
+    let picker = PeakEwma::new().build(candidates);
+    let mut entropy = fastrand::Rng::with_seed(11);
+    let (mut now, mut asked) = (Time::ORIGIN, Vec::new());
+    while now.since(Time::ORIGIN) < until {
+        let chosen = used(picker.pick(&PickContext::new(now, entropy.u64(..))));
+        if chosen == who {
+            asked.push(now.since(Time::ORIGIN));
+        }
+        let request = InFlight::begin(Arc::clone(&candidates.as_slice()[chosen].state));
+        let took = takes(chosen).min(patience);
+        let outcome = match took < takes(chosen) {
+            true => Outcome::Cancelled,
+            false => Outcome::Success,
+        };
+        now = now + took;
+        request.record(outcome, took, now);
+    }
+    asked
+}
+
+#[test]
+fn an_endpoint_that_hangs_from_the_start_is_left_alone_by_one_caller_after_another() {
+    const MS: Duration = Duration::from_millis(1);
+    let minute = Duration::from_secs(60);
+    for patience in [8 * MS, 50 * MS, 1000 * MS, 10_000 * MS] {
+        for endpoints in [2, 3, 10] {
+            let candidates = candidates(&vec![1; endpoints]);
+            let takes = |one| if one == 0 { Duration::MAX } else { 5 * MS };
+            let asked = asked_when(&candidates, takes, patience, 10 * minute, 0);
+            // Of 120,000 requests that fit into ten minutes, and the longer the rarer.
+            let (early, late) = (
+                asked.iter().filter(|&&at| at < minute).count(),
+                asked.iter().filter(|&&at| at >= 9 * minute).count(),
+            );
+            assert!(!asked.is_empty() && early <= 12, "{patience:?}: {asked:?}");
+            assert!(late <= 4, "{patience:?}: {asked:?}");
+        }
+    }
+}
+
+#[test]
+fn callers_that_cancel_at_once_do_not_keep_a_fresh_endpoint_from_being_used() {
+    const MS: Duration = Duration::from_millis(1);
+    let second = Duration::from_secs(1);
+    let candidates = candidates(&[1, 1, 1]);
+    let fresh = &candidates.as_slice()[0].state;
+    // Hedges, of which the other copy is answered first.
+    for tick in 0..20 {
+        fresh.record(Outcome::Cancelled, MS / 2, Time::ORIGIN + MS * tick);
+    }
+    let asked = asked_when(&candidates, |_| 5 * MS, second, 60 * second, 0);
+    assert!(asked[0] < 10 * second, "{:?}", asked[0]);
+    let share = asked.iter().filter(|&&at| at > 30 * second).count();
+    assert!((1_700..2_300).contains(&share), "{share} of 6,000");
+}
+
 #[test]
 fn weighted_round_robin_is_smooth() {
     let picker = WeightedRoundRobin::new().build(&candidates(&[5, 1, 1]));

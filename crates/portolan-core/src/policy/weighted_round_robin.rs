@@ -119,6 +119,10 @@ impl Picker for StridePicker {
     fn is_timed(&self) -> bool {
         false
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 /// The places on the round: one for an ordinary endpoint, several for a heavy one.

@@ -153,3 +153,63 @@ fn one_of_two_uids_at_the_same_place_is_taken_for_the_former_life() {
         &after.members()[1].state
     ));
 }
+
+proptest! {
+    /// Each Pod stays at its address; in each set it has no UID, or one of two.
+    #[test]
+    fn a_state_is_kept_unless_two_uids_say_otherwise(
+        sets in prop::collection::vec(
+            prop::collection::btree_map(0u8..8, prop::option::of(0u8..2), 0..8),
+            1..6,
+        ),
+    ) {
+        let mut membership = Membership::default();
+        let mut before: BTreeMap<u8, Option<u8>> = BTreeMap::new();
+        for set in sets {
+            let endpoints: EndpointSet = set
+                .iter()
+                .map(|(pod, uid)| {
+                    let bare = Endpoint::new(
+                        Placement::new(format!("db-{pod}")),
+                        format!("10.0.0.{pod}:80").parse().unwrap(),
+                    );
+                    match uid {
+                        Some(uid) => bare.with_uid(format!("{uid}")),
+                        None => bare,
+                    }
+                })
+                .collect();
+            let (after, changes) = reconcile(&membership, &endpoints, Measurement::default());
+            let mut expected = [0; 3];
+            for (member, (pod, uid)) in after.members().iter().zip(&set) {
+                let same = match (before.get(pod), uid) {
+                    (None, _) => false,
+                    (Some(None), _) | (Some(_), None) => true,
+                    (Some(Some(former)), Some(uid)) => former == uid,
+                };
+                let placement = member.endpoint.placement();
+                let former = membership
+                    .members()
+                    .iter()
+                    .find(|former| former.endpoint.placement() == placement);
+                let kept = former.is_some_and(|former| Arc::ptr_eq(&former.state, &member.state));
+                prop_assert_eq!(kept, same, "{:?} after {:?}", uid, before.get(pod));
+                expected[0] += usize::from(!same);
+                expected[2] += usize::from(same && before.get(pod) != Some(uid));
+                expected[1] += usize::from(!same && before.contains_key(pod));
+            }
+            expected[1] += before.keys().filter(|pod| !set.contains_key(pod)).count();
+            let mut counted = [0; 3];
+            for change in &changes {
+                counted[match change {
+                    Change::Added(_) => 0,
+                    Change::Removed(_) => 1,
+                    Change::Updated(_) => 2,
+                }] += 1;
+            }
+            prop_assert_eq!(counted, expected);
+            membership = after;
+            before = set;
+        }
+    }
+}

@@ -4,6 +4,12 @@
 //! time since the last sample. The estimate also decays while nothing is sent, so that an endpoint
 //! which was once slow is tried again (Finagle's `PeakEwma`; tower's `load::PeakEwma`).
 //!
+//! An endpoint that has answered nothing yet is known by what callers waited in vain: all of it
+//! together is its estimate until the first answer, which replaces it (with censored samples of an
+//! exponential law, waited time over answers is the likeliest mean, and one answer is granted). So time-outs
+//! add up until traffic turns away from an endpoint that hangs, while callers that cancel at once, as
+//! those that hedge do, add next to nothing, and what they add is gone with the first answer.
+//!
 //! Estimate and time of the last sample change together, so both live in one 64-bit atomic: 32 bits
 //! of float for nanoseconds, 32 bits of time in ticks of 65.5 µs. A reader never sees the one
 //! without the other, and no lock is needed.
@@ -30,7 +36,8 @@ const CEILING_NANOS: f32 = 60e9;
 
 #[derive(Debug)]
 pub(super) struct PeakEwma {
-    /// High half: ticks of the last sample. Low half: the estimate's bits; 0 is "none yet".
+    /// High half: ticks of the last sample. Low half: the estimate's bits, with the sign for whether
+    /// nothing was ever answered; 0 is "none yet".
     packed: AtomicU64,
     /// 1/τ, per tick.
     decay_per_tick: f32,
@@ -40,7 +47,16 @@ pub(super) struct PeakEwma {
 #[derive(Clone, Copy)]
 struct Sample {
     ticks: u32,
-    nanos: f32,
+    /// Negative where nothing was ever answered.
+    signed_nanos: f32,
+}
+
+/// What is known of an endpoint's latency.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Expected {
+    pub(crate) nanos: f32,
+    /// Whether the endpoint has ever answered: if not, this is what was waited in vain.
+    pub(crate) answered: bool,
 }
 
 impl PeakEwma {
@@ -58,15 +74,19 @@ impl PeakEwma {
         Duration::from_nanos(self.failure_nanos as u64)
     }
 
-    /// The estimate at `now`, in nanoseconds.
-    pub(super) fn nanos(&self, now: Time) -> Option<f32> {
+    /// The estimate at `now`.
+    pub(super) fn expected(&self, now: Time) -> Option<Expected> {
         let last = unpack(self.packed.load(Ordering::Relaxed))?;
-        Some(last.nanos * self.weight_of_old(last, ticks(now)))
+        Some(Expected {
+            nanos: last.signed_nanos.abs() * self.weight_of_old(last, ticks(now)),
+            answered: last.signed_nanos > 0.0,
+        })
     }
 
     /// A response that took this long.
     pub(super) fn record(&self, took: Duration, now: Time) {
         let nanos = clamp(took);
+        // What was waited in vain before the first answer is negative, and makes place for it.
         self.update(now, |estimate, weight| match estimate {
             Some(estimate) if estimate > nanos => estimate * weight + nanos * (1.0 - weight),
             _ => nanos,
@@ -78,7 +98,9 @@ impl PeakEwma {
         let nanos = clamp(took).max(self.failure_nanos);
         self.update(now, |estimate, _| {
             estimate.map_or(nanos, |estimate| {
-                (estimate * FAILURE_FACTOR).max(nanos).min(CEILING_NANOS)
+                // What was waited in vain, which is negative, is not made better by failing at last.
+                let worse = (estimate * FAILURE_FACTOR).max(-estimate);
+                worse.max(nanos).min(CEILING_NANOS)
             })
         });
     }
@@ -86,12 +108,19 @@ impl PeakEwma {
     /// No response for this long. It may only raise the estimate.
     pub(super) fn record_at_least(&self, waited: Duration, now: Time) {
         let nanos = clamp(waited);
-        if self.nanos(now).is_some_and(|estimate| estimate < nanos) {
-            self.record(waited, now);
+        let known = self.expected(now);
+        if known.is_some_and(|known| known.answered && known.nanos >= nanos) {
+            return;
         }
+        self.update(now, |estimate, _| match estimate {
+            Some(estimate) if estimate > 0.0 => nanos,
+            // All of it, and not what has decayed of it: time alone does not make an endpoint answer.
+            in_vain => (in_vain.unwrap_or_default() - nanos).max(-CEILING_NANOS),
+        });
     }
 
-    /// Replaces the estimate. `next` is given the one so far, and the weight that it still has.
+    /// Replaces the estimate. `next` is given the one so far, and the weight that it still has; what
+    /// was waited in vain is negative, in both directions.
     fn update(&self, now: Time, next: impl Fn(Option<f32>, f32) -> f32) {
         let ticks = ticks(now);
         let mut packed = self.packed.load(Ordering::Relaxed);
@@ -100,7 +129,7 @@ impl PeakEwma {
             let weight = last.map_or(0.0, |last| self.weight_of_old(last, ticks));
             let sample = Sample {
                 ticks,
-                nanos: next(last.map(|last| last.nanos), weight),
+                signed_nanos: next(last.map(|last| last.signed_nanos), weight),
             };
             // A response within the same tick as the last, and no slower, teaches nothing new: at a
             // high rate most are, and only read what other threads read too.
@@ -147,13 +176,13 @@ fn clamp(latency: Duration) -> f32 {
 }
 
 fn pack(sample: Sample) -> u64 {
-    u64::from(sample.ticks) << 32 | u64::from(sample.nanos.max(1.0).to_bits())
+    u64::from(sample.ticks) << 32 | u64::from(sample.signed_nanos.to_bits())
 }
 
 fn unpack(packed: u64) -> Option<Sample> {
     let bits = packed as u32;
     (bits != 0).then(|| Sample {
         ticks: (packed >> 32) as u32,
-        nanos: f32::from_bits(bits),
+        signed_nanos: f32::from_bits(bits),
     })
 }

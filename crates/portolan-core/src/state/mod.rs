@@ -10,6 +10,7 @@ use crate::{
     sync::{AtomicU32, AtomicU64, Ordering},
     time::saturating_nanos,
 };
+pub(crate) use latency::Expected;
 use latency::PeakEwma;
 
 pub use in_flight::InFlight;
@@ -149,19 +150,22 @@ impl EndpointState {
     /// The latency to be expected at `now`: a moving average that a slow response raises at once
     /// and that decays with time (Peak EWMA). `None` where nothing has been measured yet.
     ///
+    /// Of an endpoint that has not answered yet, it is what callers waited for it in vain, taken
+    /// together: as long as nothing is known but that they gave up, the best that can be said.
+    ///
     /// It is of each request where the policy [goes by it](crate::Picker::is_timed). Elsewhere it is of a
     /// sample, and a slow response between two samples does not show.
     #[must_use]
     pub fn latency(&self, now: Time) -> Option<Duration> {
         self.hot
             .latency
-            .nanos(now)
-            .map(|nanos| Duration::from_nanos(nanos as u64))
+            .expected(now)
+            .map(|expected| Duration::from_nanos(expected.nanos as u64))
     }
 
-    /// As [`latency`](Self::latency), in nanoseconds, for the pick path.
-    pub(crate) fn latency_nanos(&self, now: Time) -> Option<f32> {
-        self.hot.latency.nanos(now)
+    /// As [`latency`](Self::latency), for the pick path.
+    pub(crate) fn expected_latency(&self, now: Time) -> Option<Expected> {
+        self.hot.latency.expected(now)
     }
 
     /// How many requests have ended, well or badly; cancelled ones are not counted.

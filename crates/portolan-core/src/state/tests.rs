@@ -68,18 +68,38 @@ fn the_estimate_has_a_ceiling() {
 #[test]
 fn a_caller_that_gives_up_can_only_make_it_worse() {
     let state = fresh();
-    state.record(Outcome::Cancelled, 500 * MS, at(0));
-    assert_eq!(
-        state.latency(at(0)),
-        None,
-        "nothing came back: nothing is measured"
-    );
     state.record(Outcome::Success, 10 * MS, at(0));
     state.record(Outcome::Cancelled, MS, at(1));
     assert!((millis(&state, at(1)) - 10.0).abs() < 0.1);
     state.record(Outcome::Cancelled, 500 * MS, at(2));
     assert!((millis(&state, at(2)) - 500.0).abs() < 0.1);
     assert_eq!(state.requests(), 1);
+    // It decays from there: one that gives up sooner does not hold it up.
+    state.record(Outcome::Cancelled, MS, at(5_002));
+    let decayed = 500.0 / std::f64::consts::E;
+    assert!((millis(&state, at(10_002)) - decayed).abs() < 1.0);
+}
+
+#[test]
+fn what_callers_wait_in_vain_adds_up_until_the_first_answer_replaces_it() {
+    let state = fresh();
+    state.record(Outcome::Cancelled, 300 * MS, at(0));
+    assert!((millis(&state, at(0)) - 300.0).abs() < 0.1);
+    // It is forgotten with time, as all bad news, and remembered with the next.
+    assert!(millis(&state, at(60_000)) < 1.0);
+    state.record(Outcome::Cancelled, 300 * MS, at(60_000));
+    assert!((millis(&state, at(60_000)) - 600.0).abs() < 0.1);
+    state.record(Outcome::Success, 10 * MS, at(60_001));
+    assert!((millis(&state, at(60_001)) - 10.0).abs() < 0.1);
+
+    let state = fresh();
+    for tick in 0..100 {
+        state.record(Outcome::Cancelled, Duration::MAX, at(tick));
+    }
+    assert!(state.latency(at(100)).unwrap() <= Duration::from_secs(60));
+    state.record(Outcome::Failure, MS, at(100));
+    let failed = millis(&state, at(100));
+    assert!((59_000.0..61_000.0).contains(&failed), "{failed}");
 }
 
 #[test]

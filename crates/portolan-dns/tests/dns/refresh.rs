@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portolan_core::Source;
+use portolan_core::{HostResolver, Source};
 use portolan_dns::{Dns, DnsOptions, Error};
 use portolan_test::dns::DnsServer;
 
@@ -94,6 +94,26 @@ async fn a_suspicion_brings_a_look_long_before_the_answer_expires() {
         let set = present(news).await;
         assert_eq!(listed(&set), [format!("10.0.0.2 10.0.0.2:{port}")]);
     }
+}
+
+#[tokio::test]
+async fn so_does_one_of_a_name_that_is_no_services() {
+    let server = server().await;
+    let options = DnsOptions::default()
+        .refresh_between(secs(3600), secs(3600))
+        .suspect_interval(Duration::from_millis(10));
+    let dns = Dns::with_nameservers([server.address()])
+        .unwrap()
+        .with_options(options)
+        .unwrap();
+    let mut news = dns.follow(DB, std::num::NonZeroU16::new(80).unwrap());
+    present(&mut news).await;
+    server.zone().remove(DB).unwrap();
+    let moved = "10.0.0.2".parse().unwrap();
+    server.zone().add_address(DB, moved).unwrap();
+    dns.suspect_host(&format!("{DB}."));
+    let set = present(&mut news).await;
+    assert_eq!(listed(&set), ["10.0.0.2 10.0.0.2:80"]);
 }
 
 #[test]

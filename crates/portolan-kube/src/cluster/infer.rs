@@ -25,6 +25,8 @@ pub(super) const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
 /// process.
 #[derive(Debug, Default)]
 struct Surroundings {
+    /// The variable that every Pod has is set.
+    is_pod: bool,
     service_account: Option<ServiceAccount>,
     kubeconfig: Option<OsString>,
     home: Option<PathBuf>,
@@ -70,14 +72,26 @@ impl Surroundings {
         let host = env::var(IN_A_POD).ok();
         let port = env::var("KUBERNETES_SERVICE_PORT").ok();
         let folder = PathBuf::from(SERVICE_ACCOUNT);
-        let service_account = host.filter(|_| folder.join("token").exists());
         Self {
-            service_account: service_account.map(|host| ServiceAccount {
-                server: server(&host, port.as_deref()),
-                folder,
+            is_pod: host.is_some(),
+            service_account: host.filter(|_| folder.join("token").exists()).map(|host| {
+                ServiceAccount {
+                    server: server(&host, port.as_deref()),
+                    folder,
+                }
             }),
             kubeconfig: env::var_os("KUBECONFIG").filter(|paths| !paths.is_empty()),
             home: env::home_dir(),
+        }
+    }
+
+    /// Where this program stands. One that goes by a kubeconfig may be a Pod that was given one, and knows by
+    /// the variable that it is a Pod; of what cluster, nobody says.
+    fn vantage(&self) -> Vantage {
+        if self.is_pod {
+            Vantage::Inside
+        } else {
+            Vantage::Outside
         }
     }
 
@@ -128,17 +142,12 @@ pub(super) async fn from_kubeconfig(path: &Path, context: Option<&str>) -> Resul
     origin.read().await
 }
 
-impl Origin {
-    /// Where a program stands that is led to the cluster by this. One that goes by a kubeconfig may be a Pod
-    /// that was given one, and knows by the variable that it is a Pod; of what cluster, nobody says.
-    pub(super) fn vantage(&self) -> Vantage {
-        match self {
-            Self::ServiceAccount(_) => Vantage::Inside,
-            _ if env::var_os(IN_A_POD).is_some() => Vantage::Inside,
-            _ => Vantage::Outside,
-        }
-    }
+/// Where this program stands.
+pub(super) fn vantage() -> Vantage {
+    Surroundings::of_this_process().vantage()
+}
 
+impl Origin {
     /// Reads what is there now.
     pub(super) async fn read(self) -> Result<Found, Error> {
         match self {

@@ -9,7 +9,10 @@ mod options;
 use std::{fmt, path::Path, pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
-use portolan_core::{HostResolver, Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
+use portolan_core::{
+    HostResolver, ParseServiceRefError, Resolution, ServiceRef, Source, SourceError,
+    SourceErrorKind,
+};
 
 pub(crate) use access::Access;
 pub use options::{IpFamilies, NodeAddresses, Vantage, WatchOptions};
@@ -120,12 +123,11 @@ impl Cluster {
 
     fn found(found: infer::Found) -> Result<Self, Error> {
         let namespace = found.config.default_namespace.trim_end().into();
-        let vantage = found.origin.vantage();
         Ok(Self {
             namespace,
             shared: cache::shared(found)?,
             families: IpFamilies::default(),
-            vantage,
+            vantage: infer::vantage(),
             node_addresses: NodeAddresses::default(),
         })
     }
@@ -213,6 +215,14 @@ impl Cluster {
         self.shared.counters.snapshot(self.shared.registry.len())
     }
 
+    fn key(&self, service: &ServiceRef) -> Result<Key, ParseServiceRefError> {
+        let service = service.clone().or_namespace(&self.namespace)?;
+        Ok(Key {
+            namespace: service.namespace().unwrap_or(&self.namespace).into(),
+            name: service.name().into(),
+        })
+    }
+
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -267,18 +277,14 @@ impl fmt::Debug for Cluster {
 
 impl Source for Cluster {
     fn watch(&self, service: &ServiceRef) -> Pin<Box<dyn Stream<Item = Resolution> + Send>> {
-        let service = match service.clone().or_namespace(&self.namespace) {
-            Ok(service) => service,
+        let key = match self.key(service) {
+            Ok(key) => key,
             Err(wrong) => {
                 let error =
                     SourceError::new(SourceErrorKind::Invalid, wrong.to_string()).with_cause(wrong);
                 let failed = stream::iter([Resolution::Failed(error)]);
                 return Box::pin(futures::StreamExt::chain(failed, stream::pending()));
             }
-        };
-        let key = Key {
-            namespace: service.namespace().unwrap_or(&self.namespace).into(),
-            name: service.name().into(),
         };
         let want = Want {
             port: service.port().cloned(),
@@ -288,5 +294,13 @@ impl Source for Cluster {
             node_addresses: self.node_addresses,
         };
         Box::pin(subscribe(Arc::clone(&self.shared), key, want))
+    }
+
+    /// The API tells of every change by itself, and has nothing to look up. DNS has, where the Service leads
+    /// to names: the [resolver](Self::with_host_resolver) hears of it.
+    fn suspect(&self, service: &ServiceRef) {
+        if let Ok(key) = self.key(service) {
+            self.shared.registry.suspect(&key);
+        }
     }
 }

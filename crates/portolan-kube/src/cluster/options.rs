@@ -53,6 +53,16 @@ impl IpFamilies {
 /// Whoever gave a Service a type for clients outside has said by that how those are to come in. A ClusterIP
 /// Service has no other way in, and in many networks Pods can be reached from outside the cluster, so they
 /// are what is tried.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), portolan_kube::Error> {
+/// use portolan_kube::{Cluster, Vantage};
+///
+/// // A laptop, whose VPN leads into the network of the Pods.
+/// let cluster = Cluster::infer().await?.with_vantage(Vantage::Inside);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Vantage {

@@ -107,6 +107,10 @@ impl View {
                     _ => InternalTraffic::Cluster,
                 };
                 let set = std::mem::take(&mut self.set);
+                if set.reach() != reach {
+                    let (service, before) = (&world.name, set.reach());
+                    tracing::info!(service, ?before, now = ?reach, "the Service is reached in another way");
+                }
                 self.set = set
                     .with_reach(reach)
                     .with_internal_traffic(internal_traffic);

@@ -59,6 +59,9 @@ pub(super) async fn follow(shared: Arc<Shared>, key: Key, registration: Registra
             nodes = needs.nodes.then(|| NodeShare::join(&shared));
         }
         hosts.follow(&needs.hosts);
+        if registration.take_suspicion() {
+            hosts.suspect();
+        }
         following.forget_all_but(&needs);
         // Whoever came or went is heard first, so that a task that nobody needs ends at once even
         // while events pour in.

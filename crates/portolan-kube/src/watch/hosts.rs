@@ -40,6 +40,15 @@ impl Hosts {
         }
     }
 
+    /// Passes on that a connection failed: to an address of which name, nobody says.
+    pub(super) fn suspect(&self) {
+        if let Some(resolver) = &self.resolver {
+            for host in self.followed.keys() {
+                resolver.suspect_host(host.name.as_str());
+            }
+        }
+    }
+
     /// The next that is learnt of any of them.
     ///
     /// # Cancel safety
@@ -62,7 +71,7 @@ fn answers(resolver: Option<&dyn HostResolver>, host: &Host) -> Answers {
     let Some(resolver) = resolver else {
         let message = format!(
             "to find the addresses of `{}`, a DNS client is needed: give one to \
-             `portolan_kube::Cluster::with_host_resolver`, such as the one of portolan's feature `dns`",
+             `portolan_kube::Cluster::with_host_resolver`, such as `portolan::dns::Dns` (feature `dns`)",
             host.name
         );
         let missing = SourceError::new(SourceErrorKind::Invalid, message);

@@ -38,7 +38,9 @@ pub(crate) struct Registry {
 struct Entry {
     /// Balancers that the task has not taken over yet.
     joins: Vec<Join>,
-    /// Wakes the task: somebody came or went.
+    /// Somebody could not connect, and the task has not heard of it yet.
+    suspected: bool,
+    /// Wakes the task: somebody came or went, or has a suspicion.
     wake: Arc<Notify>,
 }
 
@@ -69,6 +71,7 @@ impl Registry {
         let wake = Arc::new(Notify::new());
         let entry = Entry {
             joins: vec![join],
+            suspected: false,
             wake: Arc::clone(&wake),
         };
         tasks.insert(key.clone(), entry);
@@ -79,6 +82,14 @@ impl Registry {
             wake: Arc::clone(&wake),
         });
         wake
+    }
+
+    /// Tells the task of this Service, if there is one, that a connection failed.
+    pub(crate) fn suspect(&self, key: &Key) {
+        if let Some(entry) = self.lock().get_mut(key) {
+            entry.suspected = true;
+            entry.wake.notify_one();
+        }
     }
 
     /// How many Services are watched.
@@ -93,7 +104,7 @@ impl Registry {
 }
 
 impl Registration {
-    /// Somebody came or went.
+    /// Somebody came or went, or has a suspicion.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
     }
@@ -105,6 +116,13 @@ impl Registration {
         entry
             .map(|entry| std::mem::take(&mut entry.joins))
             .unwrap_or_default()
+    }
+
+    /// Whether a connection failed since this was last asked.
+    pub(super) fn take_suspicion(&self) -> bool {
+        let mut tasks = self.registry.lock();
+        let entry = tasks.get_mut(&self.key).filter(|entry| self.owns(entry));
+        entry.is_some_and(|entry| std::mem::take(&mut entry.suspected))
     }
 
     /// Leaves, unless somebody came in the meantime. After `true`, whoever comes starts a new task.

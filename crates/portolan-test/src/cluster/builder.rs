@@ -178,6 +178,16 @@ impl TestClusterBuilder {
     /// Plays kube-proxy: Services get virtual IPs on loopback, and whoever connects to one of them, to a node
     /// port, or to a load balancer's address on loopback, is connected to a Pod that is ready. Default: no, as
     /// it takes a socket for each of them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use portolan_test::TestCluster;
+    ///
+    /// let cluster = TestCluster::builder().kube_proxy().start().await?;
+    /// let service = cluster.service("shop", "db").port("http", 8080).load_balancer().create().await?;
+    /// service.set_ingress(&[&cluster.spare_address()?.to_string()]).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn kube_proxy(mut self) -> Self {
         self.kube_proxy = true;
         self

@@ -11,7 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
 use tower_service::Service;
 use tracing::{
     Span,
@@ -91,6 +91,21 @@ where
     }
 }
 
+#[cfg(feature = "grpc")]
+impl<S, P, Req> ResponseFuture<S, P, Req>
+where
+    S: Service<Req>,
+{
+    /// The request has had its time. Ends it, and holds it against the endpoint that it is with.
+    pub(crate) fn give_up(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        if let Some(mut lease) = this.lease.take() {
+            lease.fail();
+        }
+        this.state.set(State::Done);
+    }
+}
+
 impl<S, P, Req> Future for ResponseFuture<S, P, Req>
 where
     S: Service<Req> + Clone + Send + Sync + 'static,
@@ -108,7 +123,7 @@ where
                 StateProjection::Pick { request } => {
                     match this.journey.next(published, None, this.lease) {
                         Ok(Step::Go(mut service)) => {
-                            record_endpoint(this.span.as_ref(), this.lease.as_ref());
+                            trace(this.span.as_ref(), this.lease.as_mut());
                             // Nearly every service is ready at once, and then is not put away first.
                             match service.poll_ready(cx) {
                                 Poll::Ready(Ok(())) => {
@@ -169,9 +184,13 @@ where
                             continue;
                         }
                         Poll::Ready(Err(error)) => not_ready(error, request),
+                        Poll::Pending if published.is_closed() => {
+                            break Err(this.journey.waited_in_vain(published, Waited::Closed));
+                        }
                         Poll::Pending => {
                             let timeout = published.settings.ready_timeout;
-                            let patience = patience.get_or_insert_with(|| Box::pin(sleep(timeout)));
+                            let patience =
+                                patience.get_or_insert_with(|| Box::pin(published.sleep(timeout)));
                             ready!(patience.as_mut().poll(cx));
                             not_ready(format!("it was not ready within {timeout:?}"), request)
                         }
@@ -192,7 +211,6 @@ where
                         let Some(lease) = this.lease.take() else {
                             break Err(this.journey.end(published));
                         };
-                        record_outcome(this.span.as_ref(), "answered");
                         let response = this.handle.protocol.respond(response, lease);
                         this.state.set(State::Done);
                         return Poll::Ready(Ok(response));
@@ -248,6 +266,7 @@ fn fail<S, P, Req>(
     } = failure;
     let published = &handle.published;
     if let Some(mut lease) = lease.take() {
+        lease.untrace();
         match culprit {
             Culprit::Endpoint => lease.fail(),
             Culprit::Caller => lease.excuse(),
@@ -272,9 +291,10 @@ fn record_outcome(span: Option<&Span>, outcome: impl Value) {
     }
 }
 
-fn record_endpoint(span: Option<&Span>, lease: Option<&Lease>) {
+/// How the request ends is for the lease to say: the protocol tells it, with the answer or after it.
+fn trace(span: Option<&Span>, lease: Option<&mut Lease>) {
     if let (Some(span), Some(lease)) = (span.filter(|span| !span.is_disabled()), lease) {
-        span.record("endpoint", field::display(lease.endpoint().placement()));
+        lease.trace(span.clone());
     }
 }
 

@@ -8,7 +8,7 @@ use portolan_core::{
 };
 use tokio::time::Instant;
 
-use super::published::{Published, Waited};
+use super::published::{Published, Reached, Waited};
 use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
@@ -16,18 +16,54 @@ use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
 #[derive(Debug, Default)]
 pub(crate) struct Journey {
     detours: Option<Box<Detours>>,
-    /// The snapshot from which the last endpoint was chosen.
-    generation: u64,
+    /// Since when the endpoint that was chosen last had been there.
+    since: u64,
 }
 
 /// What there is to know once it does not go straight.
 #[derive(Debug, Default)]
 struct Detours {
     attempts: Vec<Attempt>,
-    /// Who is not to be tried again, in this round.
-    tried: Vec<Arc<EndpointState>>,
+    /// Who is not to be asked again, until something has changed.
+    asked: Vec<Asked>,
     /// Since when the request has been waiting for an endpoint.
     waiting: Option<Instant>,
+    /// All others have been asked.
+    nobody_else: bool,
+}
+
+/// One who was asked, and did not answer.
+#[derive(Debug)]
+struct Asked {
+    state: Arc<EndpointState>,
+    sent: Sent,
+    since: u64,
+}
+
+impl Asked {
+    fn is(&self, state: &Arc<EndpointState>) -> bool {
+        Arc::ptr_eq(&self.state, state)
+            || self.state.endpoint().incarnation() == state.endpoint().incarnation()
+    }
+}
+
+impl Detours {
+    /// Whether an endpoint, there since that generation, is not to be asked.
+    ///
+    /// One that was asked is, when it has been away since and is back. But where the request may have
+    /// arrived, it may be what made the endpoint break: then it goes there once more at most, and only
+    /// when nobody else is left.
+    fn rules_out(&self, state: &Arc<EndpointState>, since: u64) -> bool {
+        let mut may_have_arrived = 0;
+        for asked in self.asked.iter().filter(|asked| asked.is(state)) {
+            may_have_arrived += usize::from(asked.sent == Sent::Maybe);
+            let again = asked.sent != Sent::Maybe || self.nobody_else;
+            if !again || since <= asked.since {
+                return true;
+            }
+        }
+        may_have_arrived > 1
+    }
 }
 
 /// Where a request is to go next.
@@ -77,20 +113,21 @@ impl Journey {
                 _ => return self.wait(published, &snapshot),
             };
             let chosen = snapshot.get(index).filter(|_| !tried.contains(index));
-            let Some((candidate, service)) = chosen else {
+            let Some((candidate, reached)) = chosen else {
                 tracing::error!(
-                    service = %published.service, ?index, policy = ?snapshot,
+                    service = %published.service, ?index, generation = snapshot.generation(),
+                    endpoints = snapshot.candidates().len(),
                     "the policy named an endpoint that does not exist, or has been tried"
                 );
                 return Err(self.error(published, ErrorKind::PolicyAtFault));
             };
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
-                self.generation = snapshot.generation();
+                self.since = reached.since;
                 let is_sample = || candidate.state.requests().is_multiple_of(TIMED_ONE_IN);
                 let started = picked_at.or_else(|| is_sample().then(|| published.clock.now()));
                 *lease = Some(Lease::new(in_flight, started, published.clock));
-                return Ok(Step::Go(service.clone()));
+                return Ok(Step::Go(reached.service.clone()));
             }
             tried.insert(index);
         }
@@ -114,9 +151,12 @@ impl Journey {
             published.report_unreachable(&state);
         }
         let endpoint = Arc::clone(state.endpoint());
+        let since = self.since;
+        let asked = Asked { state, sent, since };
         let detours = self.detours();
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
-        detours.tried.push(state);
+        detours.asked.push(asked);
+        detours.nobody_else = false;
         if detours.attempts.len() >= published.settings.max_attempts {
             return Err(self.error(published, ErrorKind::Exhausted));
         }
@@ -150,23 +190,26 @@ impl Journey {
     /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
     /// not be here.
     ///
-    /// It waits for the next change: an endpoint that comes then, or comes back, is one that was not
-    /// tried. Where there is one endpoint only, and it broke off, that one is tried once more first:
-    /// it closed a connection and no more, or it is found to be out of reach.
+    /// It waits for the next change: for another endpoint, be it a Pod's next incarnation, or for one
+    /// that has been away and comes back. Where there is one endpoint only, and it broke off
+    /// before it got the request, that one is tried once more first: it closed a connection and no more,
+    /// or it is found to be out of reach.
     fn next_round<S: Clone>(
         &mut self,
         published: &Published<S>,
-        snapshot: &Snapshot<S>,
+        snapshot: &Snapshot<Reached<S>>,
         key: Option<&[u8]>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
-        // The change may have come already, while the last endpoint was being tried.
-        let is_new = snapshot.generation() != self.generation;
         let detours = self.detours();
-        let broke_off = matches!(&*detours.attempts, [only] if only.sent != Sent::Unreachable);
+        let broke_off = matches!(&*detours.attempts, [only] if only.sent == Sent::No);
         // A policy that says of nobody that all have been tried must not be asked for ever.
-        if (is_new || broke_off) && !detours.tried.is_empty() {
-            detours.tried.clear();
+        if broke_off && !detours.asked.is_empty() {
+            detours.asked.clear();
+            return self.next(published, key, lease);
+        }
+        // Those that may have got the request, and have been away since, are not too bad now.
+        if !std::mem::replace(&mut detours.nobody_else, true) {
             return self.next(published, key, lease);
         }
         self.wait(published, snapshot)
@@ -175,7 +218,7 @@ impl Journey {
     fn wait<S>(
         &mut self,
         published: &Published<S>,
-        snapshot: &Snapshot<S>,
+        snapshot: &Snapshot<Reached<S>>,
     ) -> Result<Step<S>, Error> {
         let known = match snapshot.freshness() {
             Freshness::Pending => false,
@@ -222,19 +265,22 @@ impl Journey {
             )
     }
 
-    /// Where those that were tried stand in this snapshot.
-    fn tried_in<S>(&self, snapshot: &Snapshot<S>) -> Tried {
-        let before = match &self.detours {
-            Some(detours) if !detours.tried.is_empty() => &detours.tried,
+    /// Where those that are not to be asked again stand in this snapshot.
+    fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
+        let detours = match &self.detours {
+            Some(detours) if !detours.asked.is_empty() => detours,
             _ => return Tried::new(),
         };
-        let was_tried =
-            |state: &Arc<EndpointState>| before.iter().any(|tried| Arc::ptr_eq(tried, state));
+        let was_asked = |index: &Index| {
+            let found = snapshot.get(*index);
+            found.is_some_and(|(candidate, reached)| {
+                detours.rules_out(&candidate.state, reached.since)
+            })
+        };
         (0u32..)
             .map(Index::new)
-            .zip(snapshot.candidates())
-            .filter(|(_, candidate)| was_tried(&candidate.state))
-            .map(|(index, _)| index)
+            .take(snapshot.candidates().len())
+            .filter(was_asked)
             .collect()
     }
 }

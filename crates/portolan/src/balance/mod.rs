@@ -18,7 +18,7 @@ pub use future::ResponseFuture;
 pub(crate) use journey::{Journey, Step};
 pub use layer::BalanceLayer;
 pub use observer::{Observer, View};
-pub(crate) use published::{Published, Waited};
+pub(crate) use published::{Published, Reached, Waited};
 
 use crate::{BoxError, Error, Opaque, Protocol, driver::DriverGuard};
 

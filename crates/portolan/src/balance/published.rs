@@ -11,8 +11,9 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use portolan_core::{EndpointState, Freshness, ServiceRef, Snapshot};
 use tokio::{
+    runtime::Handle,
     sync::Notify,
-    time::{Instant, timeout_at},
+    time::{Instant, Sleep, sleep, timeout_at},
 };
 
 use crate::{clock::Clock, settings::Settings};
@@ -26,13 +27,24 @@ pub(crate) struct Published<S> {
     pub(crate) service: ServiceRef,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    snapshot: ArcSwap<Snapshot<S>>,
+    /// Where the balancer was built. Its timers are used: a runtime that only sends requests need not
+    /// have any.
+    pub(crate) runtime: Handle,
+    snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
     closed: AtomicBool,
     /// Endpoints that a request could not reach, for the driver to look after.
     unreachable: Mutex<Vec<Arc<EndpointState>>>,
     pub(crate) reported: Arc<Notify>,
+}
+
+/// The service of one endpoint, as it stands in a snapshot.
+pub(crate) struct Reached<S> {
+    pub(crate) service: S,
+    /// The generation with which the endpoint came, or came back into reach: whoever could not ask it
+    /// before may then.
+    pub(crate) since: u64,
 }
 
 /// How a wait for the next snapshot ended.
@@ -52,11 +64,17 @@ pub(crate) enum Waited {
 const MAX_REPORTS: usize = 1024;
 
 impl<S> Published<S> {
-    pub(crate) fn new(service: ServiceRef, settings: Settings, clock: Clock) -> Self {
+    pub(crate) fn new(
+        service: ServiceRef,
+        settings: Settings,
+        clock: Clock,
+        runtime: Handle,
+    ) -> Self {
         Self {
             service,
             settings,
             clock,
+            runtime,
             snapshot: ArcSwap::from_pointee(Snapshot::pending()),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -67,11 +85,11 @@ impl<S> Published<S> {
     }
 
     /// The newest snapshot. The guard is not to be held across an await.
-    pub(crate) fn load(&self) -> Guard<Arc<Snapshot<S>>> {
+    pub(crate) fn load(&self) -> Guard<Arc<Snapshot<Reached<S>>>> {
         self.snapshot.load()
     }
 
-    pub(crate) fn store(&self, snapshot: Snapshot<S>) {
+    pub(crate) fn store(&self, snapshot: Snapshot<Reached<S>>) {
         self.snapshot.store(Arc::new(snapshot));
         self.changed.notify_waiters();
     }
@@ -93,11 +111,21 @@ impl<S> Published<S> {
         let Some(_place) = self.queue() else {
             return Waited::Crowded;
         };
-        match timeout_at(deadline, self.replaced(generation)).await {
+        let change = {
+            let _entered = self.runtime.enter();
+            timeout_at(deadline, self.replaced(generation))
+        };
+        match change.await {
             Ok(true) => Waited::Changed,
             Ok(false) => Waited::Closed,
             Err(_) => Waited::TimedOut,
         }
+    }
+
+    /// Wherever it is polled.
+    pub(crate) fn sleep(&self, duration: std::time::Duration) -> Sleep {
+        let _entered = self.runtime.enter();
+        sleep(duration)
     }
 
     /// Waits for a snapshot other than that of `generation`. Whether there is one: when there never
@@ -111,7 +139,7 @@ impl<S> Published<S> {
             if self.load().generation() != generation {
                 return true;
             }
-            if self.closed.load(Ordering::Acquire) {
+            if self.is_closed() {
                 return false;
             }
             changed.await;
@@ -136,6 +164,11 @@ impl<S> Published<S> {
         self.unreachable
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the driver has ended, and its runtime with it, maybe: its timers are not to be asked then.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// A place among those who wait, if there is one left.

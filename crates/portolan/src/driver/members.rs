@@ -11,7 +11,7 @@ use portolan_core::{Candidate, EndpointState, Membership};
 use tokio::sync::Notify;
 
 use super::probe::Probe;
-use crate::{MakeEndpoint, Reachability};
+use crate::{MakeEndpoint, Reachability, balance::Reached, endpoint::is_reachable};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
@@ -36,9 +36,11 @@ struct Member<S> {
     state: Arc<EndpointState>,
     service: S,
     reachability: Reachability,
-    /// The reachability when it was last looked at. Snapshots go by this, not by how it is meanwhile:
-    /// or a change between look and snapshot, and back, would leave an endpoint out for ever.
-    published_as_reachable: bool,
+    /// The changes of reachability when it was last looked at. Snapshots go by this, not by how it is
+    /// meanwhile: or a change between look and snapshot, and back, would leave an endpoint out for ever.
+    seen_changes: u32,
+    /// The snapshot with which it came, or came back into reach.
+    since: u64,
     /// The last snapshot that it was wanted for.
     generation: u64,
     probe: Option<Probe>,
@@ -80,7 +82,11 @@ impl<M: MakeEndpoint> Members<M> {
     }
 
     /// The service of a candidate of this snapshot, made now if it is new.
-    pub(super) fn service(&mut self, candidate: &Candidate, generation: u64) -> M::Service {
+    pub(super) fn service(
+        &mut self,
+        candidate: &Candidate,
+        generation: u64,
+    ) -> Reached<M::Service> {
         let member = self
             .members
             .entry(Key::of(&candidate.state))
@@ -90,13 +96,17 @@ impl<M: MakeEndpoint> Members<M> {
                     state: Arc::clone(&candidate.state),
                     service: self.make.make(&candidate.endpoint, reachability.clone()),
                     reachability,
-                    published_as_reachable: true,
+                    seen_changes: 0,
+                    since: generation,
                     generation,
                     probe: None,
                 }
             });
         member.generation = generation;
-        member.service.clone()
+        Reached {
+            service: member.service.clone(),
+            since: member.since,
+        }
     }
 
     pub(super) fn is_out_of_reach(&self, candidate: &Candidate) -> bool {
@@ -104,7 +114,7 @@ impl<M: MakeEndpoint> Members<M> {
             && self
                 .members
                 .get(&Key::of(&candidate.state))
-                .is_some_and(|member| !member.published_as_reachable)
+                .is_some_and(|member| !is_reachable(member.seen_changes))
     }
 
     /// Whether any endpoint was out of reach when it was last looked at.
@@ -129,19 +139,24 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Whether an endpoint has come into reach or gone out of it since this was last asked.
-    pub(super) fn reachability_changed(&mut self) -> bool {
+    /// Whether an endpoint has come into reach or gone out of it since this was last asked: the snapshot
+    /// of the `next` generation is to say so.
+    pub(super) fn reachability_changed(&mut self, next: u64) -> bool {
         let mut any = false;
         self.out_of_reach = 0;
         for member in self.members.values_mut() {
-            let reachable = member.reachability.is_reachable();
-            if member.published_as_reachable != reachable {
+            let changes = member.reachability.changes();
+            let reachable = is_reachable(changes);
+            if member.seen_changes != changes {
                 let endpoint = member.state.endpoint();
                 tracing::info!(
                     endpoint = %endpoint.placement(), address = %endpoint.address(), reachable,
                     "endpoint's reachability changed"
                 );
-                member.published_as_reachable = reachable;
+                member.seen_changes = changes;
+                if reachable {
+                    member.since = next;
+                }
                 any = true;
             }
             if reachable {

@@ -4,21 +4,17 @@
 //! change. It is driven by a task of its own, so that connecting, healing and removal never wait for
 //! traffic.
 
+mod guarded;
 mod members;
 mod pace;
 mod probe;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Picker,
-    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible,
-    policy::LeastRequest, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Policy,
+    Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
 };
 use tokio::{sync::Notify, task::AbortHandle, time::sleep};
 
@@ -115,7 +111,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 self.members.look_after(unreachable);
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
-                let moved = reachability && self.members.reachability_changed();
+                let moved = reachability && self.members.reachability_changed(self.generation + 1);
                 suspicious |= moved && self.members.any_out_of_reach();
                 if suspicious {
                     self.source.suspect(&self.published.service);
@@ -263,7 +259,7 @@ impl<M: MakeEndpoint> Driver<M> {
         let snapshot = Snapshot::new(
             generation,
             candidates.clone(),
-            build(&*self.policy, &candidates),
+            guarded::build(&*self.policy, &candidates),
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
         )
@@ -282,18 +278,6 @@ impl<M: MakeEndpoint> Driver<M> {
 fn free(endpoints: &EndpointSet) -> EndpointSet {
     let everybody = InternalTraffic::Cluster;
     endpoints.clone().with_internal_traffic(everybody)
-}
-
-/// Builds a picker. A policy that panics is a bug in the policy, but no reason to stop serving: the
-/// default policy takes its place for this snapshot.
-fn build(policy: &dyn Policy, candidates: &Candidates) -> Arc<dyn Picker> {
-    catch_unwind(AssertUnwindSafe(|| policy.build(candidates))).unwrap_or_else(|_| {
-        tracing::error!(
-            ?policy,
-            "the policy panicked; requests go by LeastRequest meanwhile"
-        );
-        LeastRequest::new().build(candidates)
-    })
 }
 
 struct Closing<S>(Arc<Published<S>>);

@@ -37,14 +37,22 @@ pub struct GrpcBuilder {
     channel: Channel,
 }
 
+/// Servers of the gRPC family take pings for abuse that come oftener than every five minutes, unless they
+/// are told otherwise, and hang up ("too_many_pings", gRFC A8): on a stream that is merely quiet, too, and on
+/// a connection without a call after two hours at the soonest. So half a minute more than that, and only
+/// while calls are under way. The timeout is gRPC's own.
+const PINGS: KeepAlive = KeepAlive {
+    interval: Duration::from_secs(330),
+    timeout: Duration::from_secs(20),
+    while_idle: false,
+};
+
 impl BalancerBuilder {
     /// A gRPC channel: see [`portolan::grpc`](crate::grpc).
     pub fn grpc(self) -> GrpcBuilder {
         let mut channel = Channel::default();
         channel.connections.version = Version::Http2;
-        // Servers of the gRPC family take a ping every few seconds for abuse, unless they are told
-        // otherwise, and hang up ("too_many_pings", gRFC A8).
-        channel.connections.keep_alive = None;
+        channel.connections.keep_alive = Some(PINGS);
         GrpcBuilder {
             balancer: self,
             channel,
@@ -97,12 +105,18 @@ impl GrpcBuilder {
         self
     }
 
-    /// Sends an HTTP/2 ping on a connection that has been silent for `interval`, and gives the
-    /// connection up when it is not answered within `timeout`. Default: no pings, for a gRPC server
-    /// hangs up on a client that sends them more often than it has been told to allow (by default,
-    /// every 5 minutes). A node that has died is found out in half a minute without them, by TCP.
+    /// Sends an HTTP/2 ping on a connection with calls under way that has been silent for `interval`, and
+    /// gives the connection up when it is not answered within `timeout`. Default: 330 s and 20 s, for a
+    /// gRPC server hangs up on a client that sends them more often than it has been told to allow (by
+    /// default, every 5 minutes, however many calls there are): set it shorter where the servers permit
+    /// that. This finds out a server that hangs. A node that has died is found out in half a minute without
+    /// pings, by TCP.
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.channel.connections.keep_alive = Some(KeepAlive { interval, timeout });
+        self.channel.connections.keep_alive = Some(KeepAlive {
+            interval,
+            timeout,
+            while_idle: false,
+        });
         self
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use tokio::time::{Sleep, sleep};
+use tokio::time::Sleep;
 
 use super::status::{Code, Status};
 
@@ -19,8 +19,9 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// The deadline that a call's headers set. One that cannot be read is left to the server.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    /// The deadline that a call's headers set, by the timers that `sleep` makes. One that cannot be read is
+    /// left to the server.
+    pub(super) fn of(headers: &HeaderMap, sleep: impl FnOnce(Duration) -> Sleep) -> Option<Self> {
         let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
         Some(Self {
             timeout,

@@ -104,7 +104,8 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> ResponseFuture {
-        let deadline = Deadline::of(request.headers());
+        let published = self.balance.published();
+        let deadline = Deadline::of(request.headers(), |timeout| published.sleep(timeout));
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         ResponseFuture {
             call: self.balance.send(self.send.prepare(request)),
@@ -130,8 +131,8 @@ impl Future for ResponseFuture {
     type Output = Result<http::Response<ResponseBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = match this.call.poll(cx) {
+        let mut this = self.project();
+        let response = match this.call.as_mut().poll(cx) {
             Poll::Ready(Ok(mut response)) => {
                 response.body_mut().set_deadline(this.deadline.take());
                 response
@@ -141,7 +142,11 @@ impl Future for ResponseFuture {
                 response.extensions_mut().insert(Arc::new(error));
                 response
             }
-            Poll::Pending => ready!(Deadline::poll_passed(this.deadline, cx)).into_response(),
+            Poll::Pending => {
+                let status = ready!(Deadline::poll_passed(this.deadline, cx));
+                this.call.give_up();
+                status.into_response()
+            }
         };
         Poll::Ready(Ok(response))
     }

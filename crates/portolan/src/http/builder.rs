@@ -144,13 +144,30 @@ impl HttpBuilder {
         self
     }
 
+    /// How long an endpoint may take to begin its answer, counted from when the request is handed to a
+    /// connection, so that sending its body is included. One that takes longer is given up: it counts
+    /// against the endpoint, and the request goes to another one if it is [idempotent](super::Idempotent).
+    /// Default: as long as it likes, since a request that waits for something to happen, as a long poll
+    /// does, is a good one.
+    ///
+    /// This is for each endpoint that is tried. A limit on the whole, its body included, is a timeout
+    /// round the call, such as tower's.
+    pub fn response_timeout(mut self, limit: Duration) -> Self {
+        self.channel.connections.response_timeout = Some(limit);
+        self
+    }
+
     /// Sends an HTTP/2 ping on a connection that has been silent for `interval`, and gives the
     /// connection up when it is not answered within `timeout`. Default: 20 s and 10 s.
     ///
     /// Connections of either protocol to a node that has died are found out in half a minute without
     /// it, by TCP; this finds out a server that hangs, too.
     pub fn keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
-        self.channel.connections.keep_alive = Some(KeepAlive { interval, timeout });
+        self.channel.connections.keep_alive = Some(KeepAlive {
+            interval,
+            timeout,
+            while_idle: true,
+        });
         self
     }
 

@@ -28,8 +28,18 @@
 //! or GOAWAY with a lower stream). One that may have been processed is tried again only where it is
 //! [`Idempotent`], or the client was [told so](HttpBuilder::retry_idempotent). A response of any status
 //! is an answer, and is never retried.
-//! Where all endpoints have been tried, such a request waits for one that comes or comes back, for as
+//!
+//! No incarnation of a Pod gets a request twice that it may have processed: a request that makes its
+//! server crash makes each crash once. One that provably did not get it is asked again when it has been
+//! away and is back; a sole endpoint that closed the connection, once at once.
+//! Where nobody is left to be asked, a request waits for one that comes or comes back, for as
 //! long as any request [waits](crate::BalancerBuilder::wait).
+//!
+//! # How long it may take
+//! Connecting, and waiting for an endpoint, are bounded from the start. The answer is not, for a long poll is
+//! as good a request as any: [`response_timeout`](HttpBuilder::response_timeout) bounds its beginning at each
+//! endpoint. A Node that has died is found out in half a minute, whatever was under way (TCP keep-alive and
+//! `TCP_USER_TIMEOUT`); a server that hangs, with HTTP/2, by its pings.
 //!
 //! # What counts against an endpoint
 //! A request that was not answered, a response body that broke off, and the statuses 5xx except 501
@@ -60,7 +70,7 @@ use tower_service::Service;
 
 pub use body::ResponseBody;
 pub use builder::HttpBuilder;
-pub use endpoint::ConnectError;
+pub use endpoint::{ConnectError, ResponseTimedOut};
 pub use idempotent::Idempotent;
 /// The version of rustls whose `ClientConfig` is taken.
 #[cfg(feature = "tls")]
@@ -74,7 +84,10 @@ pub(crate) use channel::Sending;
 #[cfg(feature = "reqwest")]
 pub(crate) use channel::default_authority;
 #[cfg(feature = "reqwest")]
-pub(crate) use {endpoint::is_unprocessed, protocol::is_failure};
+pub(crate) use {
+    endpoint::{is_unprocessed, never_left},
+    protocol::is_failure,
+};
 
 use crate::{Balance, BoxError, Error, Observer};
 use endpoint::{HttpEndpoint, Request};

@@ -14,6 +14,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) connect_timeout: Duration,
     /// After how long without a request a connection is closed. HTTP/1.1 only.
     pub(crate) idle_timeout: Duration,
+    /// How long an answer may take to begin.
+    pub(crate) response_timeout: Option<Duration>,
     /// HTTP/2 only.
     pub(crate) keep_alive: Option<KeepAlive>,
 }
@@ -32,6 +34,8 @@ pub(crate) enum Version {
 pub(crate) struct KeepAlive {
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    /// Whether a connection without any request is asked, too.
+    pub(crate) while_idle: bool,
 }
 
 impl Default for ConnectionSettings {
@@ -42,9 +46,11 @@ impl Default for ConnectionSettings {
             max_connections: 512,
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(60),
+            response_timeout: None,
             keep_alive: Some(KeepAlive {
                 interval: Duration::from_secs(20),
                 timeout: Duration::from_secs(10),
+                while_idle: true,
             }),
         }
     }
@@ -80,6 +86,13 @@ impl ConnectionSettings {
             return refuse(
                 "idle_timeout",
                 &self.idle_timeout,
+                "expected more than zero",
+            );
+        }
+        if self.response_timeout.is_some_and(|limit| limit.is_zero()) {
+            return refuse(
+                "response_timeout",
+                &Duration::ZERO,
                 "expected more than zero",
             );
         }

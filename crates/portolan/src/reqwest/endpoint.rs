@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Endpoint, Failure, MakeEndpoint, Reachability, Sent,
-    http::{is_unprocessed, replay::Replay},
+    http::{is_unprocessed, never_left, replay::Replay},
 };
 
 /// Makes [`ReqwestEndpoint`]s.
@@ -34,6 +34,7 @@ pub(crate) struct MakeReqwest {
 pub(crate) struct ReqwestEndpoint {
     client: Result<Client, Arc<reqwest::Error>>,
     rename: Option<Rename>,
+    reachability: Reachability,
 }
 
 /// A host in a URL, and what it becomes.
@@ -47,7 +48,9 @@ impl MakeReqwest {
     /// A client that dials these addresses, whatever the URL.
     fn client(&self, addresses: Arc<[SocketAddr]>) -> reqwest::Result<Client> {
         (self.client)()
-            // It must not try again at the same endpoint what is to be tried at another.
+            // It must not try again at the same endpoint what is to be tried at another. (Below it,
+            // hyper-util goes on to another connection where one that was idle closed before the request
+            // left. That cannot be switched off, and does no harm: the endpoint has not seen it.)
             .retry(reqwest::retry::never())
             .dns_resolver(Here(addresses))
             .build()
@@ -62,7 +65,9 @@ impl MakeReqwest {
 impl MakeEndpoint for MakeReqwest {
     type Service = ReqwestEndpoint;
 
-    fn make(&self, endpoint: &Endpoint, _: Reachability) -> ReqwestEndpoint {
+    /// That an endpoint is out of reach is for the balancer to report, which then dials until it is
+    /// not; a request that is answered meanwhile, since all are out of reach, is as good.
+    fn make(&self, endpoint: &Endpoint, reachability: Reachability) -> ReqwestEndpoint {
         let addresses = std::iter::once(endpoint.address()).chain(endpoint.alternate());
         ReqwestEndpoint {
             client: self.client(addresses.collect()).map_err(Arc::new),
@@ -74,6 +79,7 @@ impl MakeEndpoint for MakeReqwest {
                     from,
                     to: to.into(),
                 }),
+            reachability,
         }
     }
 }
@@ -99,7 +105,9 @@ impl Service<Request> for ReqwestEndpoint {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(send(self.client.clone(), self.rename.clone(), request))
+        let answer = send(self.client.clone(), self.rename.clone(), request);
+        let reachability = self.reachability.clone();
+        Box::pin(async move { answer.await.inspect(|_| reachability.reached()) })
     }
 }
 
@@ -132,7 +140,7 @@ async fn send(
         Err(error) => {
             let sent = if error.is_connect() {
                 Sent::Unreachable
-            } else if is_unprocessed(&error) {
+            } else if is_unprocessed(&error) || never_left(&error) {
                 Sent::No
             } else {
                 Sent::Maybe

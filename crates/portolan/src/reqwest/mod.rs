@@ -21,8 +21,8 @@
 //! of one's own is followed within the endpoint that answered.
 //!
 //! # Sending again
-//! A request whose endpoint could not be connected to, or refused it unread (HTTP/2), goes to another
-//! endpoint. One that may have been processed does only if the client was
+//! A request whose endpoint could not be connected to, closed the connection before the request left, or
+//! refused it unread (HTTP/2), goes to another endpoint. One that may have been processed does only if the client was
 //! [told so](ReqwestBuilder::retry_idempotent). Reqwest's own retries are off. A body that is a stream
 //! is kept for this up to 64 KiB.
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use portolan_core::{Endpoint, EndpointSet};
+use portolan_core::{Endpoint, EndpointSet, InternalTraffic, Reach};
 
 /// The endpoints of `list`, each as it is in `known` where it is there as well.
 ///
@@ -10,6 +10,9 @@ use portolan_core::{Endpoint, EndpointSet};
 /// too. Whoever goes from one to the other keeps what the API told, for as long as the Pod has the same
 /// address and, where the new list knows it, the same placement: or every Pod would be a new one to
 /// whoever follows. The conditions are those of `list`, which is the newer word.
+///
+/// Whom the Service wants to be used by is as the first of `known` has it, since DNS does not tell; as far
+/// as the Nodes of all are known, or nobody would be left.
 ///
 /// A Pod that took over another's address in the meantime is not told apart from it. That takes a source
 /// which knows UIDs.
@@ -21,9 +24,9 @@ pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
             by_address.entry(address).or_default().push(endpoint);
         }
     }
-    if by_address.is_empty() {
+    let Some(first) = known.first() else {
         return list.clone();
-    }
+    };
     let as_known = |endpoint: &Arc<Endpoint>| {
         let same_address = by_address.get(&endpoint.address());
         let same = same_address
@@ -36,10 +39,19 @@ pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
             Arc::new(Endpoint::clone(same).with_conditions(endpoint.conditions()))
         })
     };
-    let endpoints = list
+    let endpoints: Vec<_> = list
         .iter()
-        .map(|endpoint| as_known(endpoint).unwrap_or_else(|| Arc::clone(endpoint)));
-    EndpointSet::new(endpoints.collect())
+        .map(|endpoint| as_known(endpoint).unwrap_or_else(|| Arc::clone(endpoint)))
+        .collect();
+    // A Service for clients on the same Node is one only as far as Nodes are known: a virtual IP has none.
+    let has_nodes = endpoints.iter().all(|endpoint| endpoint.node().is_some());
+    let internal_traffic = match list.reach() {
+        Reach::Pods if has_nodes => first.internal_traffic(),
+        _ => InternalTraffic::Cluster,
+    };
+    EndpointSet::new(endpoints)
+        .with_reach(list.reach())
+        .with_internal_traffic(internal_traffic)
 }
 
 /// Whether two endpoints at one address may be one: neither placements nor UIDs say otherwise.
@@ -115,6 +127,22 @@ mod tests {
         let less = set([by_api("db-0", "10.0.0.1:80").with_zone("b")]);
         let adopted = adopt(&set([by_dns("db-0", "10.0.0.1:80")]), &[&known, &less]);
         assert_eq!(adopted, set([by_api("db-0", "10.0.0.1:80")]));
+    }
+
+    #[test]
+    fn a_service_that_is_for_its_own_node_stays_so() {
+        let known = set([by_api("db-0", "10.0.0.1:80").with_node("node-1")]);
+        let known = known.with_internal_traffic(InternalTraffic::Local);
+        let list = set([by_dns("db-0", "10.0.0.1:80")]);
+        let adopted = adopt(&list, &[&known]);
+        assert_eq!(adopted, known);
+        // The virtual IP is on no Node, and serves every client.
+        let virtual_ip = set([by_dns("10.96.0.7", "10.96.0.7:80")]);
+        assert_eq!(adopt(&virtual_ip, &[&known]), virtual_ip);
+        assert_eq!(
+            adopt(&list, &[]).internal_traffic(),
+            InternalTraffic::Cluster
+        );
     }
 
     #[test]

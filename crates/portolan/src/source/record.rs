@@ -33,6 +33,8 @@ pub(super) struct EndpointRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     hints: Option<HintsRecord>,
 }
 
@@ -71,6 +73,9 @@ impl EndpointRecord {
         if let Some(zone) = self.zone {
             endpoint = endpoint.with_zone(zone);
         }
+        if let Some(host) = self.host {
+            endpoint = endpoint.with_host(host);
+        }
         if let Some(hints) = self.hints {
             endpoint = endpoint.with_hints(Arc::new(hints.into_hints()));
         }
@@ -105,6 +110,7 @@ impl From<&Endpoint> for EndpointRecord {
             pod: owned(endpoint.pod()),
             node: owned(endpoint.node()),
             zone: owned(endpoint.zone()),
+            host: owned(endpoint.host()),
             hints: endpoint.hints().map(|hints| HintsRecord {
                 zones: hints.zones.iter().map(|zone| zone.to_string()).collect(),
                 nodes: hints.nodes.iter().map(|node| node.to_string()).collect(),

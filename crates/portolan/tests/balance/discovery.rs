@@ -8,15 +8,15 @@ use std::{
 
 use futures::Stream;
 use portolan::{
-    Cluster, Conditions, EndpointSet, ErrorKind, Resolution, ServiceRef, Source, SourceError,
-    SourceErrorKind, Wait,
+    Cluster, Conditions, Endpoint, EndpointSet, ErrorKind, MakeEndpoint, Reachability, Resolution,
+    ServiceRef, Source, SourceError, SourceErrorKind, Wait,
     policy::RoundRobin,
     source::{Channel, channel},
 };
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
-use crate::{cluster_of, endpoint, named, present, until_served_by};
+use crate::{Named, cluster_of, endpoint, named, present, until_served_by};
 
 #[tokio::test(start_paused = true)]
 async fn the_first_request_waits_for_discovery_and_changes_are_followed() {
@@ -186,4 +186,45 @@ async fn the_source_is_told_of_connections_that_fail_and_of_nothing_else() {
     // The driver does it in a task of its own, and time goes on when that has nothing left to do.
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(*suspected.lock().unwrap(), ["db.shop:client"]);
+}
+
+/// Services that connect by themselves, of which the test says whether they can.
+#[derive(Clone, Default)]
+struct Connecting(Arc<Mutex<Vec<Reachability>>>);
+
+impl MakeEndpoint for Connecting {
+    type Service = Named;
+
+    fn make(&self, endpoint: &Endpoint, reachability: Reachability) -> Named {
+        self.0.lock().unwrap().push(reachability);
+        Named(endpoint.placement().to_string())
+    }
+
+    fn heals(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_is_told_where_a_client_finds_by_itself_that_it_cannot_connect() {
+    let (teller, source) = channel();
+    teller.tell(present(0..2));
+    let source = Suspected(source, Arc::default());
+    let suspected = Arc::clone(&source.1);
+    let connecting = Connecting::default();
+    let service = Cluster::from_source(source)
+        .service("db.shop")
+        .unwrap()
+        .policy(RoundRobin::new())
+        .layer()
+        .unwrap()
+        .layer(connecting.clone());
+    until_served_by(&service, &["db-0", "db-1"]).await;
+    let first = connecting.0.lock().unwrap()[0].clone();
+    first.not_reached();
+    until_served_by(&service, &["db-1"]).await;
+    assert_eq!(suspected.lock().unwrap().len(), 1);
+    first.reached();
+    until_served_by(&service, &["db-0", "db-1"]).await;
+    assert_eq!(suspected.lock().unwrap().len(), 1, "that is no failure");
 }

@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use portolan::{BoxError, Endpoint, Wait};
+use futures::{FutureExt, TryFutureExt};
+use portolan::{BoxError, Endpoint, ErrorKind, Wait};
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{cluster_of, named, present, until_served_by};
@@ -140,4 +141,66 @@ async fn the_balancer_and_its_futures_go_anywhere() {
     let service = named(cluster.service("db").unwrap());
     let answer = tokio::spawn(anywhere(service).call(()));
     assert_eq!(answer.await.unwrap().unwrap(), "db-0");
+}
+
+/// Ready never.
+#[derive(Clone)]
+struct NeverReady;
+
+impl Service<()> for NeverReady {
+    type Response = ();
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<(), BoxError>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        std::task::Poll::Pending
+    }
+
+    fn call(&mut self, (): ()) -> Self::Future {
+        ready(Ok(()))
+    }
+}
+
+#[test]
+fn requests_wait_wherever_they_are_polled() {
+    let soon = Duration::from_millis(20);
+    let home = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (nobody, somebody) = home.block_on(async {
+        let (_teller, cluster) = cluster_of([]);
+        let wait = Wait::UpTo(soon);
+        let nobody = named(cluster.service("db").unwrap().wait(wait));
+        let (_teller, cluster) = cluster_of([0]);
+        let builder = cluster.service("db").unwrap().wait(wait);
+        let layer = builder.ready_timeout(soon).layer().unwrap();
+        (nobody, layer.layer(|_: &Endpoint| NeverReady))
+    });
+    let bare = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    bare.block_on(async {
+        let error = nobody.clone().oneshot(()).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::NoEndpoints { .. }));
+        let error = somebody.clone().oneshot(()).await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Exhausted);
+    });
+    // Without the runtime on which it was built, a balancer says so, and does not wait.
+    drop(home);
+    for service in [
+        nobody.clone().oneshot(()).boxed(),
+        somebody
+            .clone()
+            .oneshot(())
+            .map_ok(|()| String::new())
+            .boxed(),
+    ] {
+        let error = bare.block_on(service).unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::Closed);
+    }
 }

@@ -1,14 +1,18 @@
 //! Everything is bounded: in flight, waiting, not being ready.
 
 use std::{
+    collections::BTreeSet,
     future::{Ready, ready},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures::future::{FutureExt, join_all};
-use portolan::{BoxError, Endpoint, ErrorKind, policy::RoundRobin};
+use portolan::{BoxError, Endpoint, ErrorKind, Sent, policy::RoundRobin};
 use tokio::sync::Semaphore;
 use tower::{Layer, Service, ServiceExt};
 
@@ -112,5 +116,57 @@ async fn an_endpoint_that_is_never_ready_is_passed_over() {
         .unwrap();
     for _ in 0..4 {
         service.clone().oneshot(1).await.unwrap();
+    }
+}
+
+/// An endpoint that fails when it is asked for the first time whether it is ready, if it has not already.
+#[derive(Clone)]
+struct FailsOnce {
+    name: String,
+    failed: Arc<AtomicBool>,
+}
+
+impl Service<u32> for FailsOnce {
+    type Response = String;
+    type Error = Refused;
+    type Future = Ready<Result<String, Refused>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+        match self.failed.swap(true, Ordering::Relaxed) {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Ready(Err(Refused(None, Sent::No))),
+        }
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        ready(Ok(self.name.clone()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_failed_to_be_ready_once_is_used_again() {
+    for endpoints in 1..=3 {
+        let (_teller, cluster) = cluster_of(0..endpoints);
+        let service = cluster
+            .service("db")
+            .unwrap()
+            .policy(RoundRobin::new())
+            .build_with(
+                |endpoint: &Endpoint| FailsOnce {
+                    name: endpoint.placement().to_string(),
+                    failed: Arc::new(AtomicBool::new(endpoint.placement().as_str() != "db-0")),
+                },
+                Scripted,
+            )
+            .unwrap();
+        // Whoever finds it out goes to another, or asks once more.
+        let mut served = BTreeSet::new();
+        for _ in 0..20 {
+            served.insert(service.clone().oneshot(1).await.unwrap());
+        }
+        assert_eq!(served.len(), usize::from(endpoints), "{served:?}");
+        let view = service.observe().view();
+        let failures = view.endpoints().iter().map(|one| one.state.failures());
+        assert_eq!(failures.sum::<u64>(), 1);
     }
 }

@@ -5,8 +5,10 @@
 mod discovery;
 mod handles;
 mod limits;
+mod nodes;
 mod policy;
 mod retries;
+mod rounds;
 mod scripted;
 mod sources;
 mod spans;
@@ -47,7 +49,7 @@ pub(crate) fn cluster_of(ordinals: impl IntoIterator<Item = u16>) -> (Teller, Cl
 
 /// What the tests balance: each endpoint answers with its name.
 #[derive(Clone)]
-pub(crate) struct Named(String);
+pub(crate) struct Named(pub(crate) String);
 
 impl Service<()> for Named {
     type Response = String;

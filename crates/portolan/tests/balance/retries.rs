@@ -1,25 +1,18 @@
 //! What is sent again, to whom, and when.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use futures::future::{BoxFuture, FutureExt};
 use portolan::{
-    Cluster, Conditions, Endpoint, ErrorKind, Placement, Resolution, Sent, policy::RoundRobin,
-    source::channel,
+    Cluster, Endpoint, ErrorKind, Placement, Resolution, Sent, policy::RoundRobin, source::channel,
 };
-use tokio::time::Instant;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::{
     cluster_of, endpoint, present,
-    scripted::{Refused, Scripted, only_db_2},
+    scripted::{Scripted, only_db_2},
 };
 
 #[tokio::test(start_paused = true)]
@@ -64,71 +57,6 @@ async fn what_may_have_been_sent_is_not_sent_again_unless_it_is_idempotent() {
     let said = error.to_string();
     assert!(said.contains("db-0 (127.0.0.1:1): refused"), "{said}");
     assert!(said.contains("db-1 (127.0.0.1:2): refused"), "{said}");
-}
-
-/// The only endpoint breaks off two requests and then refuses connections, each after a second, until
-/// it is back.
-#[derive(Clone)]
-struct Restarting {
-    calls: Arc<AtomicUsize>,
-    back: Instant,
-}
-
-impl Service<u32> for Restarting {
-    type Response = u32;
-    type Error = Refused;
-    type Future = BoxFuture<'static, Result<u32, Refused>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refused>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: u32) -> Self::Future {
-        let sent = match self.calls.fetch_add(1, Ordering::Relaxed) {
-            0 | 1 => Sent::Maybe,
-            _ => Sent::Unreachable,
-        };
-        let is_back = Instant::now() >= self.back;
-        async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            match is_back {
-                true => Ok(request),
-                false => Err(Refused(Some(request), sent)),
-            }
-        }
-        .boxed()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_idempotent_request_waits_for_the_only_endpoint_to_be_back() {
-    // Tried at 0 s and 1 s. At 2 s it waits, whatever was said and unsaid meanwhile.
-    for (unready_at, ready_at) in [(500, 2500), (1500, 2500), (1500, 1800), (2500, 3000)] {
-        for request in [100, 7] {
-            let (teller, cluster) = cluster_of([0]);
-            let began = Instant::now();
-            let restarting = Restarting {
-                calls: Arc::default(),
-                back: began + Duration::from_millis(1700),
-            };
-            let service = cluster
-                .service("db")
-                .unwrap()
-                .build_with(move |_: &Endpoint| restarting.clone(), Scripted)
-                .unwrap();
-            let sent = tokio::spawn(service.oneshot(request));
-            tokio::time::sleep_until(began + Duration::from_millis(unready_at)).await;
-            // Its readiness probe fails, and it comes back as the Pod it was.
-            let unready = endpoint(0).with_conditions(Conditions::new(Some(false), None, None));
-            teller.tell(Resolution::Present([unready].into_iter().collect()));
-            tokio::time::sleep_until(began + Duration::from_millis(ready_at)).await;
-            teller.tell(present([0]));
-            match (request, sent.await.unwrap()) {
-                (100, answer) => assert_eq!(answer.unwrap(), 100),
-                (_, answer) => assert_eq!(answer.unwrap_err().attempts().len(), 1),
-            }
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]

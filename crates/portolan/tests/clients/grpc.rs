@@ -1,8 +1,17 @@
 //! The gRPC channel under tonic, over servers on loopback.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::server::{cluster, nowhere, respond, serve};
+use crate::server::{cluster, http2_hangs_up, nowhere, respond, serve};
 use futures::{Stream, StreamExt, future::BoxFuture};
 use portolan::{
     Wait,
@@ -244,6 +253,97 @@ async fn a_deadline_ends_a_call_that_is_not_answered() {
     let status = tokio::time::timeout(Duration::from_secs(20), client.unary(ONE, request)).await;
     assert_eq!(status.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
     assert_eq!(in_flight(&channel), 0);
+    assert_eq!(failures(&channel), 1, "a call that was not answered");
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_while_no_endpoint_is_there_counts_against_nobody() {
+    let builder = cluster([]).service("echo.shop:grpc").unwrap().grpc();
+    let mut client = EchoClient::new(builder.build().unwrap());
+    let mut request = Request::new(message("hello"));
+    request.set_timeout(Duration::from_millis(50));
+    let status = client.unary(ONE, request).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[test]
+fn a_call_with_a_deadline_may_be_polled_by_a_runtime_without_timers() {
+    let home = tokio::runtime::Runtime::new().unwrap();
+    let channel = home.block_on(async { channel([echo("a").await]).await });
+    let bare = tokio::runtime::Builder::new_current_thread().build();
+    let bare = bare.unwrap();
+    let mut request = Request::new(message("for ever"));
+    request.set_timeout(Duration::from_millis(50));
+    let mut client = EchoClient::new(channel);
+    let status = bare.block_on(client.unary(ONE, request)).unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_sent_twice_is_and_no_other() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let addresses = [http2_hangs_up(Arc::clone(&asked)).await, echo("a").await];
+    let rule = |call: &http::request::Parts| call.uri.path() == ONE;
+    let by_rule = || async {
+        let channel = builder(addresses).retry_if(rule).build().unwrap();
+        channel.observe().changed().await;
+        EchoClient::new(channel)
+    };
+    // By turns, one of two goes to the endpoint that hangs up, or both: the second try takes a turn, too.
+    let mut client = by_rule().await;
+    for _ in 0..2 {
+        let reply = client.unary(ONE, Request::new(message("hello"))).await;
+        assert_eq!(reply.unwrap().into_inner().text, "a: hello");
+    }
+    let before = asked.load(Ordering::SeqCst);
+    assert!(before >= 1);
+    let mut client = by_rule().await;
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        let messages = futures::stream::iter([message("hello")]);
+        lost.extend(client.streaming(MANY, messages).await.err());
+    }
+    assert_eq!(asked.load(Ordering::SeqCst) - before, 1);
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert_eq!(lost[0].code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn as_many_connections_are_made_as_are_asked_for_and_calls_take_turns_on_them() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let calls: Arc<[AtomicUsize; 3]> = Arc::default();
+    let counts = Arc::clone(&calls);
+    let (accepted, mut connections) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for nth in 0.. {
+            let (connection, _) = listener.accept().await.unwrap();
+            accepted.send(nth).unwrap();
+            let counts = Arc::clone(&counts);
+            let answer = move |request| {
+                counts[nth].fetch_add(1, Ordering::SeqCst);
+                answer(Echo { name: "a" }, request)
+            };
+            tokio::spawn(crate::server::serve_on(connection, answer));
+        }
+    });
+    let channel = builder([address]).connections_per_endpoint(3).build();
+    let channel = channel.unwrap();
+    for _ in 0..3 {
+        connections.recv().await.unwrap();
+    }
+    // A connection is known to be up a moment after the server has accepted it.
+    let mut client = EchoClient::new(channel);
+    let busy = || calls.iter().all(|calls| calls.load(Ordering::SeqCst) > 0);
+    for _ in 0..1000 {
+        let reply = client.unary(ONE, Request::new(message("hello"))).await;
+        assert_eq!(reply.unwrap().into_inner().text, "a: hello");
+        if busy() {
+            break;
+        }
+    }
+    assert!(busy(), "{calls:?}");
+    assert!(connections.try_recv().is_err(), "no more than that");
 }
 
 #[tokio::test]

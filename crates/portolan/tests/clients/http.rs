@@ -6,17 +6,23 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use crate::server::{cluster, nowhere, respond, serve, serve_text, text};
+use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_text, text};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, channel::Channel};
 use portolan::{
-    ErrorKind, Sent, Wait,
-    http::{ConnectError, HttpClient, ResponseBody},
+    Cluster, Conditions, Endpoint, ErrorKind, Placement, Resolution, Sent, Wait,
+    http::{ConnectError, HttpClient, ResponseBody, ResponseTimedOut},
     policy::RoundRobin,
+    source::channel,
 };
-use tokio::sync::Notify;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
 use tower::{Service, ServiceExt};
 
 fn get(path: &str) -> http::Request<Empty<Bytes>> {
@@ -240,25 +246,6 @@ async fn a_request_whose_own_body_fails_counts_against_nobody() {
     }
 }
 
-/// A server that reads each request and hangs up.
-async fn hangs_up(asked: Arc<AtomicUsize>) -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        loop {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            let asked = Arc::clone(&asked);
-            tokio::spawn(async move {
-                use tokio::io::AsyncReadExt;
-                if connection.read_u8().await.is_ok() {
-                    asked.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn what_may_have_been_processed_is_sent_again_only_if_it_is_idempotent() {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -320,12 +307,182 @@ async fn settings_that_make_no_sense_are_refused() {
             http().max_connections_per_endpoint(0),
             "max_connections_per_endpoint",
         ),
-        (
-            http().connect_timeout(std::time::Duration::ZERO),
-            "connect_timeout",
-        ),
+        (http().connect_timeout(Duration::ZERO), "connect_timeout"),
+        (http().response_timeout(Duration::ZERO), "response_timeout"),
     ] {
         let error = wrong.build().unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_in_time_is_given_up_and_counts_against_the_endpoint() {
+    let limit = Duration::from_millis(50);
+    for http2 in [false, true] {
+        let dropped = Arc::new(Notify::new());
+        let told = Arc::clone(&dropped);
+        let hangs = serve(move |_| {
+            let told = Arc::clone(&told);
+            async move {
+                /// The server lets go of a request when it is cancelled.
+                struct Told(Arc<Notify>);
+                impl Drop for Told {
+                    fn drop(&mut self) {
+                        self.0.notify_one();
+                    }
+                }
+                let _told = Told(told);
+                std::future::pending().await
+            }
+        })
+        .await;
+        let cluster = cluster([hangs, serve_text("alive").await]);
+        let http = cluster
+            .service("orders.shop")
+            .unwrap()
+            .policy(RoundRobin::new())
+            .http();
+        let http = if http2 { http.http2() } else { http };
+        let client = http
+            .response_timeout(limit)
+            .retry_idempotent()
+            .build()
+            .unwrap();
+        let post = || http::Request::post("/").body(Full::from("once")).unwrap();
+        let mut too_late = 0;
+        for _ in 0..4 {
+            let Err(error) = client.send(post()).await else {
+                continue;
+            };
+            too_late += 1;
+            assert_eq!(*error.kind(), ErrorKind::Failed);
+            let cause = error.attempts()[0].cause.downcast_ref();
+            let ResponseTimedOut { limit: given, .. } = cause.expect("a time-out");
+            assert_eq!(*given, limit);
+            tokio::time::timeout(Duration::from_secs(20), dropped.notified())
+                .await
+                .expect("the server is told");
+        }
+        assert_eq!(too_late, 2);
+        let view = client.observe().view();
+        assert_eq!(view.endpoints()[0].state.failures(), 2);
+        // What may be sent twice goes on to the other.
+        for _ in 0..4 {
+            assert_eq!(read(client.send(get("/")).await.unwrap()).await, "alive");
+        }
+        assert_eq!(in_flight(&client), [0, 0]);
+    }
+}
+
+async fn read_head(connection: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await.expect("a request"));
+    }
+}
+
+async fn is_closed(connection: &mut TcpStream) -> bool {
+    let mut byte = [0];
+    let read = connection.read(&mut byte);
+    let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+    matches!(read.expect("closed soon"), Ok(0))
+}
+
+#[tokio::test]
+async fn a_terminating_pods_idle_connections_close_and_what_is_in_flight_finishes() {
+    let pod = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let leaving = Endpoint::new(Placement::new("orders-0"), pod.local_addr().unwrap());
+    let staying = Endpoint::new(Placement::new("orders-1"), serve_text("stays").await);
+    let (teller, source) = channel();
+    teller.tell(Resolution::Present([leaving.clone()].into_iter().collect()));
+    let client = Cluster::from_source(source)
+        .service("orders.shop")
+        .unwrap()
+        .http()
+        .http1()
+        .connections_per_endpoint(2)
+        .build()
+        .unwrap();
+    let (mut busy, mut idle) = (pod.accept().await.unwrap().0, pod.accept().await.unwrap().0);
+    let in_flight = tokio::spawn(client.send(get("/")));
+    let (mut byte, mut other_byte) = ([0], [0]);
+    let other_is_busy = tokio::select! {
+        byte = busy.peek(&mut byte) => byte.unwrap() == 0,
+        byte = idle.peek(&mut other_byte) => byte.unwrap() == 1,
+    };
+    if other_is_busy {
+        std::mem::swap(&mut busy, &mut idle);
+    }
+    read_head(&mut busy).await;
+
+    let terminating = Conditions::new(Some(false), Some(true), Some(true));
+    let set = [leaving.with_conditions(terminating), staying];
+    teller.tell(Resolution::Present(set.into_iter().collect()));
+    // It is still there, and so is its request, when the idle connection closes.
+    assert!(is_closed(&mut idle).await);
+    assert!(!in_flight.is_finished());
+    for _ in 0..4 {
+        assert_eq!(read(client.send(get("/")).await.unwrap()).await, "stays");
+    }
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate";
+    busy.write_all(answer).await.unwrap();
+    assert_eq!(read(in_flight.await.unwrap().unwrap()).await, "late");
+    assert!(is_closed(&mut busy).await);
+}
+
+#[test]
+fn a_request_may_be_polled_by_a_runtime_without_timers() {
+    let home = tokio::runtime::Runtime::new().unwrap();
+    let bare = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    };
+    for http2 in [false, true] {
+        let (client, listener) = home.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let http = cluster([listener.local_addr().unwrap()])
+                .service("orders.shop")
+                .unwrap()
+                .wait(Wait::FailFast)
+                .http()
+                .max_connections_per_endpoint(1)
+                .connect_timeout(Duration::from_millis(200))
+                .response_timeout(Duration::from_millis(50));
+            let http = if http2 { http.http2() } else { http };
+            (http.build().unwrap(), listener)
+        });
+        // The server takes connections, and says nothing: an answer is waited for, and, with HTTP/1.1,
+        // a connection that is free.
+        let requests = async { tokio::join!(client.send(get("/")), client.send(get("/"))) };
+        let (one, other) = bare().block_on(requests);
+        for error in [one.unwrap_err(), other.unwrap_err()] {
+            assert!(!error.attempts().is_empty(), "{error}");
+        }
+        drop((client, listener));
+    }
+}
+
+#[test]
+fn a_client_whose_runtime_is_gone_says_so() {
+    for http2 in [false, true] {
+        let home = tokio::runtime::Runtime::new().unwrap();
+        let client = home.block_on(async {
+            let http = cluster([serve_text("alive").await])
+                .service("orders.shop")
+                .unwrap()
+                .wait(Wait::FailFast)
+                .http();
+            let http = if http2 { http.http2() } else { http };
+            let client = http.build().unwrap();
+            assert_eq!(read(client.send(get("/")).await.unwrap()).await, "alive");
+            client
+        });
+        drop(home);
+        let bare = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let error = bare.block_on(client.send(get("/"))).unwrap_err();
+        assert!(error.is_unsent(), "{error}");
     }
 }

@@ -57,4 +57,8 @@ impl Picker for LeastRequestPicker {
     fn is_timed(&self) -> bool {
         false
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }

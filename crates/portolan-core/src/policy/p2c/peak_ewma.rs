@@ -12,7 +12,8 @@ use crate::{Candidates, EndpointState, PickContext, Picker, Policy, Time, Verdic
 /// no traffic.
 ///
 /// An endpoint that has answered nothing yet is given one request at a time until it has: enough to
-/// be measured, not enough to be drowned.
+/// be measured, not enough to be drowned. What callers wait for it in vain adds up meanwhile, so that an
+/// endpoint which hangs from the start is left alone after the first time-outs, and then tried rarely.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PeakEwma;
 
@@ -22,8 +23,8 @@ struct PeakEwmaPicker {
     weights: Weights,
 }
 
-/// What an endpoint without history costs once it has a request in flight: more than any measured one.
-const UNMEASURED_NANOS: f32 = 1e12;
+/// What an endpoint that never answered costs for each request in flight: more than any that did.
+const UNANSWERED_NANOS: f32 = 1e12;
 
 impl PeakEwma {
     /// The policy.
@@ -50,13 +51,20 @@ impl Picker for PeakEwmaPicker {
             cost_b < cost_a
         })
     }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
 }
 
 #[inline]
 fn cost(state: &EndpointState, now: Time) -> f32 {
     let in_flight = state.in_flight() as f32;
-    match state.latency_nanos(now) {
-        Some(nanos) => nanos * (in_flight + 1.0),
-        None => UNMEASURED_NANOS * in_flight,
+    match state.expected_latency(now) {
+        Some(expected) if expected.answered => expected.nanos * (in_flight + 1.0),
+        in_vain => {
+            let waited = in_vain.map_or(0.0, |waited| waited.nanos);
+            waited + UNANSWERED_NANOS * in_flight
+        }
     }
 }

@@ -93,7 +93,11 @@ impl Control {
     /// Whether the request of these bits stays.
     #[inline]
     pub(super) fn stays(&self, bits: u32) -> bool {
-        bits <= self.kept.load(Ordering::Relaxed)
+        match self.kept.load(Ordering::Relaxed) {
+            // A picker of the time when they did is in use for a moment more.
+            NONE => true,
+            kept => bits <= kept,
+        }
     }
 
     pub(super) fn kept(&self) -> Option<f64> {
@@ -104,7 +108,10 @@ impl Control {
     }
 
     /// There are other endpoints: the sizes may say otherwise, what was learnt of load still holds.
-    pub(super) fn plan(&self, planned: f64) {
+    ///
+    /// What these endpoints have counted so far is where the next comparison begins: endpoints that have
+    /// joined or left would pass for requests that were made or undone.
+    pub(super) fn plan(&self, planned: f64, totals: Totals) {
         let mut memory = self
             .memory
             .lock()
@@ -115,7 +122,7 @@ impl Control {
             true => memory.kept.min(memory.planned),
             false => memory.planned,
         };
-        memory.seen = None;
+        memory.seen = memory.seen.map(|(then, _)| (then, totals));
         self.publish(memory.kept);
     }
 

@@ -113,13 +113,14 @@ impl Policy for ZoneAware {
                 up_to: (up_to * f64::from(u32::MAX)) as u32,
             });
         }
-        self.control.plan(plan.kept);
-        Arc::new(ZonePicker {
+        let picker = ZonePicker {
             here,
             elsewhere: elsewhere.into(),
             candidates: candidates.clone(),
             control: Arc::clone(&self.control),
-        })
+        };
+        self.control.plan(plan.kept, picker.totals());
+        Arc::new(picker)
     }
 }
 

@@ -183,9 +183,13 @@ impl Simulation {
 
     /// So many requests a second, for so many seconds. Returns the share that stayed.
     fn run(&mut self, requests: f64, seconds: u32) -> f64 {
+        self.run_for(requests, seconds * 1000)
+    }
+
+    fn run_for(&mut self, requests: f64, millis: u32) -> f64 {
         let (mut stayed, mut all) = (0u32, 0u32);
         self.latencies.clear();
-        for _ in 0..seconds * 1000 {
+        for _ in 0..millis {
             self.now = self.now + MS;
             self.owed += requests / 1000.0;
             while self.owed >= 1.0 {
@@ -279,6 +283,20 @@ fn a_zone_that_fails_fast_draws_nothing() {
     simulation.run(600.0, 30);
     let share = simulation.run(600.0, 10);
     assert!(share < 0.05, "{share}");
+}
+
+#[test]
+fn it_goes_on_learning_while_endpoints_come_and_go() {
+    let mut simulation = Simulation::new(&[3, 3, 3], 100.0, 1000.0);
+    // More often than it is looked at.
+    for _ in 0..150 {
+        for _ in 0..2 {
+            simulation.run_for(600.0, 400);
+            simulation.picker = simulation.policy.build(&simulation.candidates);
+        }
+    }
+    let kept = simulation.policy.kept().unwrap();
+    assert!(kept < 0.6, "{kept}");
 }
 
 #[test]

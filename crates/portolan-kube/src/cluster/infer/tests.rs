@@ -241,3 +241,14 @@ async fn a_file_that_was_named_is_said_to_be_missing_and_nothing_else() {
         "{message}"
     );
 }
+
+#[test]
+fn who_is_no_pod_stands_outside() {
+    let by_kubeconfig = Surroundings::default();
+    assert_eq!(by_kubeconfig.vantage(), Vantage::Outside);
+    let pod_with_a_kubeconfig = Surroundings {
+        is_pod: true,
+        ..Surroundings::default()
+    };
+    assert_eq!(pod_with_a_kubeconfig.vantage(), Vantage::Inside);
+}

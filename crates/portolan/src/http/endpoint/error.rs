@@ -62,6 +62,17 @@ impl ConnectError {
     }
 }
 
+/// An endpoint did not begin its answer [in time](crate::http::HttpBuilder::response_timeout).
+///
+/// It is the `cause` of an [`Attempt`](crate::Attempt). The request may have been processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer did not begin within {limit:?} (`response_timeout`)")]
+#[non_exhaustive]
+pub struct ResponseTimedOut {
+    /// How long it was given.
+    pub limit: Duration,
+}
+
 /// What is made of a request that was not answered.
 pub(crate) struct SendError(Box<Failure<Request>>);
 
@@ -95,6 +106,11 @@ impl SendError {
         ))
     }
 
+    /// It may have been processed, or may be yet.
+    pub(super) fn too_late(error: ResponseTimedOut, request: Option<Request>) -> Self {
+        Self(Box::new(Failure::new(error).with_request(request)))
+    }
+
     pub(crate) fn into_failure(self) -> Failure<Request> {
         *self.0
     }
@@ -107,6 +123,21 @@ impl SendError {
 /// beyond that one: those up to it go on, and fail otherwise if they do.
 pub(crate) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
     is_refusal(error) || said_by_endpoint(error).is_some_and(h2::Error::is_go_away)
+}
+
+/// Whether a request that ended with this error never left: hyper found its connection closed before
+/// it took the request up.
+#[cfg(feature = "reqwest")]
+pub(crate) fn never_left(mut error: &(dyn StdError + 'static)) -> bool {
+    loop {
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            return error.is_canceled();
+        }
+        match error.source() {
+            Some(source) => error = source,
+            None => return false,
+        }
+    }
 }
 
 /// Whether the endpoint refused this one request, on a connection that goes on.
@@ -170,5 +201,46 @@ impl StdError for SendError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let cause: &BoxError = &self.0.cause;
         cause.source()
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "reqwest")]
+mod tests {
+    use http_body_util::Empty;
+    use hyper::client::conn::http1::handshake;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// What clients on top of hyper do to its errors.
+    #[derive(Debug, thiserror::Error)]
+    #[error("wrapped")]
+    struct Wrapped(#[source] hyper::Error);
+
+    fn get() -> http::Request<Empty<bytes::Bytes>> {
+        http::Request::get("/").body(Empty::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_closed_before_the_request_left_is_told_from_what_closed_after() {
+        let (client, server) = tokio::io::duplex(1024);
+        let (mut sender, connection) = handshake(TokioIo::new(client)).await.unwrap();
+        drop(server);
+        let _ = connection.await;
+        let mut error = sender.try_send_request(get()).await.unwrap_err();
+        assert!(error.take_message().is_some());
+        assert!(never_left(&Wrapped(error.into_error())));
+
+        let (client, mut server) = tokio::io::duplex(1024);
+        let (mut sender, connection) = handshake(TokioIo::new(client)).await.unwrap();
+        let answer = sender.try_send_request(get());
+        let hang_up = async move { server.read_u8().await };
+        let (answer, ..) = tokio::join!(answer, connection, hang_up);
+        let mut error = answer.unwrap_err();
+        assert!(error.take_message().is_none());
+        assert!(!never_left(&Wrapped(error.into_error())));
+        assert!(!never_left(&io::Error::other("refused")));
     }
 }

@@ -13,14 +13,13 @@ use futures::future::join_all;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    runtime::Handle,
     sync::{Notify, mpsc, oneshot},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 
 use super::{
-    Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport, deadline,
-    http2::GOOD_LIFE,
+    AnswerWithin, Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport,
+    deadline, http2::GOOD_LIFE,
 };
 use crate::{
     backoff::{Backoff, BackoffSettings},
@@ -30,7 +29,6 @@ use crate::{
 /// The connections to one endpoint.
 pub(super) struct Pool {
     connect: Connect,
-    runtime: Handle,
     state: Mutex<State>,
     /// A connection is to be made, maybe.
     wanted: Arc<Notify>,
@@ -47,6 +45,8 @@ struct State {
     /// Those that are being made.
     dialling: Vec<u64>,
     next_id: u64,
+    /// The runtime of the connections is gone: there will be none.
+    closed: bool,
 }
 
 struct Idle {
@@ -80,6 +80,7 @@ pub(super) async fn send(
             Err(error) => return Err(SendError::not_connected(error, request)),
         };
         // An answer that is long in coming must not keep the connections of an endpoint that is gone.
+        let limit = pool.connect.answer_within();
         let endpoint = Arc::downgrade(&pool);
         drop(pool);
         let (mut head, body) = request.into_parts();
@@ -90,12 +91,18 @@ pub(super) async fn send(
         let response = connection
             .sender
             .try_send_request(Request::from_parts(head, body));
-        let mut error = match response.await {
-            Ok(response) => {
+        let mut error = match AnswerWithin::wait(limit, response).await {
+            Ok(Ok(response)) => {
                 connection.go_home();
                 return Ok(response);
             }
-            Err(error) => error,
+            Ok(Err(error)) => error,
+            // The connection is let go of, and closes: an answer may still come on it.
+            Err(too_late) => {
+                let again =
+                    spare.and_then(|(head, body)| Some(Request::from_parts(head, body.rewind()?)));
+                return Err(SendError::too_late(too_late, again));
+            }
         };
         let Some(given_back) = error.take_message() else {
             let again =
@@ -127,7 +134,6 @@ impl Pool {
     pub(super) fn start(connect: Connect, first: Option<Transport>) -> Arc<Self> {
         let pool = Arc::new(Self {
             connect,
-            runtime: Handle::current(),
             state: Mutex::default(),
             wanted: Arc::default(),
         });
@@ -146,15 +152,18 @@ impl Pool {
         let lent = match self.idle_or_wait() {
             Asked::Idle(connection) => return Ok(connection),
             Asked::Busy => return Err(self.busy()),
+            Asked::Gone => return Err(ConnectError::Gone),
             Asked::Wait(lent, dial) => {
                 if let Some(counted) = dial {
                     let connect = self.connect.clone();
-                    self.runtime.spawn(dial_and_put(connect, None, counted));
+                    self.connect
+                        .runtime
+                        .spawn(dial_and_put(connect, None, counted));
                 }
                 lent
             }
         };
-        match timeout_at(deadline, lent).await {
+        match self.connect.until(deadline, lent).await {
             Ok(Ok(lent)) => lent,
             Ok(Err(_)) => Err(ConnectError::Gone),
             // Dials are over by now, one way or the other: what did not come is a free connection.
@@ -175,6 +184,9 @@ impl Pool {
             if connection.sender.is_ready() {
                 return Asked::Idle(connection);
             }
+        }
+        if state.closed {
+            return Asked::Gone;
         }
         if state.waiting.len() >= max {
             state.waiting.retain(|waiting| !waiting.is_closed());
@@ -284,6 +296,7 @@ enum Asked {
         Option<Counted>,
     ),
     Busy,
+    Gone,
 }
 
 /// Which connections are to be made.
@@ -330,6 +343,7 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
     else {
         return;
     };
+    let _closing = Closing(Weak::clone(&pool));
     if let Some((transport, counted)) = first {
         dial_and_put(connect.clone(), Some(transport), counted).await;
     }
@@ -374,6 +388,20 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
             () = news.notified() => {}
             () = sleep_until(until) => {}
         }
+    }
+}
+
+/// Tells those who wait for a connection that none will come, where the runtime is shut down.
+struct Closing(Weak<Pool>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let waiting = self.0.upgrade().map(|pool| {
+            let mut state = pool.state();
+            state.closed = true;
+            std::mem::take(&mut state.waiting)
+        });
+        drop(waiting);
     }
 }
 

@@ -12,11 +12,12 @@ use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 
 use super::{
-    Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport, deadline, error,
+    AnswerWithin, Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport,
+    deadline, error,
 };
 use crate::{
     Reachability,
@@ -95,7 +96,7 @@ impl Links {
         };
         let mut link = link.clone();
         let settled = link.wait_for(|link| link.is_usable() || matches!(link, Link::Down(_)));
-        match timeout_at(deadline, settled).await {
+        match self.connect.until(deadline, settled).await {
             Ok(Ok(link)) => match &*link {
                 Link::Up(connection) => Ok(connection.clone()),
                 Link::Down(error) => Err(error.clone()),
@@ -130,11 +131,17 @@ pub(super) async fn send(
         let response = connection.try_send_request(Request::from_parts(head, body));
         // An answer that is long in coming must not keep the connections of an endpoint that is gone.
         drop(connection);
+        let limit = links.connect.answer_within();
         let endpoint = Arc::downgrade(&links);
         drop(links);
-        let mut error = match response.await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
+        let mut error = match AnswerWithin::wait(limit, response).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => error,
+            Err(too_late) => {
+                let (head, body) = spare;
+                let again = body.rewind().map(|body| Request::from_parts(head, body));
+                return Err(SendError::too_late(too_late, again));
+            }
         };
         let given_back = error.take_message();
         let error = error.into_error();
@@ -233,7 +240,7 @@ async fn establish(
     if let Some(pings) = connect.settings.keep_alive {
         http.keep_alive_interval(pings.interval)
             .keep_alive_timeout(pings.timeout)
-            .keep_alive_while_idle(true);
+            .keep_alive_while_idle(pings.while_idle);
     }
     http.handshake(TokioIo::new(transport))
         .await

@@ -17,20 +17,24 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::uri::Authority;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Timeout, timeout, timeout_at},
+};
 use tower_service::Service;
 
 pub(crate) use dial::Offer;
-pub use error::ConnectError;
 pub(crate) use error::SendError;
 #[cfg(feature = "grpc")]
 pub(crate) use error::find_h2_error;
+pub use error::{ConnectError, ResponseTimedOut};
 #[cfg(feature = "reqwest")]
-pub(crate) use error::is_unprocessed;
+pub(crate) use error::{is_unprocessed, never_left};
 pub(crate) use transport::Transport;
 
 #[cfg(feature = "tls")]
@@ -82,11 +86,12 @@ impl MakeEndpoint for MakeHttp {
             dialer,
             settings: self.settings.clone(),
             reachability,
+            runtime: Handle::current(),
         };
         let connections = match self.version() {
             Version::Http1 => Connections::Known(connect.http1(None)),
             Version::Http2 => Connections::Known(connect.http2(None)),
-            Version::Negotiated => Connections::Asking(Negotiation::start(connect)),
+            Version::Negotiated => Connections::Asking(Box::new(Negotiation::start(connect))),
         };
         HttpEndpoint(Arc::new(Inner {
             target: self.target_of(endpoint),
@@ -148,7 +153,7 @@ struct Inner {
 
 enum Connections {
     Known(Protocol),
-    Asking(Negotiation),
+    Asking(Box<Negotiation>),
 }
 
 /// The connections, by the protocol that is spoken on them.
@@ -164,9 +169,46 @@ struct Connect {
     dialer: Dialer,
     settings: ConnectionSettings,
     reachability: Reachability,
+    /// Where the connections are, and the timers: requests may come from any other runtime.
+    runtime: Handle,
+}
+
+/// How long an endpoint may take to begin its answer.
+struct AnswerWithin {
+    limit: Duration,
+    runtime: Handle,
+}
+
+impl AnswerWithin {
+    async fn wait<T>(
+        limit: Option<Self>,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ResponseTimedOut> {
+        let Some(Self { limit, runtime }) = limit else {
+            return Ok(answer.await);
+        };
+        let answer = {
+            let _entered = runtime.enter();
+            timeout(limit, answer)
+        };
+        answer.await.map_err(|_| ResponseTimedOut { limit })
+    }
 }
 
 impl Connect {
+    /// Waits for something no longer than until `deadline`, wherever it is polled.
+    fn until<F: Future>(&self, deadline: Instant, future: F) -> Timeout<F> {
+        let _entered = self.runtime.enter();
+        timeout_at(deadline, future)
+    }
+
+    fn answer_within(&self) -> Option<AnswerWithin> {
+        self.settings.response_timeout.map(|limit| AnswerWithin {
+            limit,
+            runtime: self.runtime.clone(),
+        })
+    }
+
     fn http1(self, first: Option<Transport>) -> Protocol {
         Protocol::Http1(http1::Pool::start(self, first))
     }

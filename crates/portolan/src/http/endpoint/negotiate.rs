@@ -1,9 +1,6 @@
 //! Finding out which protocol an endpoint speaks, by TLS (ALPN, RFC 7301).
 
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout_at},
-};
+use tokio::{sync::watch, time::sleep};
 
 use super::{Connect, ConnectError, Offer, Protocol, deadline};
 use crate::backoff::{Backoff, BackoffSettings};
@@ -35,7 +32,11 @@ impl Negotiation {
         }
         let mut outcome = self.outcome.clone();
         let settled = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Unknown));
-        match timeout_at(deadline(&self.connect.settings), settled).await {
+        match self
+            .connect
+            .until(deadline(&self.connect.settings), settled)
+            .await
+        {
             Ok(Ok(outcome)) => match &*outcome {
                 Outcome::Known(protocol) => Ok(protocol.clone()),
                 Outcome::Down(error) => Err(error.clone()),

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portolan_core::EndpointSet;
+use portolan_core::{EndpointSet, InternalTraffic, Reach};
 use serde::{Deserialize, Serialize};
 
 use super::super::record::EndpointRecord;
@@ -66,7 +66,22 @@ struct Kept {
     origin: String,
     /// Seconds since 1970.
     written: u64,
+    #[serde(default)]
+    reach: ReachRecord,
+    /// `internalTrafficPolicy` is `Local`.
+    #[serde(default)]
+    local: bool,
     endpoints: Vec<EndpointRecord>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+enum ReachRecord {
+    #[default]
+    Pods,
+    VirtualIp,
+    Nodes,
+    LoadBalancer,
+    ExternalName,
 }
 
 /// The bytes to keep.
@@ -79,6 +94,12 @@ pub(super) fn encode(
         service: owner.service.to_owned(),
         origin: owner.origin.to_owned(),
         written: seconds(now),
+        reach: ReachRecord::of(endpoints.reach()).ok_or_else(unknown)?,
+        local: match endpoints.internal_traffic() {
+            InternalTraffic::Cluster => false,
+            InternalTraffic::Local => true,
+            _ => return Err(unknown()),
+        },
         endpoints: endpoints
             .iter()
             .map(|one| EndpointRecord::from(&**one))
@@ -144,7 +165,45 @@ pub(super) fn decode(
         .endpoints
         .into_iter()
         .map(EndpointRecord::into_endpoint);
-    Ok((endpoints.collect(), age))
+    let internal_traffic = match kept.local {
+        true => InternalTraffic::Local,
+        false => InternalTraffic::Cluster,
+    };
+    let endpoints: EndpointSet = endpoints.collect();
+    let endpoints = endpoints
+        .with_reach(kept.reach.into())
+        .with_internal_traffic(internal_traffic);
+    Ok((endpoints, age))
+}
+
+/// A later version of core knows something that this format does not: better nothing than half of it.
+fn unknown() -> serde_json::Error {
+    serde::ser::Error::custom("this reach or traffic policy cannot be kept")
+}
+
+impl ReachRecord {
+    fn of(reach: Reach) -> Option<Self> {
+        Some(match reach {
+            Reach::Pods => Self::Pods,
+            Reach::VirtualIp => Self::VirtualIp,
+            Reach::Nodes => Self::Nodes,
+            Reach::LoadBalancer => Self::LoadBalancer,
+            Reach::ExternalName => Self::ExternalName,
+            _ => return None,
+        })
+    }
+}
+
+impl From<ReachRecord> for Reach {
+    fn from(reach: ReachRecord) -> Self {
+        match reach {
+            ReachRecord::Pods => Self::Pods,
+            ReachRecord::VirtualIp => Self::VirtualIp,
+            ReachRecord::Nodes => Self::Nodes,
+            ReachRecord::LoadBalancer => Self::LoadBalancer,
+            ReachRecord::ExternalName => Self::ExternalName,
+        }
+    }
 }
 
 fn age(written: u64, now: SystemTime) -> Result<Duration, Refusal> {

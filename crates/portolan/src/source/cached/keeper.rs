@@ -1,6 +1,10 @@
 //! When to write.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use portolan_core::EndpointSet;
 use tokio::{
@@ -19,6 +23,8 @@ pub(super) struct Keeper {
     wanted: Option<Option<EndpointSet>>,
     due: Due,
     writing: Option<JoinHandle<io::Result<()>>>,
+    /// Since when what is wanted has been getting old; nothing while it is good now.
+    good_until: Option<SystemTime>,
     /// There is to be no write before.
     not_before: Instant,
 }
@@ -47,12 +53,14 @@ impl Keeper {
             wanted: None,
             due: Due::Not,
             writing: None,
+            good_until: None,
             not_before: Instant::now(),
         }
     }
 
     /// These are the endpoints now; `None` where there are none.
     pub(super) fn keep(&mut self, endpoints: Option<EndpointSet>) {
+        self.good_until = None;
         let wanted = Some(endpoints);
         let seems_older = self.due == Due::Not && matches!(wanted, Some(Some(_)));
         if self.wanted != wanted || seems_older {
@@ -62,7 +70,10 @@ impl Keeper {
     }
 
     /// What is known is getting old.
+    ///
+    /// A change that is not on disk yet is still written, with the age that it has by then.
     pub(super) fn pause(&mut self) {
+        self.good_until.get_or_insert_with(SystemTime::now);
         if let Due::Refresh(_) = self.due {
             self.due = Due::Not;
         }
@@ -91,13 +102,14 @@ impl Keeper {
     fn begin(&mut self) {
         let (store, wanted) = (Arc::clone(&self.store), self.wanted.clone().flatten());
         let now = Instant::now();
-        self.due = match wanted {
-            Some(_) => Due::Refresh(now + REFRESH),
-            None => Due::Not,
+        self.due = match (&wanted, self.good_until) {
+            (Some(_), None) => Due::Refresh(now + REFRESH),
+            _ => Due::Not,
         };
         self.not_before = later(now, self.write_every);
+        let good_at = self.good_until.unwrap_or_else(SystemTime::now);
         self.writing = Some(spawn_blocking(move || match wanted {
-            Some(endpoints) => store.write(&endpoints),
+            Some(endpoints) => store.write(&endpoints, good_at),
             None => store.remove(),
         }));
     }

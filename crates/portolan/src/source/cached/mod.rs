@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     stream::{self, BoxStream},
 };
 use portolan_core::{EndpointSet, Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
@@ -235,6 +235,12 @@ impl Watch {
     }
 
     async fn hear_nothing(&mut self) {
+        // A word that is there at the last moment has come in time.
+        match self.inner.next().now_or_never() {
+            Some(Some(said)) => return self.hear(said).await,
+            Some(None) => return self.end().await,
+            None => {}
+        }
         if self.use_kept().await {
             let silence = "the source has said nothing yet";
             let error = SourceError::new(SourceErrorKind::Unavailable, silence);

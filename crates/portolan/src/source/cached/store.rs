@@ -28,7 +28,11 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) fn new(directory: &Path, service: &ServiceRef, origin: Arc<str>) -> Self {
-        let service = service.to_string();
+        // Those that reach it in another way have other endpoints.
+        let service = match service.reach() {
+            Some(reach) => format!("{service} by {reach:?}"),
+            None => service.to_string(),
+        };
         Self {
             directory: directory.to_owned(),
             path: directory.join(file_name(&service, &origin)),
@@ -70,9 +74,9 @@ impl Store {
         decode(&bytes, self.owner(), SystemTime::now(), max_age).map(Some)
     }
 
-    /// Puts these in the place of what was kept: whole, or not at all.
-    pub(super) fn write(&self, endpoints: &EndpointSet) -> io::Result<()> {
-        let bytes = encode(self.owner(), endpoints, SystemTime::now())?;
+    /// Puts these, which were good at that time, in the place of what was kept: whole, or not at all.
+    pub(super) fn write(&self, endpoints: &EndpointSet, good_at: SystemTime) -> io::Result<()> {
+        let bytes = encode(self.owner(), endpoints, good_at)?;
         if bytes.len() as u64 > MAX_LENGTH {
             let length = bytes.len();
             let message = format!("{length} bytes are more than the limit of {MAX_LENGTH}");

@@ -278,3 +278,14 @@ async fn a_disk_that_takes_nothing_is_no_failure_of_the_source() {
     let inner = directory.path().join("file");
     assert_eq!(fs::read_dir(inner).unwrap().count(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_a_head_start_a_source_that_speaks_at_once_still_counts() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..20 {
+        age_file(&directory, &list(1), Duration::from_secs(10));
+        let mut life = begin(&directory, |cached| cached.head_start(Duration::ZERO));
+        life.teller.tell(present(2));
+        life.says(2).await;
+    }
+}

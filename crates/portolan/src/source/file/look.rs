@@ -25,6 +25,9 @@ pub(super) struct Reader {
     read: Option<Stamp>,
     /// What was said last.
     said: Option<Said>,
+    /// The system opens files at present.
+    #[cfg(test)]
+    opens: bool,
 }
 
 #[derive(Debug)]
@@ -66,7 +69,15 @@ impl Reader {
             restless: 0,
             read: None,
             said: None,
+            #[cfg(test)]
+            opens: true,
         }
+    }
+
+    /// Whatever is there is news again: something else has been said meanwhile.
+    pub(super) fn forget(&mut self) {
+        self.read = None;
+        self.said = None;
     }
 
     /// Looks at the file. What is new, if anything.
@@ -103,7 +114,11 @@ impl Reader {
                 self.take_up(text)
             }
             Err(failure) => {
-                self.read = Some(stamp);
+                // What is wrong with the content stays wrong; what the system could not do just now, it can
+                // perhaps the next time.
+                if failure.0 == SourceErrorKind::Corrupt {
+                    self.read = Some(stamp);
+                }
                 self.fail(failure)
             }
         }
@@ -150,6 +165,10 @@ impl Reader {
             let (length, limit) = (looked_at.length, MAX_LENGTH);
             let message = format!("it has {length} bytes, more than the limit of {limit}");
             return Err((SourceErrorKind::Corrupt, message));
+        }
+        #[cfg(test)]
+        if !self.opens {
+            return Err(unreadable(io::Error::other("too many open files")));
         }
         let file = File::open(&self.path).map_err(unreadable)?;
         let mut bytes = Vec::new();
@@ -205,4 +224,36 @@ fn unreadable(error: io::Error) -> (SourceErrorKind, String) {
         _ => SourceErrorKind::Unavailable,
     };
     (kind, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_once_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("endpoints.yaml");
+        std::fs::write(&path, "endpoints: []").unwrap();
+        let mut reader = Reader::new(path, "db".parse().unwrap(), Duration::ZERO);
+        // It is there, and cannot be opened.
+        reader.opens = false;
+        assert!(matches!(reader.look(), Some(Resolution::Failed(_))));
+        assert!(reader.look().is_none(), "it is said once");
+        reader.opens = true;
+        assert!(matches!(reader.look(), Some(Resolution::Present(_))));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_news_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("endpoints.yaml");
+        std::fs::write(&path, "endpoints: []").unwrap();
+        let mut reader = Reader::new(path, "db".parse().unwrap(), Duration::ZERO);
+        assert!(reader.look().is_some());
+        assert!(reader.look().is_none());
+        reader.forget();
+        assert!(reader.look().is_some());
+        assert!(reader.look().is_none());
+    }
 }

@@ -13,7 +13,10 @@ use futures::{
     stream::{self, BoxStream},
 };
 use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
 
 use look::Reader;
 
@@ -80,6 +83,7 @@ pub struct File {
 /// | `weight` | its share of the load, see [`Weight`](crate::Weight) | 1 |
 /// | `ordinal` | its number within a StatefulSet | none |
 /// | `pod`, `node`, `zone` | where it runs | none |
+/// | `host` | the DNS name of which the address is one, see [`Endpoint::with_host`](crate::Endpoint::with_host) | none |
 /// | `hints` | `zones` and `nodes`, see [`Hints`](crate::Hints) | none |
 ///
 /// Another field is an error, so that one that is misspelt is found out.
@@ -120,29 +124,72 @@ impl File {
 
 impl Source for File {
     fn watch(&self, service: &ServiceRef) -> BoxStream<'static, Resolution> {
-        let interval = self.interval;
-        let reader = Reader::new(self.path.clone(), service.clone(), interval);
-        stream::unfold(Some(reader), move |reader| async move {
-            let mut reader = reader?;
-            loop {
-                // The reader goes to the thread and comes back: whoever drops the stream meanwhile drops it.
-                let looked = spawn_blocking(move || {
-                    let news = reader.look();
-                    (reader, news)
-                });
-                let Ok((back, news)) = looked.await else {
-                    let message = "the file cannot be read any more: the runtime is shutting down";
-                    let error = SourceError::new(SourceErrorKind::Unavailable, message);
-                    return Some((Resolution::Failed(error), None));
-                };
-                reader = back;
-                if let Some(resolution) = news {
-                    return Some((resolution, Some(reader)));
-                }
-                sleep(interval).await;
-            }
+        let reader = Reader::new(self.path.clone(), service.clone(), self.interval);
+        let watch = Watch {
+            path: self.path.clone(),
+            interval: self.interval,
+            reader: Some(reader),
+            looking: None,
+            stalled: false,
+        };
+        stream::unfold(watch, |mut watch| async {
+            let resolution = watch.next().await;
+            Some((resolution, watch))
         })
         .boxed()
+    }
+}
+
+struct Watch {
+    path: PathBuf,
+    interval: Duration,
+    /// Not here while it looks: then it is on a thread that may block.
+    reader: Option<Reader>,
+    looking: Option<JoinHandle<(Reader, Option<Resolution>)>>,
+    /// It was said that the file system does not answer.
+    stalled: bool,
+}
+
+/// A file system that does not answer for so long has failed, as far as anybody can tell.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Watch {
+    async fn next(&mut self) -> Resolution {
+        loop {
+            let Some(looking) = &mut self.looking else {
+                let Some(mut reader) = self.reader.take() else {
+                    // It was lost with its thread, and that was said.
+                    return std::future::pending().await;
+                };
+                if std::mem::take(&mut self.stalled) {
+                    reader.forget();
+                }
+                self.looking = Some(spawn_blocking(move || {
+                    let news = reader.look();
+                    (reader, news)
+                }));
+                continue;
+            };
+            let Ok(looked) = timeout(LOOK_TIMEOUT, looking).await else {
+                // There is no second look before the first one ends, or they would pile up.
+                self.stalled = true;
+                return self.fail("the file system does not answer");
+            };
+            self.looking = None;
+            let Ok((reader, news)) = looked else {
+                return self.fail("it is not looked at any more: the runtime is shutting down");
+            };
+            self.reader = Some(reader);
+            match news {
+                Some(resolution) => return resolution,
+                None => sleep(self.interval).await,
+            }
+        }
+    }
+
+    fn fail(&self, why: &str) -> Resolution {
+        let message = format!("{}: {why}", self.path.display());
+        Resolution::Failed(SourceError::new(SourceErrorKind::Unavailable, message))
     }
 }
 

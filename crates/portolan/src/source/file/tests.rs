@@ -280,6 +280,7 @@ async fn every_field_of_an_endpoint_can_be_written() {
   pod: db-3
   node: n
   zone: z
+  host: db-3.example
   hints: { zones: [z], nodes: [n] }
 ",
     ));
@@ -300,6 +301,7 @@ async fn every_field_of_an_endpoint_can_be_written() {
         .with_pod("db-3")
         .with_node("n")
         .with_zone("z")
+        .with_host("db-3.example")
         .with_hints(hints.into());
     assert_eq!(*set[0], expected);
 }

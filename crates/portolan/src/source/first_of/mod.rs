@@ -50,7 +50,9 @@ pub struct FirstOf {
 ///   some: old endpoints, of which most are there still, are better than none. Once it is gone by, its word
 ///   counts as the first's did.
 /// - **The first again**, once it has worked for the time of [`settle`](FirstOf::settle), or as soon as the
-///   second fails or has no endpoints. The second is let go of after the same time.
+///   second fails or has no endpoints. The second is let go of after the same time. The same goes for any
+///   earlier source among [several](FirstOf::or), except that only the first of all may say "none" where a
+///   later one has endpoints.
 /// - **Nobody, if all fail**: the last good list stays, and the error says what each of them said.
 ///
 /// So two hand-overs to a later source are at least a grace apart, whatever the sources do.

@@ -6,7 +6,8 @@ use std::{
 };
 
 use portolan_core::{
-    Endpoint, EndpointSet, Placement, Resolution, SourceError, SourceErrorKind, Weight,
+    Endpoint, EndpointSet, InternalTraffic, Placement, Reach, Resolution, SourceError,
+    SourceErrorKind, Weight,
 };
 
 use super::Member;
@@ -34,7 +35,14 @@ struct Part {
 #[derive(Debug)]
 enum LastGood {
     Absent,
-    Present(Vec<Translated>),
+    Present(List),
+}
+
+#[derive(Debug)]
+struct List {
+    endpoints: Vec<Translated>,
+    reach: Reach,
+    internal_traffic: InternalTraffic,
 }
 
 /// An endpoint as the member's source told it, and as it is in the union.
@@ -77,7 +85,11 @@ impl Merge {
         self.news = true;
         match said {
             Resolution::Present(endpoints) => {
-                part.last_good = Some(LastGood::Present(part.translate(&endpoints)));
+                part.last_good = Some(LastGood::Present(List {
+                    endpoints: part.translate(&endpoints),
+                    reach: endpoints.reach(),
+                    internal_traffic: endpoints.internal_traffic(),
+                }));
                 part.failure = None;
             }
             Resolution::Absent => {
@@ -144,10 +156,20 @@ impl Merge {
             .filter(|part| Some(part.priority) == chosen);
         let mut seen = HashSet::new();
         let endpoints = used
+            .clone()
             .flat_map(Part::endpoints)
             .filter(|endpoint| seen.insert(endpoint.incarnation()))
             .cloned();
-        EndpointSet::new(endpoints.collect())
+        // Where they differ, the word that promises less is true of all.
+        let lists = || used.clone().filter_map(Part::list);
+        let mut reaches = lists().map(|list| list.reach);
+        let reach = reaches.find(|reach| *reach != Reach::Pods);
+        let is_local = lists().any(|list| list.internal_traffic == InternalTraffic::Local);
+        let set = EndpointSet::new(endpoints.collect()).with_reach(reach.unwrap_or_default());
+        match is_local {
+            true => set.with_internal_traffic(InternalTraffic::Local),
+            false => set,
+        }
     }
 
     /// That nobody has anything to say, and why.
@@ -181,11 +203,15 @@ impl Part {
         self.last_good.is_some() || self.failure.is_some()
     }
 
-    fn translated(&self) -> &[Translated] {
+    fn list(&self) -> Option<&List> {
         match &self.last_good {
-            Some(LastGood::Present(endpoints)) => endpoints,
-            _ => &[],
+            Some(LastGood::Present(list)) => Some(list),
+            _ => None,
         }
+    }
+
+    fn translated(&self) -> &[Translated] {
+        self.list().map_or(&[], |list| &list.endpoints)
     }
 
     fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {

@@ -70,6 +70,16 @@ pub struct Member {
 /// number of its endpoints. All policies go by weights but [`RoundRobin`](crate::policy::RoundRobin). A
 /// product that is too large is the largest weight.
 ///
+/// # Staleness
+/// A member that fails keeps its last good part, and the union fails only when all do. So the age of one
+/// member's part shows in no error, and no [`max_staleness`](crate::BalancerBuilder::max_staleness) ends it: that of
+/// endpoints which were kept on disk neither, while another member is well. Put
+/// what is kept round the union, not into it.
+///
+/// # Reach
+/// Where the members that are used differ, the union has a reach other than `Pods`, and is for its own Node
+/// alone (`internalTrafficPolicy: Local`), if one of them has or is.
+///
 /// # When members fail
 /// The last good list of a member that fails is used on; one that has never said anything counts for
 /// nothing. It is a failure of the whole where all members fail, or where none has said anything but that it
@@ -204,6 +214,8 @@ impl Watch {
                 .head_start
                 .map(|head_start| head_start.saturating_sub(clock.now().since(started)));
             tokio::select! {
+                // A word that is there at the last moment has come in time.
+                biased;
                 (who, said) = self.streams.next() => self.hear(who, said),
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {
                     self.head_start = None;

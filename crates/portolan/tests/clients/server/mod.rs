@@ -3,7 +3,14 @@
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -82,4 +89,44 @@ pub(crate) fn cluster(addresses: impl IntoIterator<Item = SocketAddr>) -> Cluste
         Endpoint::new(Placement::new(format!("orders-{ordinal}")), address)
     });
     Cluster::from_source(Fixed::from_iter(endpoints))
+}
+
+/// A server that reads each request and hangs up.
+pub(crate) async fn hangs_up(asked: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let asked = Arc::clone(&asked);
+            tokio::spawn(async move {
+                use tokio::io::AsyncReadExt;
+                if connection.read_u8().await.is_ok() {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The same, of HTTP/2.
+#[cfg(feature = "grpc")]
+pub(crate) async fn http2_hangs_up(asked: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (connection, _) = listener.accept().await.unwrap();
+            let asked = Arc::clone(&asked);
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(connection).await?;
+                if let Some(Ok(_request)) = connection.accept().await {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok::<_, h2::Error>(())
+            });
+        }
+    });
+    address
 }

@@ -3,6 +3,7 @@
 mod changes;
 mod external_name;
 mod load_balancer;
+mod model;
 mod nodes;
 mod virtual_ip;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::settings::KeepAlive;
 use script::{Http2, accept, listen};
 
 #[tokio::test]
@@ -160,4 +161,25 @@ async fn a_request_in_flight_finishes_when_the_endpoint_is_gone() {
     tokio::time::timeout(SOON, server.until_closed())
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn where_only_calls_under_way_are_worth_a_ping_an_idle_connection_gets_none() {
+    let listener = listen().await;
+    let interval = Duration::from_millis(20);
+    let settings = ConnectionSettings {
+        keep_alive: Some(KeepAlive {
+            interval,
+            timeout: SOON,
+            while_idle: false,
+        }),
+        ..settings(Version::Http2)
+    };
+    let client = client(listener.local_addr().unwrap(), settings);
+    let mut server = Http2::start(accept(&listener).await).await;
+    assert!(!server.is_pinged_within(10 * interval).await);
+    let asking = tokio::spawn(client.send(get("/")));
+    assert!(server.is_pinged_within(SOON).await);
+    server.answer(1, "").await;
+    asking.await.unwrap().unwrap();
 }

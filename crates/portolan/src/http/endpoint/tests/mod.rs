@@ -1,5 +1,6 @@
 //! One endpoint, against servers that follow a script.
 
+mod dial;
 mod http1;
 mod http2;
 mod script;
@@ -118,51 +119,6 @@ async fn a_refused_connection_gives_the_request_back_and_is_tried_again_without_
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let _connection = script::accept(&listener).await;
         client.until_reachable(true).await;
-    }
-}
-
-#[tokio::test]
-async fn the_other_address_of_a_dual_stack_pod_is_dialled_when_the_first_does_not_answer() {
-    let listener = script::listen().await;
-    let endpoint = Endpoint::new(Placement::new("orders-0"), nowhere().await)
-        .with_alternate(listener.local_addr().unwrap());
-    let client = client_of(&endpoint, settings(Version::Http1));
-    let mut connection = script::accept(&listener).await;
-    let (answer, ()) = tokio::join!(client.ask("/"), async {
-        script::read_head(&mut connection).await;
-        script::answer(&mut connection, "hello").await;
-    });
-    assert_eq!(answer, "hello");
-}
-
-/// A listener whose queue is full does not answer: connecting hangs, as to a node that has died.
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn a_connect_that_hangs_is_bounded_and_gives_the_request_back() {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&local.into()).unwrap();
-    socket.listen(0).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let mut queue = Vec::new();
-    let patience = Duration::from_millis(50);
-    while let Ok(Ok(queued)) =
-        tokio::time::timeout(patience, tokio::net::TcpStream::connect(address)).await
-    {
-        queue.push(queued);
-        assert!(queue.len() < 100, "the queue does not fill");
-    }
-
-    for version in [Version::Http1, Version::Http2] {
-        let settings = ConnectionSettings {
-            connect_timeout: Duration::from_millis(100),
-            ..settings(version)
-        };
-        let client = client(address, settings);
-        let answer = tokio::time::timeout(SOON, client.send(request("/", "precious")));
-        let failure = failure(answer.await.expect("bounded"));
-        assert_eq!(failure.sent, Sent::Unreachable);
-        assert_eq!(returned(failure).await, "precious");
     }
 }
 

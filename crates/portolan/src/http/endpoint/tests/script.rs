@@ -49,6 +49,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -103,6 +104,19 @@ impl<S: Io> Http2<S> {
                 _ => {}
             }
         }
+    }
+
+    /// Whether a ping comes within that time, whatever else does.
+    pub(super) async fn is_pinged_within(&mut self, time: std::time::Duration) -> bool {
+        let pinged = async {
+            while let Some((kind, ..)) = self.read().await {
+                if kind == PING {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(time, pinged).await.unwrap_or(false)
     }
 
     /// Answers 200 (entry 8 of the static table), with a body or without.

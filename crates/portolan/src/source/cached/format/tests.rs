@@ -26,6 +26,7 @@ fn full() -> Endpoint {
         .with_weight(Weight::new(7))
         .with_ordinal(3)
         .with_pod("db-3")
+        .with_host("db-3.example")
         .with_node("n")
         .with_zone("z \"quoted\" \n é")
         .with_hints(hints.into())
@@ -33,7 +34,9 @@ fn full() -> Endpoint {
 
 fn kept() -> EndpointSet {
     let bare = Endpoint::new(Placement::new("bare"), "10.0.0.2:80".parse().unwrap());
-    [full(), bare].into_iter().collect()
+    let set: EndpointSet = [full(), bare].into_iter().collect();
+    set.with_reach(Reach::Nodes)
+        .with_internal_traffic(InternalTraffic::Local)
 }
 
 fn bytes() -> Vec<u8> {

@@ -29,8 +29,8 @@ fn what_is_written_is_read_and_nothing_else_is_left() {
     let inner = directory.path().join("a/b");
     let store = store(&inner);
     assert!(store.read(DAY).unwrap().is_none());
-    store.write(&list(3)).unwrap();
-    store.write(&list(2)).unwrap();
+    store.write(&list(3), SystemTime::now()).unwrap();
+    store.write(&list(2), SystemTime::now()).unwrap();
     let (kept, age) = store.read(DAY).unwrap().unwrap();
     assert_eq!(kept, list(2));
     assert!(age <= Duration::from_secs(60));
@@ -66,7 +66,7 @@ fn a_file_of_another_service_or_origin_is_refused_where_it_was_put() {
     let store = store(directory.path());
     for (service, origin) in [("web.shop", "east"), ("db.shop:client", "west")] {
         let other = Store::new(directory.path(), &service.parse().unwrap(), origin.into());
-        other.write(&list(1)).unwrap();
+        other.write(&list(1), SystemTime::now()).unwrap();
         fs::rename(other.path(), store.path()).unwrap();
         let refusal = store.read(DAY).unwrap_err();
         assert!(
@@ -101,7 +101,7 @@ fn what_a_crash_has_left_is_never_read_and_goes_in_time() {
         .set_modified(long_ago)
         .unwrap();
     assert!(store.read(DAY).unwrap().is_none());
-    store.write(&list(1)).unwrap();
+    store.write(&list(1), SystemTime::now()).unwrap();
     assert!(!old.exists());
     assert!(fresh.exists(), "another writer may be at it");
     assert_eq!(store.read(DAY).unwrap().unwrap().0, list(1));
@@ -115,7 +115,9 @@ fn writers_at_the_same_time_leave_one_of_their_lists() {
             let directory = directory.path();
             scope.spawn(move || {
                 for _ in 0..10 {
-                    store(directory).write(&list(endpoints)).unwrap();
+                    store(directory)
+                        .write(&list(endpoints), SystemTime::now())
+                        .unwrap();
                     let (kept, _) = store(directory).read(DAY).unwrap().unwrap();
                     assert!(!kept.is_empty());
                 }
@@ -133,7 +135,7 @@ fn only_the_owner_reads_it_and_one_that_others_write_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let inner = directory.path().join("made");
     let store = store(&inner);
-    store.write(&list(1)).unwrap();
+    store.write(&list(1), SystemTime::now()).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(store.path()), 0o600);
     assert_eq!(mode(&inner), 0o700);
@@ -161,7 +163,7 @@ fn one_of_another_user_is_refused() {
 
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
-    store.write(&list(1)).unwrap();
+    store.write(&list(1), SystemTime::now()).unwrap();
     // Only root may give a file away.
     if chown(store.path(), Some(12345), None).is_ok() {
         assert!(matches!(

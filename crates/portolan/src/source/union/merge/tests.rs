@@ -141,6 +141,21 @@ fn what_did_not_change_is_the_same_pointer() {
     assert!(Arc::ptr_eq(&first[1], &second[0]));
 }
 
+#[test]
+fn what_promises_less_is_true_of_all() {
+    let mut merge = merge(&[("east", 0, 1), ("west", 0, 1)]);
+    let set = |cluster| -> EndpointSet { [endpoint(cluster, 0)].into_iter().collect() };
+    merge.hear(0, Resolution::Present(set(1)));
+    let nodes = set(2).with_reach(Reach::Nodes);
+    let nodes = nodes.with_internal_traffic(InternalTraffic::Local);
+    merge.hear(1, Resolution::Present(nodes));
+    let Some(Resolution::Present(both)) = merge.resolution() else {
+        panic!("no list");
+    };
+    assert_eq!(both.reach(), Reach::Nodes);
+    assert_eq!(both.internal_traffic(), InternalTraffic::Local);
+}
+
 /// What a member says: for each of its Pods whether it is ready.
 #[derive(Clone, Debug)]
 enum Word {
