@@ -242,13 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn every_module_is_pinned() {
+    fn every_module_is_pinned_and_kept_under_a_name_of_its_own() {
         for module in &MODULES {
-            assert!(
-                module.version().unwrap().starts_with('v'),
-                "{}",
-                module.name
-            );
+            let (name, version) = (module.name, module.version().unwrap());
+            assert!(version.starts_with('v'), "{name}");
+            let key = module.key().unwrap();
+            assert!(key.starts_with(&format!("{name}-{version}-")), "{key}");
         }
     }
 }
