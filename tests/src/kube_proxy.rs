@@ -1,7 +1,7 @@
 //! Which endpoints may be used from a Node: Portolan's choice beside kube-proxy's own.
 //!
-//! Thousands of Services with their slices are made up ([`case`]). Each is told to kube-proxy's code, in
-//! the program `categorize` that `cargo xtask real` builds, and to Portolan ([`ours`]), by the same JSON.
+//! Thousands of Services with their slices are made up (`case`). Each is told to kube-proxy's code, in
+//! the program `categorize` that `cargo xtask real` builds, and to Portolan (`ours`), by the same JSON.
 //! The two must come to the same addresses.
 
 mod case;
