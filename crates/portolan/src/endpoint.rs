@@ -106,7 +106,8 @@ impl Reachability {
         self.0.changes.load(Ordering::Acquire)
     }
 
-    fn set(&self, reachable: bool) {
+    /// Says how it is now. Whether it was otherwise before.
+    pub(crate) fn set(&self, reachable: bool) -> bool {
         // The common case, a word that changes nothing, only reads.
         let mut changes = self.changes();
         while is_reachable(changes) != reachable {
@@ -118,10 +119,14 @@ impl Reachability {
                 Ordering::Acquire,
             );
             match exchange {
-                Ok(_) => return self.0.changed.notify_one(),
+                Ok(_) => {
+                    self.0.changed.notify_one();
+                    return true;
+                }
                 Err(found) => changes = found,
             }
         }
+        false
     }
 }
 

@@ -130,11 +130,14 @@ impl<M: MakeEndpoint> Members<M> {
         }
         for state in unreachable {
             if let Some(member) = self.members.get_mut(&Key::of(&state)) {
-                member.reachability.not_reached();
-                let address = state.endpoint().address();
-                member
-                    .probe
-                    .get_or_insert_with(|| Probe::start(address, member.reachability.clone()));
+                // Where it was in reach, a probe that is still here has done its work: it reached the
+                // endpoint, and nobody has looked since.
+                let was_reachable = member.reachability.set(false);
+                if was_reachable || member.probe.is_none() {
+                    let address = state.endpoint().address();
+                    let probe = Probe::start(address, member.reachability.clone());
+                    member.probe = Some(probe);
+                }
             }
         }
     }
@@ -186,3 +189,6 @@ impl<M: MakeEndpoint> Members<M> {
             .retain(|_, member| member.generation == generation);
     }
 }
+
+#[cfg(test)]
+mod tests;
