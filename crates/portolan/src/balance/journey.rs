@@ -26,7 +26,7 @@ struct Detours {
     attempts: Vec<Attempt>,
     /// Who is not to be asked again, until something has changed.
     asked: Vec<Asked>,
-    /// Since when the request has been waiting for an endpoint.
+    /// Since when the request has been waiting for an endpoint, without having been with one.
     waiting: Option<Instant>,
     /// All others have been asked.
     nobody_else: bool,
@@ -157,8 +157,11 @@ impl Journey {
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
         detours.nobody_else = false;
+        // It has not been waiting, it has been with this endpoint. There are so many waits at most as
+        // there are attempts.
+        detours.waiting = None;
         if detours.attempts.len() >= published.settings.max_attempts {
-            return Err(self.error(published, ErrorKind::Exhausted));
+            return Err(self.end(published));
         }
         Ok(())
     }
@@ -229,7 +232,10 @@ impl Journey {
             _ => true,
         };
         let now = Instant::now();
-        let since = *self.detours().waiting.get_or_insert(now);
+        let detours = self.detours();
+        let since = *detours.waiting.get_or_insert(now);
+        // Whoever is there after the wait is asked in the same order: first those who were not yet.
+        detours.nobody_else = false;
         // The limit is not the same before and after the source's first word. One beyond what the
         // clock can say is a day, which is as good as for ever.
         let limit = published.settings.wait.limit(known);
