@@ -14,8 +14,10 @@ use crate::Endpoint;
 
 /// Makes the service that talks to one endpoint.
 ///
-/// It is called once for each incarnation of an endpoint, off the request path; the service is
-/// cloned for each request and dropped when the endpoint is gone, and its connections with it.
+/// It is called once for each incarnation of an endpoint, and again where the incarnation's
+/// [alternate address](Endpoint::alternate) or [host](Endpoint::host) changes, off the request path. The
+/// service is cloned for each request and dropped when the endpoint is gone or another service takes its
+/// place, and its connections with it.
 ///
 /// Any `Fn(&Endpoint) -> S` is one:
 ///
