@@ -86,7 +86,7 @@ pub(crate) use channel::Sending;
 pub(crate) use channel::default_authority;
 #[cfg(feature = "reqwest")]
 pub(crate) use {
-    endpoint::{is_unprocessed, never_left},
+    endpoint::{is_by_caller, is_unprocessed, never_left},
     protocol::is_failure,
 };
 
