@@ -65,7 +65,7 @@ impl MakeEndpoint for Failing {
     type Service = FailingEndpoint;
 
     fn make(&self, endpoint: &Endpoint, reachability: Reachability) -> FailingEndpoint {
-        let uid = endpoint.uid().unwrap().to_owned();
+        let uid = endpoint.uid().unwrap_or("no UID").to_owned();
         let mut shared = self.shared.lock().unwrap();
         shared.reachability.insert(uid.clone(), reachability);
         FailingEndpoint {
@@ -303,4 +303,45 @@ async fn the_last_of_the_attempts_says_whether_the_request_may_have_been_process
         assert_eq!(*error.kind(), kind);
         assert_eq!(error.attempts().len(), 2);
     }
+}
+
+/// As DNS tells them, without a UID.
+fn by_dns(ordinal: u16) -> Resolution {
+    let endpoint = endpoint(ordinal);
+    let bare = Endpoint::new(endpoint.placement().clone(), endpoint.address());
+    Resolution::Present([bare].into_iter().collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_back_with_a_uid_or_without_is_no_other() {
+    let failing = Failing::with(&[Sent::Maybe]);
+    let (teller, _service, sent) = send(0..1, &failing, IDEMPOTENT, 1_500).await;
+    for (back, calls) in [(by_dns(0), 2), (present([0]), 2), (by_dns(0), 2)] {
+        teller.tell(present([]));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        teller.tell(back);
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(failing.calls().len(), calls, "{:?}", failing.calls());
+    }
+    failing.mend();
+    // Another UID is another life.
+    let again = endpoint(0).with_uid("uid-0-again");
+    teller.tell(Resolution::Present([again].into_iter().collect()));
+    assert_eq!(sent.await.unwrap().unwrap(), IDEMPOTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_tells_the_endpoint_as_it_is_known_now() {
+    let (teller, cluster) = cluster_of([]);
+    teller.tell(by_dns(0));
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .build_with(Failing::with(&[Sent::Maybe]), Scripted)
+        .unwrap();
+    service.clone().oneshot(ONCE).await.unwrap_err();
+    teller.tell(present([0]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = service.oneshot(ONCE).await.unwrap_err();
+    assert_eq!(error.attempts()[0].endpoint.uid(), Some("uid-0"));
 }
