@@ -83,7 +83,8 @@ impl BalancerBuilder {
     }
 
     /// What a request does while no endpoint can serve it. Default: it waits, 5 s at most, which is
-    /// longer than most Pods take to be replaced and shorter than most callers' patience.
+    /// longer than most Pods take to be replaced and shorter than most callers' patience. It is for each
+    /// wait: where an endpoint came and failed the request as well, and it waits once more, it begins anew.
     pub fn wait(mut self, wait: Wait) -> Self {
         self.settings.wait = wait;
         self
@@ -105,8 +106,9 @@ impl BalancerBuilder {
     }
 
     /// How many endpoints are tried for a request at most, the first included. Default: 16. Each is tried
-    /// once; a second time only if it provably did not get the request, and has been out of reach and is
-    /// back.
+    /// once, and again only when it has been away and is back; where it may have processed the request, once
+    /// more at most, and when nobody else is left. (A sole endpoint that broke off before it got the request
+    /// is tried once more at once.)
     pub fn max_attempts(mut self, max: usize) -> Self {
         self.settings.max_attempts = max;
         self

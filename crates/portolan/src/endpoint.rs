@@ -14,8 +14,10 @@ use crate::Endpoint;
 
 /// Makes the service that talks to one endpoint.
 ///
-/// It is called once for each incarnation of an endpoint, off the request path; the service is
-/// cloned for each request and dropped when the endpoint is gone, and its connections with it.
+/// It is called once for each incarnation of an endpoint, and again where the incarnation's
+/// [alternate address](Endpoint::alternate) or [host](Endpoint::host) changes, off the request path. The
+/// service is cloned for each request and dropped when the endpoint is gone or another service takes its
+/// place, and its connections with it.
 ///
 /// Any `Fn(&Endpoint) -> S` is one:
 ///
@@ -106,7 +108,8 @@ impl Reachability {
         self.0.changes.load(Ordering::Acquire)
     }
 
-    fn set(&self, reachable: bool) {
+    /// Says how it is now. Whether it was otherwise before.
+    pub(crate) fn set(&self, reachable: bool) -> bool {
         // The common case, a word that changes nothing, only reads.
         let mut changes = self.changes();
         while is_reachable(changes) != reachable {
@@ -118,10 +121,14 @@ impl Reachability {
                 Ordering::Acquire,
             );
             match exchange {
-                Ok(_) => return self.0.changed.notify_one(),
+                Ok(_) => {
+                    self.0.changed.notify_one();
+                    return true;
+                }
                 Err(found) => changes = found,
             }
         }
+        false
     }
 }
 

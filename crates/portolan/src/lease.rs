@@ -69,7 +69,8 @@ impl Lease {
         }
     }
 
-    /// The endpoint that was chosen.
+    /// The endpoint that was chosen, as it was when first seen: its placement and address stay, but its
+    /// conditions and, where one source knows them and another does not, its UID may be told otherwise since.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
         self.in_flight.state().endpoint()
@@ -81,7 +82,7 @@ impl Lease {
         self.endpoint().address()
     }
 
-    /// The name of the Pod, where the endpoint is one.
+    /// The name of the Pod, where the endpoint is one and that was known when it was first seen.
     #[must_use]
     pub fn pod(&self) -> Option<&str> {
         self.endpoint().pod()

@@ -134,8 +134,10 @@ impl EndpointState {
         }
     }
 
-    /// Whose state it is: the endpoint as it was when first seen. Its identity and address do not
-    /// change while the incarnation lives; its conditions, weight and hints may have since.
+    /// Whose state it is: the endpoint as it was when first seen. Its placement and address do not
+    /// change while the incarnation lives; its conditions, weight and hints may have since, and what only
+    /// one of two sources knows, as DNS does not the UID, may have been learnt. How the endpoint is told
+    /// now, a [`Candidate`](crate::Candidate) says.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portolan_core::{
-    EndpointState, Freshness, InFlight, Index, PickContext, Reason, Snapshot, SourceErrorKind,
-    Time, Tried, Verdict,
+    Candidate, Endpoint, EndpointState, Freshness, InFlight, Index, PickContext, Reason, Snapshot,
+    SourceErrorKind, Time, Tried, Verdict,
 };
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ struct Detours {
     attempts: Vec<Attempt>,
     /// Who is not to be asked again, until something has changed.
     asked: Vec<Asked>,
-    /// Since when the request has been waiting for an endpoint.
+    /// Since when the request has been waiting for an endpoint, without having been with one.
     waiting: Option<Instant>,
     /// All others have been asked.
     nobody_else: bool,
@@ -36,14 +36,14 @@ struct Detours {
 #[derive(Debug)]
 struct Asked {
     state: Arc<EndpointState>,
+    endpoint: Arc<Endpoint>,
     sent: Sent,
     since: u64,
 }
 
 impl Asked {
-    fn is(&self, state: &Arc<EndpointState>) -> bool {
-        Arc::ptr_eq(&self.state, state)
-            || self.state.endpoint().incarnation() == state.endpoint().incarnation()
+    fn is(&self, candidate: &Candidate) -> bool {
+        Arc::ptr_eq(&self.state, &candidate.state) || is_same(&self.endpoint, &candidate.endpoint)
     }
 }
 
@@ -53,9 +53,9 @@ impl Detours {
     /// One that was asked is, when it has been away since and is back. But where the request may have
     /// arrived, it may be what made the endpoint break: then it goes there once more at most, and only
     /// when nobody else is left.
-    fn rules_out(&self, state: &Arc<EndpointState>, since: u64) -> bool {
+    fn rules_out(&self, candidate: &Candidate, since: u64) -> bool {
         let mut may_have_arrived = 0;
-        for asked in self.asked.iter().filter(|asked| asked.is(state)) {
+        for asked in self.asked.iter().filter(|asked| asked.is(candidate)) {
             may_have_arrived += usize::from(asked.sent == Sent::Maybe);
             let again = asked.sent != Sent::Maybe || self.nobody_else;
             if !again || since <= asked.since {
@@ -150,15 +150,22 @@ impl Journey {
         if sent == Sent::Unreachable {
             published.report_unreachable(&state);
         }
-        let endpoint = Arc::clone(state.endpoint());
-        let since = self.since;
-        let asked = Asked { state, sent, since };
+        let endpoint = known_as(published, &state);
+        let asked = Asked {
+            state,
+            endpoint: Arc::clone(&endpoint),
+            sent,
+            since: self.since,
+        };
         let detours = self.detours();
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
         detours.nobody_else = false;
+        // It has not been waiting, it has been with this endpoint. There are so many waits at most as
+        // there are attempts.
+        detours.waiting = None;
         if detours.attempts.len() >= published.settings.max_attempts {
-            return Err(self.error(published, ErrorKind::Exhausted));
+            return Err(self.end(published));
         }
         Ok(())
     }
@@ -229,7 +236,10 @@ impl Journey {
             _ => true,
         };
         let now = Instant::now();
-        let since = *self.detours().waiting.get_or_insert(now);
+        let detours = self.detours();
+        let since = *detours.waiting.get_or_insert(now);
+        // Whoever is there after the wait is asked in the same order: first those who were not yet.
+        detours.nobody_else = false;
         // The limit is not the same before and after the source's first word. One beyond what the
         // clock can say is a day, which is as good as for ever.
         let limit = published.settings.wait.limit(known);
@@ -273,9 +283,7 @@ impl Journey {
         };
         let was_asked = |index: &Index| {
             let found = snapshot.get(*index);
-            found.is_some_and(|(candidate, reached)| {
-                detours.rules_out(&candidate.state, reached.since)
-            })
+            found.is_some_and(|(candidate, reached)| detours.rules_out(candidate, reached.since))
         };
         (0u32..)
             .map(Index::new)
@@ -283,6 +291,25 @@ impl Journey {
             .filter(was_asked)
             .collect()
     }
+}
+
+/// The endpoint as it is told now: its UID may have been learnt since it was first seen. Looked up here
+/// and not kept for each request, nearly none of which needs it.
+fn known_as<S>(published: &Published<S>, state: &Arc<EndpointState>) -> Arc<Endpoint> {
+    let snapshot = published.load();
+    let mut candidates = snapshot.candidates().iter();
+    let now = candidates.find(|one| Arc::ptr_eq(&one.state, state));
+    Arc::clone(now.map_or(state.endpoint(), |one| &one.endpoint))
+}
+
+/// Whether both are the same life of an endpoint. A UID that only one source knows makes no other.
+fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
+    a.address() == b.address()
+        && match (a.uid(), b.uid()) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a == b,
+            _ => a.placement() == b.placement(),
+        }
 }
 
 fn kind_of_failure(last: &Attempt) -> ErrorKind {

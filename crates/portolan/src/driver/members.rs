@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use portolan_core::{Candidate, EndpointState, Membership};
+use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
 use tokio::sync::Notify;
 
 use super::probe::Probe;
@@ -34,6 +34,8 @@ struct AddressHasher(u64);
 
 struct Member<S> {
     state: Arc<EndpointState>,
+    /// As it was told last, and as the service has it.
+    endpoint: Arc<Endpoint>,
     service: S,
     reachability: Reachability,
     /// The changes of reachability when it was last looked at. Snapshots go by this, not by how it is
@@ -71,6 +73,22 @@ impl Hasher for AddressHasher {
     }
 }
 
+impl<S> Member<S> {
+    /// Makes the service again where the endpoint, the same life of it, is now to be connected to
+    /// otherwise: the Pod's other address is told by another slice, which may come later.
+    fn follow<M: MakeEndpoint<Service = S>>(&mut self, make: &M, endpoint: &Arc<Endpoint>) {
+        if Arc::ptr_eq(&self.endpoint, endpoint) {
+            return;
+        }
+        if self.endpoint.alternate() != endpoint.alternate()
+            || self.endpoint.host() != endpoint.host()
+        {
+            self.service = make.make(endpoint, self.reachability.clone());
+        }
+        self.endpoint = Arc::clone(endpoint);
+    }
+}
+
 impl<M: MakeEndpoint> Members<M> {
     pub(super) fn new(make: M, changed: Arc<Notify>) -> Self {
         Self {
@@ -81,7 +99,7 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// The service of a candidate of this snapshot, made now if it is new.
+    /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
     pub(super) fn service(
         &mut self,
         candidate: &Candidate,
@@ -94,6 +112,7 @@ impl<M: MakeEndpoint> Members<M> {
                 let reachability = Reachability::new(Arc::clone(&self.changed));
                 Member {
                     state: Arc::clone(&candidate.state),
+                    endpoint: Arc::clone(&candidate.endpoint),
                     service: self.make.make(&candidate.endpoint, reachability.clone()),
                     reachability,
                     seen_changes: 0,
@@ -102,6 +121,7 @@ impl<M: MakeEndpoint> Members<M> {
                     probe: None,
                 }
             });
+        member.follow(&self.make, &candidate.endpoint);
         member.generation = generation;
         Reached {
             service: member.service.clone(),
@@ -130,11 +150,14 @@ impl<M: MakeEndpoint> Members<M> {
         }
         for state in unreachable {
             if let Some(member) = self.members.get_mut(&Key::of(&state)) {
-                member.reachability.not_reached();
-                let address = state.endpoint().address();
-                member
-                    .probe
-                    .get_or_insert_with(|| Probe::start(address, member.reachability.clone()));
+                // Where it was in reach, a probe that is still here has done its work: it reached the
+                // endpoint, and nobody has looked since.
+                let was_reachable = member.reachability.set(false);
+                if was_reachable || member.probe.is_none() {
+                    let address = state.endpoint().address();
+                    let probe = Probe::start(address, member.reachability.clone());
+                    member.probe = Some(probe);
+                }
             }
         }
     }
@@ -171,14 +194,14 @@ impl<M: MakeEndpoint> Members<M> {
     /// Lets go of the services of endpoints that get no more requests, and so of their connections
     /// as soon as they are idle. Those out of reach stay, to be looked after.
     pub(super) fn keep_only(&mut self, generation: u64, membership: &Membership) {
-        let out_of_reach: Vec<Key> = membership
+        let out_of_reach: Vec<&Candidate> = membership
             .members()
             .iter()
             .filter(|one| self.is_out_of_reach(one) && one.endpoint.conditions().is_ready())
-            .map(|one| Key::of(&one.state))
             .collect();
-        for key in out_of_reach {
-            if let Some(member) = self.members.get_mut(&key) {
+        for one in out_of_reach {
+            if let Some(member) = self.members.get_mut(&Key::of(&one.state)) {
+                member.follow(&self.make, &one.endpoint);
                 member.generation = generation;
             }
         }
@@ -186,3 +209,6 @@ impl<M: MakeEndpoint> Members<M> {
             .retain(|_, member| member.generation == generation);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,9 +29,10 @@
 //! [`Idempotent`], or the client was [told so](HttpBuilder::retry_idempotent). A response of any status
 //! is an answer, and is never retried.
 //!
-//! No incarnation of a Pod gets a request twice that it may have processed: a request that makes its
-//! server crash makes each crash once. One that provably did not get it is asked again when it has been
-//! away and is back; a sole endpoint that closed the connection, once at once.
+//! An incarnation of a Pod that was asked is asked again only when it has been away and is back. Where it
+//! may have processed the request, that is once at most, and when nobody else is left: a request that makes
+//! its server crash makes none crash more than twice. A sole endpoint that closed the connection before
+//! the request left is asked once more at once.
 //! Where nobody is left to be asked, a request waits for one that comes or comes back, for as
 //! long as any request [waits](crate::BalancerBuilder::wait).
 //!
@@ -85,7 +86,7 @@ pub(crate) use channel::Sending;
 pub(crate) use channel::default_authority;
 #[cfg(feature = "reqwest")]
 pub(crate) use {
-    endpoint::{is_unprocessed, never_left},
+    endpoint::{is_by_caller, is_unprocessed, never_left},
     protocol::is_failure,
 };
 

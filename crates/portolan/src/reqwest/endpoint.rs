@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use crate::{
     BoxError, Endpoint, Failure, MakeEndpoint, Reachability, Sent,
-    http::{is_unprocessed, never_left, replay::Replay},
+    http::{is_by_caller, is_unprocessed, never_left, replay::Replay},
 };
 
 /// Makes [`ReqwestEndpoint`]s.
@@ -129,7 +129,7 @@ async fn send(
         let _ = request.url_mut().set_host(Some(&to));
     }
     if let Err(error) = leave_port_to_endpoint(&mut request) {
-        return Err(NotSent::new(Sent::Maybe, None, error));
+        return Err(NotSent::by_caller(Sent::No, error));
     }
     let sent_to = request.url().clone();
     match client.execute(request).await {
@@ -137,6 +137,10 @@ async fn send(
             Ok(rebuild(response, url, |body| body))
         }
         Ok(response) => Ok(response),
+        // No endpoint can do anything about that.
+        Err(error) if error.is_builder() || is_by_caller(&error) => {
+            Err(NotSent::by_caller(Sent::Maybe, Described(error)))
+        }
         Err(error) => {
             let sent = if error.is_connect() {
                 Sent::Unreachable
@@ -217,6 +221,11 @@ pub(crate) struct NotSent(Box<Failure<Request>>);
 impl NotSent {
     fn new(sent: Sent, request: Option<Request>, cause: impl Into<BoxError>) -> Self {
         let failure = Failure::new(cause).with_sent(sent).with_request(request);
+        Self(Box::new(failure))
+    }
+
+    fn by_caller(sent: Sent, cause: impl Into<BoxError>) -> Self {
+        let failure = Failure::new(cause).with_sent(sent).by_caller();
         Self(Box::new(failure))
     }
 

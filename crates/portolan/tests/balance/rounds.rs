@@ -10,7 +10,7 @@ use std::{
 use futures::future::{BoxFuture, FutureExt};
 use portolan::{
     Balance, Conditions, Endpoint, Error, ErrorKind, MakeEndpoint, Reachability, Resolution, Sent,
-    SourceError, SourceErrorKind, policy::RoundRobin, source::Teller,
+    SourceError, SourceErrorKind, Wait, policy::RoundRobin, source::Teller,
 };
 use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
@@ -65,7 +65,7 @@ impl MakeEndpoint for Failing {
     type Service = FailingEndpoint;
 
     fn make(&self, endpoint: &Endpoint, reachability: Reachability) -> FailingEndpoint {
-        let uid = endpoint.uid().unwrap().to_owned();
+        let uid = endpoint.uid().unwrap_or("no UID").to_owned();
         let mut shared = self.shared.lock().unwrap();
         shared.reachability.insert(uid.clone(), reachability);
         FailingEndpoint {
@@ -247,4 +247,101 @@ async fn the_only_endpoint_is_asked_once_more_when_it_broke_off_and_then_when_it
     teller.tell(present([0]));
     assert_eq!(sent.await.unwrap().unwrap(), ONCE);
     assert_eq!(failing.calls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_during_the_wait_comes_before_who_may_have_had_it_and_is_back() {
+    // Which of the two the policy would take first is chance.
+    for _ in 0..30 {
+        let failing = Failing::with(&[Sent::Maybe]);
+        let (teller, _service, sent) = send(0..1, &failing, IDEMPOTENT, 1_500).await;
+        assert_eq!(failing.calls().len(), 1);
+        failing.mend();
+        teller.tell(present([]));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        teller.tell(present([0, 1]));
+        assert_eq!(sent.await.unwrap().unwrap(), IDEMPOTENT);
+        assert_eq!(failing.calls()[1..], ["uid-1"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_with_an_endpoint_is_no_time_of_waiting() {
+    let failing = Failing::with(&[Sent::Unreachable]);
+    let (teller, cluster) = cluster_of([]);
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .wait(Wait::UpTo(Duration::from_secs(2)))
+        .build_with(failing.clone(), Scripted)
+        .unwrap();
+    let sent = tokio::spawn(service.oneshot(ONCE));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    teller.tell(present([0]));
+    // It is with the endpoint for a second, and may wait two more then.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(failing.calls(), ["uid-0"]);
+    failing.mend();
+    teller.tell(present([1]));
+    assert_eq!(sent.await.unwrap().unwrap(), ONCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_of_the_attempts_says_whether_the_request_may_have_been_processed() {
+    for (sent, kind) in [
+        (Sent::Maybe, ErrorKind::Failed),
+        (Sent::Unreachable, ErrorKind::Exhausted),
+    ] {
+        let (_teller, cluster) = cluster_of(0..3);
+        let service = cluster
+            .service("db")
+            .unwrap()
+            .max_attempts(2)
+            .build_with(Failing::with(&[sent]), Scripted)
+            .unwrap();
+        let error = service.oneshot(IDEMPOTENT).await.unwrap_err();
+        assert_eq!(*error.kind(), kind);
+        assert_eq!(error.attempts().len(), 2);
+    }
+}
+
+/// As DNS tells them, without a UID.
+fn by_dns(ordinal: u16) -> Resolution {
+    let endpoint = endpoint(ordinal);
+    let bare = Endpoint::new(endpoint.placement().clone(), endpoint.address());
+    Resolution::Present([bare].into_iter().collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_back_with_a_uid_or_without_is_no_other() {
+    let failing = Failing::with(&[Sent::Maybe]);
+    let (teller, _service, sent) = send(0..1, &failing, IDEMPOTENT, 1_500).await;
+    for (back, calls) in [(by_dns(0), 2), (present([0]), 2), (by_dns(0), 2)] {
+        teller.tell(present([]));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        teller.tell(back);
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        assert_eq!(failing.calls().len(), calls, "{:?}", failing.calls());
+    }
+    failing.mend();
+    // Another UID is another life.
+    let again = endpoint(0).with_uid("uid-0-again");
+    teller.tell(Resolution::Present([again].into_iter().collect()));
+    assert_eq!(sent.await.unwrap().unwrap(), IDEMPOTENT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_tells_the_endpoint_as_it_is_known_now() {
+    let (teller, cluster) = cluster_of([]);
+    teller.tell(by_dns(0));
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .build_with(Failing::with(&[Sent::Maybe]), Scripted)
+        .unwrap();
+    service.clone().oneshot(ONCE).await.unwrap_err();
+    teller.tell(present([0]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let error = service.oneshot(ONCE).await.unwrap_err();
+    assert_eq!(error.attempts()[0].endpoint.uid(), Some("uid-0"));
 }

@@ -486,3 +486,20 @@ fn a_client_whose_runtime_is_gone_says_so() {
         assert!(error.is_unsent(), "{error}");
     }
 }
+
+#[tokio::test]
+async fn whoever_has_all_the_time_there_is_is_served() {
+    let cluster = cluster([serve_text("alive").await]);
+    for http2 in [false, true] {
+        let http = cluster.service("orders.shop").unwrap().http();
+        let http = if http2 { http.http2() } else { http.http1() };
+        let client = http
+            .connect_timeout(Duration::MAX)
+            .idle_timeout(Duration::MAX)
+            .response_timeout(Duration::MAX)
+            .build()
+            .unwrap();
+        let response = client.send(get("/")).await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+}

@@ -16,7 +16,7 @@ use std::{
 
 use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_text, text};
 use bytes::Bytes;
-use http_body_util::channel::Channel;
+use http_body_util::{BodyExt, channel::Channel};
 use portolan::{
     ErrorKind, Sent, Wait,
     policy::RoundRobin,
@@ -472,4 +472,50 @@ async fn an_endpoint_that_refuses_is_left_alone_until_it_is_back() {
     let _listener = tokio::net::TcpListener::bind(down).await.unwrap();
     let view = tokio::time::timeout(Duration::from_secs(30), observer.changed()).await;
     assert_eq!(view.expect("dialled").unwrap().endpoints().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_caller_does_wrong_counts_against_nobody() {
+    let reads = |request: crate::server::Request| async move {
+        match request.into_body().collect().await {
+            Ok(_) => text("read to its end"),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let cluster = cluster([serve(reads).await, serve(reads).await]);
+    for http2 in [false, true] {
+        let customise = move |client: reqwest::ClientBuilder| match http2 {
+            true => client.http2_prior_knowledge(),
+            false => client,
+        };
+        let service = cluster.service("orders.shop").unwrap();
+        let client = service.reqwest().client(customise).retry_idempotent();
+        let client = client.build().unwrap();
+        let failures = || {
+            let view = client.observe().view();
+            let failures = view.endpoints().iter().map(|one| one.state.failures());
+            failures.sum::<u64>()
+        };
+        // The body fails.
+        let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(1);
+        let begins = sender.send_data(Bytes::from_static(b"once upon"));
+        begins.await.unwrap();
+        let sent = client.put("/").body(Body::wrap(body)).send();
+        sender.abort(std::io::Error::other("the disk is gone"));
+        let error = sent.await.unwrap_err();
+        assert_eq!(failures(), 0, "{error:?}");
+        let RequestError::Send(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.attempts().len(), 1, "{error}");
+
+        // The URL names nobody.
+        let error = client.get("http://127.0.0.1:1/").send().await.unwrap_err();
+        assert_eq!(failures(), 0, "{error:?}");
+        let RequestError::Send(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.attempts().len(), 1, "{error}");
+        assert!(error.is_unsent());
+    }
 }

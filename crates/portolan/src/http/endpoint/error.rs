@@ -98,7 +98,7 @@ impl SendError {
     /// It may have been processed.
     pub(super) fn lost(error: hyper::Error, request: Option<Request>) -> Self {
         // The request's own body failed: no endpoint can do anything about that.
-        if error.is_user() || find_h2_error(&error).is_some_and(is_reset_by_caller) {
+        if is_by_caller(&error) {
             return Self(Box::new(Failure::new(NotAnswered(error)).by_caller()));
         }
         Self(Box::new(
@@ -128,22 +128,20 @@ pub(crate) fn is_unprocessed(error: &(dyn StdError + 'static)) -> bool {
 /// Whether a request that ended with this error never left: hyper found its connection closed before
 /// it took the request up.
 #[cfg(feature = "reqwest")]
-pub(crate) fn never_left(mut error: &(dyn StdError + 'static)) -> bool {
-    loop {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return error.is_canceled();
-        }
-        match error.source() {
-            Some(source) => error = source,
-            None => return false,
-        }
-    }
+pub(crate) fn never_left(error: &(dyn StdError + 'static)) -> bool {
+    find_hyper_error(error).is_some_and(hyper::Error::is_canceled)
 }
 
 /// Whether the endpoint refused this one request, on a connection that goes on.
 pub(super) fn is_refusal(error: &(dyn StdError + 'static)) -> bool {
     said_by_endpoint(error)
         .is_some_and(|error| error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether it was the caller's own doing: what is wrong with the request, or its body, which failed.
+pub(crate) fn is_by_caller(error: &(dyn StdError + 'static)) -> bool {
+    find_hyper_error(error).is_some_and(hyper::Error::is_user)
+        || find_h2_error(error).is_some_and(is_reset_by_caller)
 }
 
 /// Whether this side reset the stream, and not because the other side broke the protocol.
@@ -156,7 +154,15 @@ fn said_by_endpoint<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::E
 }
 
 /// The error of HTTP/2 among the causes of an error.
-pub(crate) fn find_h2_error<'a>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
+pub(crate) fn find_h2_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
+    find(error)
+}
+
+fn find_hyper_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a hyper::Error> {
+    find(error)
+}
+
+fn find<'a, E: StdError + 'static>(mut error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     loop {
         match error.downcast_ref() {
             Some(found) => return Some(found),

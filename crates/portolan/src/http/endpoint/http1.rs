@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     AnswerWithin, Connect, ConnectError, Offer, Request, Response, SendError, Target, Transport,
-    deadline, http2::GOOD_LIFE,
+    deadline, http2::GOOD_LIFE, later,
 };
 use crate::{
     backoff::{Backoff, BackoffSettings},
@@ -375,15 +375,11 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
                 backoff.reset();
                 Instant::now()
             } else {
-                Instant::now() + backoff.next()
+                later(backoff.next())
             };
             continue;
         }
-        let until = if chores.missing > 0 {
-            next
-        } else {
-            Instant::now() + nap
-        };
+        let until = if chores.missing > 0 { next } else { later(nap) };
         tokio::select! {
             () = news.notified() => {}
             () = sleep_until(until) => {}

@@ -34,7 +34,7 @@ pub(crate) use error::SendError;
 pub(crate) use error::find_h2_error;
 pub use error::{ConnectError, ResponseTimedOut};
 #[cfg(feature = "reqwest")]
-pub(crate) use error::{is_unprocessed, never_left};
+pub(crate) use error::{is_by_caller, is_unprocessed, never_left};
 pub(crate) use transport::Transport;
 
 #[cfg(feature = "tls")]
@@ -262,7 +262,14 @@ impl fmt::Debug for HttpEndpoint {
 
 /// Until when a request may be on its way to a connection, tries on several included.
 fn deadline(settings: &ConnectionSettings) -> Instant {
-    Instant::now() + settings.connect_timeout
+    later(settings.connect_timeout)
+}
+
+/// So much later than now. What is beyond the clock is a day, which is as good as for ever.
+fn later(duration: Duration) -> Instant {
+    let now = Instant::now();
+    let day = Duration::from_secs(86_400);
+    now.checked_add(duration).unwrap_or(now + day)
 }
 
 #[cfg(test)]
