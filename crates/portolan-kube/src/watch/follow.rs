@@ -312,8 +312,13 @@ impl Following {
             Update::Deleted(service) if service.meta().name != *self.name => return,
             Update::Deleted(_) => ServiceState::Absent,
             Update::Failed(error) => {
-                if error.kind() == SourceErrorKind::Forbidden {
-                    // The slices may be enough. What is published is what they come to.
+                let unseen = matches!(
+                    self.world.service,
+                    ServiceState::Unknown | ServiceState::Hidden(_)
+                );
+                if unseen && error.kind() == SourceErrorKind::Forbidden {
+                    // The slices may be enough. What is published is what they come to. What was
+                    // read before holds all the same: a watch that goes on later lists nothing.
                     self.hide_service(error);
                 } else {
                     self.service_failure = Some(error);
