@@ -54,5 +54,6 @@ pub(crate) fn kubeconfig_error(error: KubeconfigError) -> Box<dyn StdError + Sen
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
