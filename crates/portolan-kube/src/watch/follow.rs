@@ -163,7 +163,10 @@ impl Following {
     }
 
     fn join(&mut self, joins: Vec<Join>) {
-        for Join { want, latest } in joins {
+        // Who came and left again before this task saw either may have woken it only once, and nothing
+        // else would tell that they are gone.
+        let present = |join: &Join| join.latest.receiver_count() > 0;
+        for Join { want, latest } in joins.into_iter().filter(present) {
             let mut views = self.views.iter_mut();
             if let Some(shown) = views.find(|shown| shown.view.is(&want)) {
                 shown.admit(latest);
@@ -312,8 +315,13 @@ impl Following {
             Update::Deleted(service) if service.meta().name != *self.name => return,
             Update::Deleted(_) => ServiceState::Absent,
             Update::Failed(error) => {
-                if error.kind() == SourceErrorKind::Forbidden {
-                    // The slices may be enough. What is published is what they come to.
+                let unseen = matches!(
+                    self.world.service,
+                    ServiceState::Unknown | ServiceState::Hidden(_)
+                );
+                if unseen && error.kind() == SourceErrorKind::Forbidden {
+                    // The slices may be enough. What is published is what they come to. What was
+                    // read before holds all the same: a watch that goes on later lists nothing.
                     self.hide_service(error);
                 } else {
                     self.service_failure = Some(error);

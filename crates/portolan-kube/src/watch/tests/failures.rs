@@ -142,6 +142,31 @@ async fn without_the_permission_to_read_services_the_slices_are_enough() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_was_read_is_known_whatever_is_refused_later() {
+    let (server, client) = Server::start();
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
+    // Only the Service knows the number of its port.
+    let mut resolutions = Cluster::from(client).watch(&"orders:80".parse().unwrap());
+    let (service_list, slice_list) = ([service(1)], [slice("a", 5, &["a-0"])]);
+    let (set, service_watch, slice_watch) = futures::join!(
+        next_set(&mut resolutions),
+        services.list(&service_list, 7),
+        slices.list(&slice_list, 7)
+    );
+    drop(service_watch);
+    let forbidden = "services is forbidden: User \"u\" cannot watch resource \"services\"";
+    services.next().await.refuse(403, forbidden);
+    assert_eq!(next_error(&mut resolutions).await.kind(), Forbidden);
+    let _service_watch = services.resume(7).await;
+    assert!(next_set(&mut resolutions).await.is_same(&set));
+    slice_watch.event("MODIFIED", &slice("a", 8, &["a-1"]));
+    assert_eq!(next_names(&mut resolutions).await, ["a-1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_told_apart_and_its_renewal_is_noticed() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
