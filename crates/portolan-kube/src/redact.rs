@@ -1,18 +1,37 @@
 //! What may be said of errors about credentials: never the credentials.
 
+use std::{error::Error as StdError, iter::successors};
+
 use kube::{client::AuthError, config::KubeconfigError};
 
-/// Why there are no credentials. What an exec plugin printed is left out, since that is the token.
-pub(crate) fn auth_error(error: &AuthError) -> String {
+/// Why there are no credentials, if that is what is wrong.
+///
+/// A client that is made says so itself; a token that cannot be renewed later comes as one of the causes of
+/// what `kube` calls a failed service.
+pub(crate) fn credentials(error: &(dyn StdError + 'static)) -> Option<String> {
+    // A chain of causes should be short, and need not be.
+    const DEEPEST: usize = 16;
+    let mut causes = successors(Some(error), |&error| error.source()).take(DEEPEST);
+    causes
+        .find_map(|cause| cause.downcast_ref())
+        .map(auth_error)
+}
+
+/// Why there are no credentials. What an exec plugin printed is left out, since that is the token, and so is
+/// how it was called: its arguments and its environment may hold secrets as well.
+fn auth_error(error: &AuthError) -> String {
     match error {
-        AuthError::AuthExecRun { cmd, out } => {
+        AuthError::AuthExecRun { out, .. } => {
             format!(
-                "the command `{cmd}` of the kubeconfig failed with {}",
+                "the exec plugin of the kubeconfig failed with {}",
                 out.status
             )
         }
-        AuthError::AuthExecParse(_) => {
-            "what the command of the kubeconfig printed is no ExecCredential".into()
+        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
+            "what the exec plugin of the kubeconfig printed is no ExecCredential".into()
+        }
+        AuthError::MalformedTokenExpirationDate(_) => {
+            "what the exec plugin of the kubeconfig calls the end of its token is no time".into()
         }
         other => other.to_string(),
     }
@@ -20,7 +39,7 @@ pub(crate) fn auth_error(error: &AuthError) -> String {
 
 /// What is wrong with a kubeconfig. The parser shows the lines around a mistake, and those may hold a
 /// token or a key: only the place is told.
-pub(crate) fn kubeconfig_error(error: KubeconfigError) -> Box<dyn std::error::Error + Send + Sync> {
+pub(crate) fn kubeconfig_error(error: KubeconfigError) -> Box<dyn StdError + Send + Sync> {
     match error {
         KubeconfigError::Parse(error) => match error.location() {
             Some(at) => format!(
@@ -35,39 +54,6 @@ pub(crate) fn kubeconfig_error(error: KubeconfigError) -> Box<dyn std::error::Er
     }
 }
 
-#[cfg(all(test, unix))]
-mod tests {
-    use std::{
-        os::unix::process::ExitStatusExt as _,
-        process::{ExitStatus, Output},
-    };
-
-    use super::*;
-
-    #[test]
-    fn what_a_plugin_printed_is_not_told() {
-        let out = Output {
-            status: ExitStatus::from_raw(256),
-            stdout: b"the-token".into(),
-            stderr: b"the-token".into(),
-        };
-        let failed = AuthError::AuthExecRun {
-            cmd: "aws-login".into(),
-            out: Box::new(out),
-        };
-        let told = auth_error(&failed);
-        assert!(
-            told.contains("`aws-login`") && told.contains('1') && !told.contains("the-token"),
-            "{told}"
-        );
-
-        let printed =
-            serde_saphyr::from_str::<Vec<u8>>("status: { token: the-token }").unwrap_err();
-        assert!(
-            printed.to_string().contains("the-token"),
-            "or there is nothing to hide"
-        );
-        let told = auth_error(&AuthError::AuthExecParse(Box::new(printed)));
-        assert!(!told.contains("the-token"), "{told}");
-    }
-}
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

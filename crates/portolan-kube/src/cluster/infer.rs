@@ -318,9 +318,9 @@ fn client(mut config: Config) -> Result<Client, Error> {
         .default_namespace
         .truncate(config.default_namespace.trim_end().len());
     Client::try_from(config).map_err(|error| Error::Client {
-        cause: match error {
-            kube::Error::Auth(error) => redact::auth_error(&error).into(),
-            other => other.into(),
+        cause: match redact::credentials(&error) {
+            Some(reason) => reason.into(),
+            None => error.into(),
         },
     })
 }

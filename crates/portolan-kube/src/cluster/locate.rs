@@ -145,8 +145,7 @@ async fn look_up<T: DeserializeOwned>(client: &Client, collection: &str, name: &
         .inspect_err(|error| {
             let reason = match error {
                 kube::Error::Api(status) => status.message.clone(),
-                kube::Error::Auth(error) => redact::auth_error(error),
-                other => other.to_string(),
+                other => redact::credentials(other).unwrap_or_else(|| other.to_string()),
             };
             tracing::info!(collection, name, reason, "could not be looked up");
         })

@@ -73,18 +73,21 @@ impl Errand {
     pub(super) fn refused(&self, error: kube::Error) -> Fault {
         match error {
             kube::Error::Api(status) => self.status(&status),
-            kube::Error::Auth(cause) => Fault::new(
-                SourceErrorKind::Unauthenticated,
-                format!(
-                    "no credentials to show to the API server, to ask for {self}: {}; check the \
-                     kubeconfig's user or the service account's token",
-                    redact::auth_error(&cause)
-                ),
-                Remedy::Retry,
-            ),
             kube::Error::FromUtf8(_) => self.corrupt("not UTF-8", None),
-            other => self.unavailable(other, Remedy::Retry),
+            other => match redact::credentials(&other) {
+                Some(reason) => self.without_credentials(&reason),
+                None => self.unavailable(other, Remedy::Retry),
+            },
         }
+    }
+
+    /// There is nothing to show to the server. The cause is not handed on, for it may quote a token.
+    fn without_credentials(&self, reason: &str) -> Fault {
+        let message = format!(
+            "no credentials to show to the API server, to ask for {self}: {reason}; check the \
+             kubeconfig's user or the service account's token"
+        );
+        Fault::new(SourceErrorKind::Unauthenticated, message, Remedy::Retry)
     }
 
     /// The server said no, as the answer or within a watch.

@@ -67,16 +67,22 @@ fn the_errand_says_what_was_asked_for() {
 
 #[test]
 fn without_credentials_it_is_said_whose_are_missing() {
-    let fault = slices().refused(kube::Error::Auth(kube::client::AuthError::ExecPluginFailed));
-    assert_eq!(fault.error.kind(), SourceErrorKind::Unauthenticated);
-    assert!(
-        fault
-            .error
-            .to_string()
-            .contains("the service account's token"),
-        "{}",
-        fault.error
-    );
+    let missing = || kube::client::AuthError::ExecPluginFailed;
+    // A token that is renewed later fails as the service that adds it to requests.
+    let later = kube::Error::Service(Box::new(missing()));
+    for error in [kube::Error::Auth(missing()), later] {
+        let fault = slices().refused(error);
+        assert_eq!(fault.error.kind(), SourceErrorKind::Unauthenticated);
+        assert!(
+            fault
+                .error
+                .to_string()
+                .contains("the service account's token"),
+            "{}",
+            fault.error
+        );
+        assert!(fault.error.source().is_none(), "it may quote a token");
+    }
 }
 
 #[test]
