@@ -28,6 +28,21 @@ pub(super) struct NodeShare {
 }
 
 impl NodeRegistry {
+    /// What the task learns, and the registration for one that has to be started first.
+    fn subscribe(self: &Arc<Self>) -> (watch::Receiver<Nodes>, Option<Registration>) {
+        let mut running = self.lock();
+        if let Some(sender) = &*running {
+            return (sender.subscribe(), None);
+        }
+        let (sender, nodes) = watch::channel(Nodes::default());
+        *running = Some(sender.clone());
+        let registration = Registration {
+            registry: Arc::clone(self),
+            sender,
+        };
+        (nodes, Some(registration))
+    }
+
     /// A panic while the lock was held cannot have left it half changed.
     fn lock(&self) -> MutexGuard<'_, Option<watch::Sender<Nodes>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -37,21 +52,12 @@ impl NodeRegistry {
 impl NodeShare {
     /// Joins the task, or starts it. It must be called within a Tokio runtime.
     pub(super) fn join(shared: &Arc<Shared>) -> Self {
-        let mut running = shared.nodes.lock();
-        let mut nodes = match &*running {
-            Some(sender) => sender.subscribe(),
-            None => {
-                let (sender, nodes) = watch::channel(Nodes::default());
-                *running = Some(sender.clone());
-                let registration = Registration {
-                    registry: Arc::clone(&shared.nodes),
-                    sender,
-                };
-                tokio::spawn(watch_nodes(Arc::clone(shared), registration));
-                nodes
-            }
-        };
-        drop(running);
+        let (mut nodes, started) = shared.nodes.subscribe();
+        // Without the lock: a runtime that shuts down drops the task here and now, and a task that is
+        // dropped takes the lock to sign off.
+        if let Some(registration) = started {
+            tokio::spawn(watch_nodes(Arc::clone(shared), registration));
+        }
         // Whatever is there already is news to who has just come.
         nodes.mark_changed();
         Self {
