@@ -163,7 +163,10 @@ impl Following {
     }
 
     fn join(&mut self, joins: Vec<Join>) {
-        for Join { want, latest } in joins {
+        // Who came and left again before this task saw either may have woken it only once, and nothing
+        // else would tell that they are gone.
+        let present = |join: &Join| join.latest.receiver_count() > 0;
+        for Join { want, latest } in joins.into_iter().filter(present) {
             let mut views = self.views.iter_mut();
             if let Some(shown) = views.find(|shown| shown.view.is(&want)) {
                 shown.admit(latest);

@@ -138,6 +138,22 @@ async fn a_stream_that_is_dropped_while_it_connects_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_leaves_as_it_comes_while_another_leaves_holds_no_watch_open() {
+    let (mut stage, cluster) = cluster_with_service();
+    let mut first = follow(&cluster);
+    let listed = [slice("a", 5, &["a-0"])];
+    let (_, watch) = futures::join!(next_set(&mut first), stage.slices.list(&listed, 7));
+    // All before the task runs, so that it is woken once for the three of them.
+    drop(first);
+    let mut second = cluster.watch(&"orders:80".parse().unwrap());
+    let polled = second.poll_next_unpin(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    drop(second);
+    assert_eq!(watched(&cluster).await, 0);
+    watch.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_dropped_while_it_backs_off_leaves_nothing_behind() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
