@@ -36,7 +36,7 @@ pub(super) fn find(of: Of<'_>, needs: &mut Needs) -> Found {
         if world.slices.is_none() {
             return Ok(None);
         }
-        Some(holding_endpoints(of))
+        Some(holding_endpoints(of)?)
     } else {
         None
     };
@@ -81,11 +81,25 @@ fn node_port(of: Of<'_>, port: &ServicePort) -> Result<u16, SourceError> {
     }
 }
 
-/// The Nodes with a ready endpoint; if there is none anywhere, those with one that serves while it
+/// The Nodes with a ready endpoint of the port; if there is none anywhere, those with one that serves while it
 /// terminates (KEP-1669).
-fn holding_endpoints(of: Of<'_>) -> BTreeSet<&str> {
+fn holding_endpoints(of: Of<'_>) -> Result<BTreeSet<&str>, SourceError> {
+    let Of {
+        world,
+        service,
+        want,
+    } = of;
+    let plan = port::plan(
+        &world.name,
+        want.port.as_ref(),
+        Ok(service),
+        world.all_slices(),
+    )?;
     let mut by_node: HashMap<&str, (bool, bool)> = HashMap::new();
-    for endpoint in of.world.all_slices().flat_map(|slice| &slice.endpoints) {
+    let offering = world
+        .all_slices()
+        .filter(|slice| plan.in_slice(slice).is_some());
+    for endpoint in offering.flat_map(|slice| &slice.endpoints) {
         let Some(node) = endpoint.node.as_deref() else {
             continue;
         };
@@ -96,10 +110,10 @@ fn holding_endpoints(of: Of<'_>) -> BTreeSet<&str> {
     }
     let any_ready = by_node.values().any(|(ready, _)| *ready);
     let nodes = by_node.into_iter();
-    nodes
+    Ok(nodes
         .filter(|(_, (ready, lingering))| if any_ready { *ready } else { *lingering })
         .map(|(node, _)| node)
-        .collect()
+        .collect())
 }
 
 fn addresses(node: &Node, which: NodeAddresses) -> &[IpAddr] {

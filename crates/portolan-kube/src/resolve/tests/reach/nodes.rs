@@ -132,6 +132,18 @@ fn a_policy_of_local_keeps_to_those_with_a_ready_endpoint() {
 }
 
 #[test]
+fn a_policy_of_local_minds_the_port() {
+    let mut machine = Machine::seeing(local(ServiceKind::NodePort), reached_by(Reach::Nodes));
+    machine.list_nodes(&three());
+    machine.apply(slice("a", vec![on("n1", pod("a-0", "10.0.0.1"))]));
+    // The Pods of this one do not offer it.
+    let mut other = slice("b", vec![on("n2", pod("b-0", "10.0.0.2"))]);
+    other.ports = Box::default();
+    machine.apply(other);
+    assert_eq!(machine.endpoints(), ["n1@10.1.0.1:30080"]);
+}
+
+#[test]
 fn a_policy_of_local_waits_for_the_slices() {
     let mut machine = Machine::seeing(local(ServiceKind::NodePort), reached_by(Reach::Nodes));
     machine.world.slices = None;
