@@ -1,6 +1,6 @@
 //! The load balancer that the cluster's provider has put before a Service.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use portolan_core::{Endpoint, Placement, SourceError, SourceErrorKind};
 
@@ -11,8 +11,8 @@ use crate::service::{Ingress, IngressPlace, ServiceKind, ServicePort};
 /// there, at the Service's port.
 ///
 /// A load balancer takes its time to come into being, and that is a failure of a kind of its own, so that
-/// requests wait; one that loses its addresses (`had_any`) has truly none.
-pub(super) fn find(of: Of<'_>, needs: &mut Needs, had_any: &mut bool) -> Found {
+/// requests wait; one that loses its addresses, which this Service (`had_any`) had, has truly none.
+pub(super) fn find(of: Of<'_>, needs: &mut Needs, had_any: &mut Option<Arc<str>>) -> Found {
     let Of {
         world,
         service,
@@ -27,7 +27,7 @@ pub(super) fn find(of: Of<'_>, needs: &mut Needs, had_any: &mut bool) -> Found {
     };
     let port = port::of_service(name, want.port.as_ref(), service)?;
     if ingress.is_empty() {
-        return if *had_any {
+        return if had_any.as_ref() == Some(&service.uid) {
             Ok(Some(Vec::new()))
         } else {
             Err(pending(name))
@@ -60,12 +60,15 @@ pub(super) fn find(of: Of<'_>, needs: &mut Needs, had_any: &mut bool) -> Found {
             }
         }
     }
-    *had_any = true;
     // Who lists an address and a name for it means one place.
     let mut known = BTreeSet::new();
     endpoints.retain(|endpoint| known.insert(endpoint.address()));
     // Until DNS has answered for all names, the list is not whole.
-    Ok(complete.then_some(endpoints))
+    if !complete {
+        return Ok(None);
+    }
+    *had_any = Some(Arc::clone(&service.uid));
+    Ok(Some(endpoints))
 }
 
 fn is_faulty(ingress: &Ingress, port: &ServicePort) -> bool {

@@ -29,6 +29,8 @@ mod virtual_ip;
 mod want;
 mod world;
 
+use std::sync::Arc;
+
 use portolan_core::{
     Endpoint, EndpointSet, InternalTraffic, Reach, Resolution, SourceError, SourceErrorKind,
 };
@@ -47,8 +49,8 @@ pub(crate) struct View {
     needs: Needs,
     /// How the set of Pods was made; nothing where it must be made from scratch.
     made: Option<Made>,
-    /// Whether a load balancer had addresses already, so that none means that it lost them.
-    had_ingress: bool,
+    /// The UID of the Service whose load balancer had addresses already, so that none means that it lost them.
+    had_ingress: Option<Arc<str>>,
     set: EndpointSet,
 }
 
@@ -61,7 +63,7 @@ impl View {
             needs: want.needs_at_first(),
             want,
             made: None,
-            had_ingress: false,
+            had_ingress: None,
             set: EndpointSet::default(),
         }
     }
@@ -141,7 +143,7 @@ impl View {
             Err(_) => self.want.reach.unwrap_or_default(),
         };
         if reach != Reach::LoadBalancer {
-            self.had_ingress = false;
+            self.had_ingress = None;
         }
         if reach == Reach::Pods {
             self.needs.slices = true;
@@ -205,7 +207,7 @@ impl View {
     fn forget(&mut self) {
         self.needs = self.want.needs_at_first();
         self.made = None;
-        self.had_ingress = false;
+        self.had_ingress = None;
         self.set = EndpointSet::default();
     }
 }

@@ -16,6 +16,8 @@ pub(crate) use wire::WireService;
 /// the selector: the slices are labelled with the Service's name, whoever made them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Service {
+    /// `metadata.uid`: a Service that was deleted and made anew is another one.
+    pub(crate) uid: Arc<str>,
     pub(crate) kind: ServiceKind,
     pub(crate) ports: Box<[ServicePort]>,
     /// `spec.ipFamilies[0]`: the family of the Service's own address.

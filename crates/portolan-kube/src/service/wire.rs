@@ -131,6 +131,7 @@ impl From<WireService> for Service {
             all => all,
         };
         Self {
+            uid: wire.metadata.uid.into(),
             kind,
             ports: spec.ports.iter().filter_map(convert_port).collect(),
             family,

@@ -150,6 +150,7 @@ pub(super) fn wanted_port(text: &str) -> PortRef {
 
 pub(super) fn service(ports: &[ServicePort]) -> Service {
     Service {
+        uid: "u-orders".into(),
         kind: ServiceKind::ClusterIp,
         ports: ports.into(),
         family: Some(Family::V4),

@@ -36,6 +36,25 @@ fn that_loses_its_addresses_has_truly_none() {
 }
 
 #[test]
+fn of_a_service_that_was_made_anew_is_waited_for() {
+    let mut machine = seen(load_balancer(&["192.0.2.1"]));
+    // Between two lists a Service may go and come, and only its UID tells.
+    machine.change(Service {
+        uid: "another".into(),
+        ..load_balancer(&[])
+    });
+    assert_eq!(machine.error().kind(), SourceErrorKind::Pending);
+}
+
+#[test]
+fn whose_name_dns_never_knew_had_no_address_yet() {
+    let mut machine = seen(load_balancer(&["lb.example.com"]));
+    assert!(machine.is_silent());
+    machine.change(load_balancer(&[]));
+    assert_eq!(machine.error().kind(), SourceErrorKind::Pending);
+}
+
+#[test]
 fn with_a_name_is_asked_of_dns() {
     let mut machine = seen(load_balancer(&["192.0.2.9", "lb.example.com"]));
     let lb = host("lb.example.com", 80);
