@@ -117,12 +117,13 @@ impl Cluster {
 
 /// Fills in what is missing, so that what was found is kept if the rest takes too long.
 async fn search(client: &Client, found: &mut Surroundings) {
-    if let (None, Some(name)) = (&found.node, &found.pod) {
+    let incomplete = found.node.is_none() || found.zone.is_none();
+    if let (true, Some(name)) = (incomplete, &found.pod) {
         let pods = format!("/api/v1/namespaces/{}/pods", client.default_namespace());
         if let Some(pod) = look_up::<WirePod>(client, &pods, name).await {
             let zone = pod.metadata.labels.get(ZONE_LABEL).cloned();
             found.zone = found.zone.take().or(zone);
-            found.node = pod.spec.node_name;
+            found.node = found.node.take().or(pod.spec.node_name);
         }
     }
     if let (None, Some(name)) = (&found.zone, &found.node)

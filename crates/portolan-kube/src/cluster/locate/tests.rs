@@ -71,6 +71,12 @@ async fn the_pods_own_label_saves_a_question() {
         (Some("node-1"), Some("z")),
         "who is told believes it"
     );
+    let here = source.locate_in(given(Some("n"), None, Some("me"))).await;
+    assert_eq!(
+        told(&here),
+        (Some("n"), Some("zone-of-the-pod")),
+        "the Pod is asked before the Node"
+    );
 }
 
 #[tokio::test(start_paused = true)]
