@@ -17,7 +17,8 @@ pub struct WatchStats {
     /// [`resync`](crate::WatchOptions::resync).
     pub relists: u64,
     /// Watches that were opened anew where the former one stopped. Most follow a watch that the API
-    /// server ended in good order, after the time it was asked for: four a minute and Service.
+    /// server ended in good order, after the time it was asked for: five a minute and Service (four for
+    /// its slices, one for itself), and one for the Nodes.
     pub reconnects: u64,
     /// Requests and watches that came to nothing: an API server that is away, refuses, or talks
     /// nonsense. A watch that ends or breaks is none, only if it cannot be opened anew.
