@@ -6,8 +6,12 @@
 /// A Role for one namespace, and its RoleBinding to one service account: `list` and `watch` on
 /// `services` and on `endpointslices`.
 ///
-/// Change the three places that are marked, or let the error do it: a refused request ends in a
+/// Change the places that are marked, or let the error do it: a refused request ends in a
 /// [`SourceError`](portolan_core::SourceError) with this manifest filled in.
+///
+/// The Role is one for all who ask. Each has a binding of its own, which is named after it: `kubectl apply`
+/// replaces the subjects of a binding, so that one name for all would take from the first what it gives to
+/// the second.
 pub const ROLE: &str = include_str!("../rbac/role.yaml");
 
 /// The same for all namespaces: a ClusterRole and its ClusterRoleBinding.
@@ -17,8 +21,9 @@ pub const CLUSTER_ROLE: &str = include_str!("../rbac/cluster-role.yaml");
 /// ClusterRole, since Nodes belong to no namespace, and its ClusterRoleBinding: `list` and `watch` on `nodes`.
 pub const NODE_ROLE: &str = include_str!("../rbac/node-role.yaml");
 
-/// What [`Cluster::locate`](crate::Cluster::locate) can make use of: a ClusterRole and its
-/// ClusterRoleBinding: `get` on `pods` and `nodes`.
+/// What [`Cluster::locate`](crate::Cluster::locate) can make use of: a Role and its RoleBinding in the namespace
+/// of its own Pod, which is that of its service account, with `get` on `pods`; a ClusterRole and its
+/// ClusterRoleBinding with `get` on `nodes`.
 pub const LOCATION_ROLE: &str = include_str!("../rbac/location-role.yaml");
 
 /// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
@@ -38,13 +43,14 @@ pub(crate) fn node_role_for(user: Option<&str>) -> String {
 
 /// The manifest, with `user` in the place of who asks.
 fn bind(manifest: &str, user: Option<&str>) -> String {
-    let role = manifest.to_owned();
-    let Some(user) = user else { return role };
-    let account = user
-        .strip_prefix("system:serviceaccount:")
-        .and_then(|account| account.split_once(':'))
-        .filter(|(namespace, name)| is_plain(namespace) && is_plain(name));
-    match account {
+    let Some(user) = user else {
+        return manifest.to_owned();
+    };
+    let role = manifest.replace(
+        ":default:default # of who asks",
+        &format!("{} # of who asks", suffix(user)),
+    );
+    match service_account(user) {
         Some((of, name)) => role
             .replace(
                 "name: default # who asks",
@@ -61,6 +67,32 @@ fn bind(manifest: &str, user: Option<&str>) -> String {
             )
             .replace("    namespace: default # of who asks\n", ""),
     }
+}
+
+/// The end of the name of a binding for `user`, which is no other's. Names of RBAC may hold colons, and those of
+/// service accounts and their namespaces do not.
+fn suffix(user: &str) -> String {
+    match service_account(user) {
+        Some((namespace, name)) => format!(":{namespace}:{name}"),
+        None if is_plain(user) => format!(":{user}"),
+        // It may hold anything. Applied again, it must be the same name.
+        None => format!(":{:016x}", fnv1a(user)),
+    }
+}
+
+/// The namespace and the name of the service account that the API server calls by this name, if it is one.
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    let account = user.strip_prefix("system:serviceaccount:")?;
+    let account = account.split_once(':');
+    account.filter(|(namespace, name)| is_plain(namespace) && is_plain(name))
+}
+
+/// FNV-1a of 64 bits, which is the same on every machine and in every release.
+fn fnv1a(text: &str) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325;
+    text.bytes().fold(start, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Whether it can stand in YAML as it is, as each name of a service account can.

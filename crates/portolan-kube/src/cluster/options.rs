@@ -85,10 +85,16 @@ pub enum NodeAddresses {
     External,
 }
 
+/// The longest time that can be set. Nobody waits longer for anything here, and moments are reckoned by adding to
+/// the clock, which ends somewhere.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The timing of watches: how soon trouble is noticed, and how hard the API server is pressed.
 ///
 /// The API server is shared by everything in the cluster, so the defaults ask little of it: while
 /// nothing changes, a Service costs one request in 15 s and one in a minute.
+///
+/// No time can be longer than a day; what is longer counts as one.
 ///
 /// ```
 /// use portolan_kube::WatchOptions;
@@ -136,14 +142,14 @@ impl WatchOptions {
     /// through another connection.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout.max(Duration::from_secs(2));
+        self.idle_timeout = timeout.clamp(Duration::from_secs(2), LONGEST);
         self
     }
 
     /// How long the API server may take to begin an answer, and to go on with a list. Default: 10 s.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+        self.request_timeout = timeout.min(LONGEST);
         self
     }
 
@@ -153,8 +159,8 @@ impl WatchOptions {
     /// It is also how soon a permission is noticed that was granted later: within `max`.
     #[must_use]
     pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
-        self.backoff_initial = initial.max(Duration::from_millis(1));
-        self.backoff_max = max.max(self.backoff_initial);
+        self.backoff_initial = initial.clamp(Duration::from_millis(1), LONGEST);
+        self.backoff_max = max.clamp(self.backoff_initial, LONGEST);
         self
     }
 
@@ -165,7 +171,7 @@ impl WatchOptions {
     /// be asked again without pause, thousands of times a second.
     #[must_use]
     pub fn rewatch_interval(mut self, interval: Duration) -> Self {
-        self.rewatch_interval = interval;
+        self.rewatch_interval = interval.min(LONGEST);
         self
     }
 
@@ -183,7 +189,7 @@ impl WatchOptions {
     /// its cache. If the list fails, the watch goes on where it was.
     #[must_use]
     pub fn resync(mut self, interval: Duration) -> Self {
-        self.resync = Some(interval.max(Duration::from_secs(10)));
+        self.resync = Some(interval.clamp(Duration::from_secs(10), LONGEST));
         self
     }
 
@@ -191,7 +197,10 @@ impl WatchOptions {
     ///
     /// A list is what costs an API server most, and a program that follows 1,000 Services would ask for
     /// 2,000 at its start, and again after an outage (KEP-3157 tells of sixteen large ones that ended a server).
-    /// Those that wait for their turn do not count as slow.
+    /// Those that wait for their turn do not count as slow; one that waits for longer than
+    /// [`request_timeout`](Self::request_timeout) says so, as [`Unavailable`], and goes on waiting.
+    ///
+    /// [`Unavailable`]: portolan_core::SourceErrorKind::Unavailable
     #[must_use]
     pub fn concurrent_lists(mut self, lists: NonZeroUsize) -> Self {
         self.concurrent_lists = lists;

@@ -72,9 +72,58 @@ fn the_manifests_about_nodes_grant_what_is_needed_and_nothing_else() {
         granted(NODE_ROLE),
         (owned(&["nodes"]), owned(&["list", "watch"]))
     );
-    assert_eq!(
-        granted(LOCATION_ROLE),
-        (owned(&["pods", "nodes"]), owned(&["get"]))
+    let (of_pods, of_nodes) = LOCATION_ROLE
+        .match_indices("\n---\n")
+        .nth(1)
+        .map(|(at, between)| (&LOCATION_ROLE[..at], &LOCATION_ROLE[at + between.len()..]))
+        .unwrap();
+    assert_eq!(granted(of_nodes), (owned(&["nodes"]), owned(&["get"])));
+    let (role, binding): (Role, RoleBinding) = documents(of_pods);
+    assert_eq!(binding.role_ref.kind, "Role", "one's own namespace only");
+    assert_eq!(binding.role_ref.name, role.metadata.name.unwrap());
+    assert_eq!(binding.metadata.namespace, role.metadata.namespace);
+    let rules = role.rules.unwrap();
+    assert_eq!(rules.len(), 1);
+    assert_eq!(rules[0].api_groups, Some(owned(&[""])));
+    assert_eq!(rules[0].resources, Some(owned(&["pods"])));
+    assert_eq!(rules[0].verbs, ["get"]);
+}
+
+#[test]
+fn each_who_asks_has_a_binding_of_its_own_and_all_share_the_role() {
+    let users = [
+        "system:serviceaccount:web:front",
+        "system:serviceaccount:web-front:a",
+        "system:serviceaccount:web:front-a",
+        "system:serviceaccount:default:default",
+        "jane",
+        "jane@example.com",
+        "joe@example.com",
+        "system:node:n1",
+    ];
+    let mut names = std::collections::BTreeSet::new();
+    for user in users {
+        let (role, binding): (Role, RoleBinding) = documents(&role_for("shop", Some(user)));
+        assert_eq!(role.metadata.name.as_deref(), Some("portolan-discovery"));
+        assert_eq!(binding.role_ref.name, "portolan-discovery");
+        let name = binding.metadata.name.unwrap();
+        assert!(
+            name.starts_with("portolan-discovery:") && !name.contains(['/', '%']),
+            "{name}"
+        );
+        names.insert(name);
+        let (role, binding): (ClusterRole, ClusterRoleBinding) =
+            documents(&node_role_for(Some(user)));
+        assert_eq!(role.metadata.name.as_deref(), Some("portolan-nodes"));
+        names.insert(binding.metadata.name.unwrap());
+    }
+    assert_eq!(names.len(), 2 * users.len(), "{names:?}");
+    assert!(names.contains("portolan-discovery:web:front"));
+    assert!(names.contains("portolan-nodes:web:front"));
+    // A name that is applied again next year must replace the same binding.
+    assert!(
+        names.contains("portolan-discovery:1a5aed09c57b108c"),
+        "{names:?}"
     );
 }
 

@@ -49,6 +49,15 @@ impl Errand {
         Fault::new(SourceErrorKind::Unavailable, message, Remedy::Retry)
     }
 
+    /// The turn to list did not come.
+    pub(super) fn queued(&self, after: Duration) -> SourceError {
+        let message = format!(
+            "the list of {self} waits for its turn for more than {after:?}, as other lists take long; is the \
+             API server slow, or `WatchOptions::concurrent_lists` too low?"
+        );
+        SourceError::new(SourceErrorKind::Unavailable, message)
+    }
+
     /// What was read makes no sense.
     pub(super) fn corrupt(&self, what: &str, cause: Option<serde_json::Error>) -> Fault {
         let message = format!(

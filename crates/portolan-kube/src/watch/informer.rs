@@ -13,11 +13,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures::{Stream, stream};
+use futures::{Stream, future::BoxFuture, stream};
 use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -79,6 +79,9 @@ enum Phase {
     },
 }
 
+/// A turn to list, once it comes.
+type Turn = BoxFuture<'static, Result<OwnedSemaphorePermit, AcquireError>>;
+
 struct Following<K> {
     informer: Informer,
     phase: Phase,
@@ -93,6 +96,8 @@ struct Following<K> {
     /// Where streaming did not work out though the server did not refuse it, that holds for here.
     streaming: Streaming,
     retry_after: Duration,
+    /// The place in the queue of those who want to list, where it was said how long that takes.
+    queued: Option<Turn>,
     /// What to say before anything else.
     pending: Option<Update<K>>,
     line: Vec<u8>,
@@ -110,6 +115,7 @@ impl Informer {
             expired: false,
             streaming: Streaming::default(),
             retry_after: Duration::ZERO,
+            queued: None,
             pending: None,
             line: Vec::new(),
         };
@@ -153,15 +159,42 @@ impl<K: Object> Following<K> {
         }
     }
 
+    /// Waits for a turn to list. A long wait is said, once, and goes on the next time this is called.
+    async fn turn(&mut self) -> Result<Option<OwnedSemaphorePermit>, Update<K>> {
+        let mut turn = match self.queued.take() {
+            Some(queued) => queued,
+            None => {
+                self.informer.pace.attempt(self.retry_after).await;
+                if std::mem::take(&mut self.expired) {
+                    self.informer.pace.jitter().await;
+                }
+                Box::pin(Arc::clone(&self.informer.lists).acquire_owned())
+            }
+        };
+        // Whoever failed before has said so, and who waits now is no better off.
+        if self.failure.is_none() {
+            let patience = self.informer.collection.options.request_timeout;
+            match timeout(patience, &mut turn).await {
+                Ok(turn) => return Ok(turn.ok()),
+                Err(_) => {
+                    let error = self.informer.errand().queued(patience);
+                    tracing::warn!("{error}");
+                    self.queued = Some(turn);
+                    self.failure = Some(error.clone());
+                    return Err(Update::Failed(error));
+                }
+            }
+        }
+        // Nobody closes the semaphore.
+        Ok(turn.await.ok())
+    }
+
     /// Learns everything.
     async fn list(&mut self) -> Result<Option<Update<K>>, Fault> {
-        self.informer.pace.attempt(self.retry_after).await;
-        if std::mem::take(&mut self.expired) {
-            self.informer.pace.jitter().await;
-        }
-        let lists = Arc::clone(&self.informer.lists);
-        // Nobody closes it.
-        let _turn = lists.acquire().await;
+        let _turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(waiting) => return Ok(Some(waiting)),
+        };
         let objects = if self.streaming.is_tried() && self.informer.streaming.is_tried() {
             match self.list_by_watch().await? {
                 Some(objects) => objects,
@@ -193,9 +226,9 @@ impl<K: Object> Following<K> {
         tracing::debug!(asked = %self.informer.errand(), "listing anew, since it is time");
         let listed = self.list().await;
         match &listed {
+            // It does not stream, so the pages are next; or its turn is still to come.
+            Ok(None | Some(Update::Failed(_))) => self.phase = Phase::Compare { version },
             Ok(Some(_)) => {}
-            // It does not stream, so the pages are next.
-            Ok(None) => self.phase = Phase::Compare { version },
             Err(_) => {
                 self.plan_resync();
                 self.phase = again(version);
@@ -207,7 +240,8 @@ impl<K: Object> Following<K> {
     fn plan_resync(&mut self) {
         let interval = self.informer.collection.options.resync;
         let pace = &mut self.informer.pace;
-        self.resync = interval.map(|interval| Instant::now() + pace.moment_within(interval));
+        self.resync =
+            interval.and_then(|interval| Instant::now().checked_add(pace.moment_within(interval)));
     }
 
     /// Learns everything from a watch that begins with all there is (KEP-3157): the API server
@@ -226,12 +260,13 @@ impl<K: Object> Following<K> {
             Err(fault) => return Err(fault),
         };
         let mut objects: BTreeMap<String, K> = BTreeMap::new();
+        let mut begun = false;
         loop {
             // A server that is too old to know the parameter opens a common watch, and then says
             // nothing more; something before the server may cut off what it takes too long.
             let patience = informer.collection.options.request_timeout;
             match timeout(patience, body.next(&mut self.line)).await {
-                Ok(Ok(true)) => {}
+                Ok(Ok(true)) => begun = true,
                 Ok(Err(ReadError::TooLong(limit))) => {
                     return Err(informer.errand().unread(ReadError::TooLong(limit)));
                 }
@@ -241,6 +276,11 @@ impl<K: Object> Following<K> {
                 }
                 Err(_) => {
                     tracing::debug!(asked = %informer.errand(), "the initial events do not end, listing by pages");
+                    if !begun {
+                        // Not a word is no matter of what was asked for: the others need not wait as
+                        // long to find that out, each in its turn.
+                        informer.streaming.put_off();
+                    }
                     return Ok(None);
                 }
             }

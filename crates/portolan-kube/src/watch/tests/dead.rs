@@ -233,6 +233,22 @@ async fn an_event_from_the_past_brings_nothing_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn times_without_an_end_are_no_trouble() {
+    let (mut stage, cluster) = cluster_with_service();
+    let options = WatchOptions::default()
+        .idle_timeout(Duration::MAX)
+        .request_timeout(Duration::MAX)
+        .backoff(Duration::MAX, Duration::MAX)
+        .rewatch_interval(Duration::MAX)
+        .resync(Duration::MAX);
+    let mut resolutions = follow(&cluster.with_watch_options(options));
+    let listed = [slice("a", 5, &["a-0"])];
+    let (_, watch) = futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
+    watch.event("MODIFIED", &slice("a", 8, &["a-1"]));
+    assert_eq!(next_names(&mut resolutions).await, ["a-1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn patience_is_an_option() {
     let (server, client) = Server::start();
     let mut stage = server.with_service(service(1));

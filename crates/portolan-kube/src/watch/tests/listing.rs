@@ -371,3 +371,25 @@ async fn what_one_watch_learnt_of_streaming_holds_for_all_of_the_cluster() {
     silence(&mut other, Duration::from_millis(1)).await;
     assert!(!stage.slices.next().await.is_watch());
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_one_list_never_began_to_stream_holds_for_all_of_the_cluster() {
+    for begins in [false, true] {
+        let (mut stage, cluster) = cluster_with_service();
+        let mut resolutions = follow(&cluster);
+        let first = slice("a", 5, &["a-0"]);
+        let server = async {
+            let stuck = stage.slices.next().await.answer_with_watch();
+            if begins {
+                stuck.event("ADDED", &first);
+            }
+            stuck.closed().await;
+            stage.slices.next().await.answer_with_list(&[&first], 7);
+            stage.slices.resume(7).await
+        };
+        let (_, _watch) = futures::join!(next_names(&mut resolutions), server);
+        let mut other = cluster.watch(&"orders.billing:http".parse().unwrap());
+        silence(&mut other, Duration::from_millis(1)).await;
+        assert_eq!(stage.slices.next().await.is_streaming_list(), begins);
+    }
+}

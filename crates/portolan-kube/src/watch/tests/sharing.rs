@@ -6,10 +6,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use portolan_core::SourceErrorKind;
 use tokio::{runtime::Runtime, task::yield_now};
 
 use super::*;
-use crate::WatchOptions;
+use crate::{WatchOptions, watch::nodes::NodeShare};
 
 /// How many Services the cluster watches, once all that is ready to run has run.
 async fn watched(cluster: &Cluster) -> usize {
@@ -294,4 +295,59 @@ async fn lists_wait_for_their_turn() {
     }
     assert_eq!(of_services, 5);
     polled.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_whose_turn_does_not_come_says_so_once_and_keeps_its_place() {
+    let (server, client) = Server::start();
+    let Server {
+        mut services,
+        mut slices,
+    } = server;
+    let options = WatchOptions::default().concurrent_lists(NonZeroUsize::MIN);
+    let cluster = Cluster::from(client).with_watch_options(options);
+    let mut resolutions = follow(&cluster);
+    // Slow, but never silent for so long that it would be given up.
+    let slow = async {
+        let watch = services.next().await.answer_with_watch();
+        for version in 1..=4 {
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            watch.event("ADDED", &service(version));
+        }
+        watch.end_of_initial_events(7);
+        watch
+    };
+    let told = async {
+        let start = tokio::time::Instant::now();
+        let error = next_error(&mut resolutions).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
+        silence(&mut resolutions, Duration::from_secs(20)).await;
+        error
+    };
+    let (error, _service_watch) = futures::join!(told, slow);
+    assert_eq!(error.kind(), SourceErrorKind::Unavailable);
+    let text =
+        "the list of endpointslices of Service `orders` in namespace `shop` waits for its turn";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let listed = [slice("a", 5, &["a-0"])];
+    let (names, _watch) = futures::join!(next_names(&mut resolutions), slices.list(&listed, 7));
+    assert_eq!(names, ["a-0"]);
+}
+
+#[test]
+fn a_runtime_that_is_gone_does_not_hold_on_to_the_nodes() {
+    let runtime = runtime();
+    let (_server, client) = runtime.block_on(async { Server::start() });
+    let cluster = Cluster::from(client);
+    let handle = runtime.handle().clone();
+    drop(runtime);
+    let shared = Arc::clone(cluster.shared());
+    let (done, joined) = std::sync::mpsc::channel();
+    // On a thread of its own, so that a deadlock fails the test instead of hanging it.
+    std::thread::spawn(move || {
+        let _entered = handle.enter();
+        drop(NodeShare::join(&shared));
+        done.send(())
+    });
+    joined.recv_timeout(Duration::from_secs(30)).unwrap();
 }
