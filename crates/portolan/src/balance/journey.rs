@@ -172,10 +172,7 @@ impl Journey {
 
     /// The request cannot go on after the last attempt.
     pub(crate) fn end<S>(&mut self, published: &Published<S>) -> Error {
-        let kind = match self.attempts().last() {
-            Some(last) => kind_of_failure(last),
-            None => ErrorKind::Exhausted,
-        };
+        let kind = kind_of_failure(self.attempts());
         self.error(published, kind)
     }
 
@@ -183,11 +180,11 @@ impl Journey {
     pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
         let since = self.detours.as_ref().and_then(|detours| detours.waiting);
         let waited = since.map(|since| since.elapsed()).unwrap_or_default();
-        let last = self.attempts().last();
-        let kind = match (how, last, published.load().freshness()) {
+        let attempts = self.attempts();
+        let kind = match (how, attempts, published.load().freshness()) {
             (Waited::Crowded, ..) => ErrorKind::TooManyWaiting,
             (Waited::Closed, ..) => ErrorKind::Closed,
-            (_, Some(last), _) => kind_of_failure(last),
+            (_, [_, ..], _) => kind_of_failure(attempts),
             (_, _, Freshness::Absent) => ErrorKind::NotFound { waited },
             _ => ErrorKind::NoEndpoints { waited },
         };
@@ -312,9 +309,10 @@ fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
         }
 }
 
-fn kind_of_failure(last: &Attempt) -> ErrorKind {
-    match last.sent {
-        Sent::Maybe => ErrorKind::Failed,
-        _ => ErrorKind::Exhausted,
+/// Whichever attempt it was: once a request may have been processed, nobody may take it for one that was not.
+fn kind_of_failure(attempts: &[Attempt]) -> ErrorKind {
+    match attempts.iter().any(|one| one.sent == Sent::Maybe) {
+        true => ErrorKind::Failed,
+        false => ErrorKind::Exhausted,
     }
 }

@@ -345,3 +345,12 @@ async fn an_attempt_tells_the_endpoint_as_it_is_known_now() {
     let error = service.oneshot(ONCE).await.unwrap_err();
     assert_eq!(error.attempts()[0].endpoint.uid(), Some("uid-0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_processed_by_anybody_is_not_called_untaken() {
+    let failing = Failing::with(&[Sent::Maybe, Sent::Unreachable]);
+    let (_teller, _service, sent) = send(0..2, &failing, IDEMPOTENT, 2_500).await;
+    let error = sent.await.unwrap().unwrap_err();
+    assert_eq!(failing.calls().len(), 2);
+    assert_eq!(*error.kind(), ErrorKind::Failed, "{error}");
+}
