@@ -86,6 +86,13 @@ impl Made {
         }
         let (mut old, mut new) = (Vec::new(), Vec::new());
         for BeforeAndAfter { before, after } in buckets.into_values() {
+            // As 99 of the 100 endpoints in a slice of which one has changed.
+            if let ([was], [is]) = (&before[..], &after[..])
+                && was.port == is.port
+                && was.endpoint == is.endpoint
+            {
+                continue;
+            }
             merge::merge(before, self.families, &mut old);
             merge::merge(after, self.families, &mut new);
         }
