@@ -32,6 +32,9 @@ use crate::Candidates;
 /// It sees only the endpoints that the Service's traffic rules leave: where the slices have hints for
 /// zones, ignore those (`TrafficRules::Ignored`), or there is nowhere to go.
 ///
+/// Each request is timed, which costs two looks at the clock; and once a second one request adds up what all
+/// endpoints have counted, which nobody else waits for.
+///
 /// Use one for each balancer. A clone is a handle on the same one: it [says](Self::kept) what share stays.
 ///
 /// ```
