@@ -2,7 +2,7 @@
 
 mod identity;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 pub use identity::{Incarnation, Placement};
 
@@ -133,6 +133,21 @@ impl Endpoint {
         self
     }
 
+    /// Sets the labels of the Pod, or those of them that are of interest. Of a name that comes twice, the
+    /// last one counts.
+    #[must_use]
+    pub fn with_labels<N, V>(mut self, labels: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<Arc<str>>,
+        V: Into<Arc<str>>,
+    {
+        let labels = labels.into_iter();
+        self.seldom().labels = labels
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        self
+    }
+
     fn seldom(&mut self) -> &mut Seldom {
         self.seldom.get_or_insert_default()
     }
@@ -218,6 +233,27 @@ impl Endpoint {
     pub fn host(&self) -> Option<&str> {
         self.seldom.as_ref()?.host.as_deref()
     }
+
+    /// The value of a label of the Pod, where the source tells labels and the Pod has this one.
+    ///
+    /// ```
+    /// use portolan_core::{Endpoint, Placement};
+    ///
+    /// let endpoint = Endpoint::new(Placement::new("db-0"), "10.244.1.7:5432".parse().unwrap())
+    ///     .with_labels([("cnpg.io/instanceRole", "primary")]);
+    /// assert_eq!(endpoint.label("cnpg.io/instanceRole"), Some("primary"));
+    /// ```
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.seldom.as_ref()?.labels.get(name).map(|value| &**value)
+    }
+
+    /// The labels of the Pod, by name, as far as the source tells them.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let seldom = self.seldom.iter();
+        let labels = seldom.flat_map(|seldom| &seldom.labels);
+        labels.map(|(name, value)| (&**name, &**value))
+    }
 }
 
 /// What few endpoints have.
@@ -225,6 +261,7 @@ impl Endpoint {
 struct Seldom {
     alternate: Option<SocketAddr>,
     host: Option<Arc<str>>,
+    labels: BTreeMap<Arc<str>, Arc<str>>,
 }
 
 /// The three conditions of an endpoint, with what Kubernetes means where it says nothing

@@ -15,16 +15,20 @@
 
 mod context;
 mod group;
+mod hash;
 mod p2c;
 mod random;
 mod round_robin;
 mod weighted_round_robin;
 mod zone_aware;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin, sync::Arc, time::Duration};
+
+use futures_core::Stream;
 
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use group::Group;
+pub use hash::key_hash;
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
@@ -66,17 +70,36 @@ pub use crate::candidates::{Candidate, Candidates, Index};
 pub trait Policy: fmt::Debug + Send + Sync {
     /// Builds a picker for these candidates. Not on the request path: it may take its time.
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker>;
+
+    /// Yields whenever what the policy goes by, besides the candidates, is different: a map of shards that
+    /// somebody edits, say. The picker is built anew then. Default: nothing else matters.
+    ///
+    /// A policy that is made of others yields when any of them does. A stream that ends changes no more.
+    fn changes(&self) -> Option<Changes> {
+        None
+    }
 }
+
+/// When a policy [is to be asked for a new picker](Policy::changes).
+pub type Changes = pin::Pin<Box<dyn Stream<Item = ()> + Send>>;
 
 impl<P: Policy + ?Sized> Policy for Arc<P> {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         (**self).build(candidates)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        (**self).changes()
     }
 }
 
 impl<P: Policy + ?Sized> Policy for Box<P> {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         (**self).build(candidates)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        (**self).changes()
     }
 }
 
@@ -117,6 +140,9 @@ pub enum Verdict {
     Use(Index),
     /// None now. The request waits, as long as it may, for the next change of the endpoints.
     Wait,
+    /// None now. As [`Wait`](Self::Wait), but no longer than this: the policy knows better than the
+    /// balancer's own settings how long waiting makes sense.
+    WaitUpTo(Duration),
     /// None, and waiting will not help.
     Fail(Reason),
 }
