@@ -89,9 +89,13 @@ impl<S> Published<S> {
         self.snapshot.load()
     }
 
-    pub(crate) fn store(&self, snapshot: Snapshot<Reached<S>>) {
-        self.snapshot.store(Arc::new(snapshot));
+    /// Publishes a snapshot, and gives back the former one: letting go of it takes as long as there are
+    /// endpoints in it, and is better done when those who wait have been woken.
+    #[must_use]
+    pub(crate) fn store(&self, snapshot: Snapshot<Reached<S>>) -> Arc<Snapshot<Reached<S>>> {
+        let former = self.snapshot.swap(Arc::new(snapshot));
         self.changed.notify_waiters();
+        former
     }
 
     /// Whether endpoints of this freshness are older than they may be.

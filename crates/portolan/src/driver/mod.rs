@@ -16,9 +16,17 @@ use portolan_core::{
     Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Policy,
     Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
 };
-use tokio::{sync::Notify, task::AbortHandle, time::sleep};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, yield_now},
+    time::sleep,
+};
 
-use crate::{MakeEndpoint, TrafficRules, balance::Published, latest::Latest};
+use crate::{
+    MakeEndpoint, TrafficRules,
+    balance::{Published, Reached},
+    latest::Latest,
+};
 use members::Members;
 use pace::Pace;
 
@@ -100,7 +108,7 @@ impl<M: MakeEndpoint> Driver<M> {
                     said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 }
             }
-            pace.work(|| {
+            let former = pace.work(|| {
                 let mut learnt = false;
                 while let Some(resolution) = news.next(&mut seen) {
                     learnt |= self.learn(resolution);
@@ -116,10 +124,13 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                if moved || learnt {
-                    self.publish();
-                }
+                (moved || learnt).then(|| self.publish())
             });
+            if let Some(former) = former {
+                // Whoever waited for the change goes first.
+                yield_now().await;
+                drop(former);
+            }
         }
     }
 
@@ -236,8 +247,8 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
-    /// Makes a snapshot of what is known now, and publishes it.
-    fn publish(&mut self) {
+    /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
+    fn publish(&mut self) -> Arc<Snapshot<Reached<M::Service>>> {
         let settings = &self.published.settings;
         let from = match settings.traffic_rules {
             TrafficRules::AsService => settings.location.clone(),
@@ -270,7 +281,7 @@ impl<M: MakeEndpoint> Driver<M> {
             endpoints = candidates.len(), members = self.membership.members().len(),
             "snapshot published"
         );
-        self.published.store(snapshot);
+        self.published.store(snapshot)
     }
 }
 

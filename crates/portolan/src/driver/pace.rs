@@ -29,10 +29,11 @@ impl Pace {
         (Instant::now() < self.rest_until).then(|| sleep_until(self.rest_until))
     }
 
-    pub(super) fn work(&mut self, work: impl FnOnce()) {
+    pub(super) fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let started = Instant::now();
-        work();
+        let done = work();
         let took = started.elapsed();
         self.rest_until = Instant::now() + (took * REST_TO_WORK).min(LONGEST_REST);
+        done
     }
 }
