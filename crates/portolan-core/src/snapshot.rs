@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Candidate, Candidates, Index, PickContext, Picker, Policy, Reach, SourceError, Time, Verdict,
-    policy::LeastRequest,
+    Candidate, Candidates, Explanation, Index, PickContext, Picker, Policy, Reach, SourceError,
+    Time, Verdict, pinned::Pinned, policy::LeastRequest,
 };
 
 /// Everything that a request needs, built together and published behind one pointer.
@@ -20,6 +20,7 @@ pub struct Snapshot<S> {
     picker: Arc<dyn Picker>,
     freshness: Freshness,
     reach: Reach,
+    pinned: Pinned,
 }
 
 /// How far the source can be believed.
@@ -68,6 +69,7 @@ impl<S> Snapshot<S> {
             picker,
             freshness,
             reach: Reach::default(),
+            pinned: Pinned::default(),
         }
     }
 
@@ -90,6 +92,7 @@ impl<S> Snapshot<S> {
             picker,
             freshness: Freshness::Pending,
             reach: Reach::default(),
+            pinned: Pinned::default(),
         }
     }
 
@@ -117,10 +120,24 @@ impl<S> Snapshot<S> {
         self.reach
     }
 
-    /// Asks the picker.
+    /// Asks the picker; or finds the one endpoint that the request is pinned to.
     #[must_use]
+    #[inline]
     pub fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        self.picker.pick(context)
+        self.asked().pick(context)
+    }
+
+    /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`.
+    pub fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) {
+        explanation.ask(&self.asked(), &self.candidates, context);
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            picker: &*self.picker,
+            pinned: &self.pinned,
+            candidates: &self.candidates,
+        }
     }
 
     /// Whether the picker [goes by time](Picker::is_timed).
@@ -135,6 +152,31 @@ impl<S> Snapshot<S> {
         self.candidates
             .get(index)
             .zip(self.services.get(index.position()))
+    }
+}
+
+/// A snapshot's picker, and what comes before it.
+#[derive(Debug)]
+struct Asked<'a> {
+    picker: &'a dyn Picker,
+    pinned: &'a Pinned,
+    candidates: &'a Candidates,
+}
+
+impl Picker for Asked<'_> {
+    fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        match context.pin {
+            None => self.picker.pick(context),
+            Some(pin) => self.pinned.pick(pin, self.candidates, context),
+        }
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        let Some(pin) = context.pin else {
+            return self.picker.explain(context, explanation);
+        };
+        explanation.note("Pin", format!("it must go to {pin}"));
+        self.pick(context)
     }
 }
 

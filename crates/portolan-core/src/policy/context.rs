@@ -1,5 +1,7 @@
 //! What a picker sees of a request: plain data, whatever the protocol.
 
+use std::fmt;
+
 use crate::{Index, Placement, Reason, Time, Verdict};
 
 /// What a [`Picker`](crate::Picker) may know of the request.
@@ -47,6 +49,15 @@ pub enum Pin {
     Placement(Placement),
     /// The one of this ordinal in its StatefulSet.
     Ordinal(u32),
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Placement(placement) => placement.fmt(f),
+            Self::Ordinal(ordinal) => write!(f, "the Pod of ordinal {ordinal}"),
+        }
+    }
 }
 
 impl<'a> PickContext<'a> {

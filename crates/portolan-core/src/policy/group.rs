@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PickContext, Picker, Policy, Tried, Verdict, random::next_entropy};
+use super::{Explanation, PickContext, Picker, Policy, Tried, Verdict, random::next_entropy};
 use crate::{Candidates, Index};
 
 /// Some of the candidates, among which a policy of its own chooses.
@@ -79,16 +79,33 @@ impl Group {
         // Only a request that has failed somewhere has something to translate, and allocates for it.
         let verdict = match context.tried.is_empty() {
             true => self.picker.pick(context),
-            false => {
-                let tried: Tried = (0u32..)
-                    .map(Index::new)
-                    .zip(&self.members)
-                    .filter(|(_, member)| context.tried.contains(**member))
-                    .map(|(index, _)| index)
-                    .collect();
-                self.picker.pick(&context.with_tried(&tried))
-            }
+            false => self
+                .picker
+                .pick(&context.with_tried(&self.tried_here(context))),
         };
+        self.as_member(verdict)
+    }
+
+    /// As [`pick`](Self::pick), and says why: see [`Picker::explain`].
+    pub fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        let tried = self.tried_here(context);
+        let verdict = self
+            .picker
+            .explain(&context.with_tried(&tried), explanation);
+        self.as_member(verdict)
+    }
+
+    /// Which of the group's own candidates have been tried.
+    fn tried_here(&self, context: &PickContext<'_>) -> Tried {
+        (0u32..)
+            .map(Index::new)
+            .zip(&self.members)
+            .filter(|(_, member)| context.tried.contains(**member))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn as_member(&self, verdict: Verdict) -> Verdict {
         match verdict {
             Verdict::Use(index) => match self.members.get(index.position()) {
                 Some(member) => Verdict::Use(*member),
@@ -103,5 +120,11 @@ impl Group {
     #[must_use]
     pub fn is_timed(&self) -> bool {
         self.picker.is_timed()
+    }
+
+    /// Whether the picker [is known never to panic](Picker::never_panics).
+    #[must_use]
+    pub fn never_panics(&self) -> bool {
+        self.picker.never_panics()
     }
 }

@@ -14,6 +14,7 @@
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
 mod context;
+mod explain;
 mod group;
 mod hash;
 mod p2c;
@@ -27,6 +28,7 @@ use std::{fmt, pin, sync::Arc, time::Duration};
 use futures_core::Stream;
 
 pub use context::{Intent, PickContext, Pin, Tried};
+pub use explain::{Explanation, Step};
 pub use group::Group;
 pub use hash::key_hash;
 pub use p2c::{LeastRequest, PeakEwma};
@@ -71,6 +73,16 @@ pub trait Policy: fmt::Debug + Send + Sync {
     /// Builds a picker for these candidates. Not on the request path: it may take its time.
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker>;
 
+    /// Whether the policy goes by who an endpoint *is*, so that all clients must choose among the same ones.
+    /// Default: any endpoint will do.
+    ///
+    /// Topology hints take endpoints off that are far from the client, and a policy by which a key has one
+    /// place would send it elsewhere in each zone: to such a policy they are not applied. A policy that is made
+    /// of others is by identity where any of them is.
+    fn is_by_identity(&self) -> bool {
+        false
+    }
+
     /// Yields whenever what the policy goes by, besides the candidates, is different: a map of shards that
     /// somebody edits, say. The picker is built anew then. Default: nothing else matters.
     ///
@@ -88,6 +100,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
         (**self).build(candidates)
     }
 
+    fn is_by_identity(&self) -> bool {
+        (**self).is_by_identity()
+    }
+
     fn changes(&self) -> Option<Changes> {
         (**self).changes()
     }
@@ -96,6 +112,10 @@ impl<P: Policy + ?Sized> Policy for Arc<P> {
 impl<P: Policy + ?Sized> Policy for Box<P> {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         (**self).build(candidates)
+    }
+
+    fn is_by_identity(&self) -> bool {
+        (**self).is_by_identity()
     }
 
     fn changes(&self) -> Option<Changes> {
@@ -112,6 +132,12 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 pub trait Picker: fmt::Debug + Send + Sync {
     /// Chooses.
     fn pick(&self, context: &PickContext<'_>) -> Verdict;
+
+    /// Chooses as [`pick`](Self::pick) does, and says why: each policy adds a step, and one that asks others has
+    /// them add theirs. Not on the request path. By default the step has the picker's name, and no reason.
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explain::unexplained(self, context, explanation)
+    }
 
     /// Whether it goes by [`PickContext::now`] or by the endpoints' latency. Default: it does.
     ///
@@ -140,8 +166,8 @@ pub enum Verdict {
     Use(Index),
     /// None now. The request waits, as long as it may, for the next change of the endpoints.
     Wait,
-    /// None now. As [`Wait`](Self::Wait), but no longer than this: the policy knows better than the
-    /// balancer's own settings how long waiting makes sense.
+    /// None now. As [`Wait`](Self::Wait), for so long at most: the policy knows better than the balancer's
+    /// own settings how long waiting makes sense.
     WaitUpTo(Duration),
     /// None, and waiting will not help.
     Fail(Reason),
@@ -160,6 +186,11 @@ pub enum Reason {
     /// The endpoint to which the request is pinned is not among the endpoints.
     #[error("the endpoint to which the request is pinned is not there")]
     PinNotFound,
+    /// Several endpoints have the ordinal that the request is pinned to: they are of several StatefulSets.
+    #[error(
+        "several endpoints have the ordinal to which the request is pinned: pin it to the name of one"
+    )]
+    PinAmbiguous,
 }
 
 /// The policy when none is named.

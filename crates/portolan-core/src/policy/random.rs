@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{PickContext, Picker, Policy, Verdict};
+use super::{Explanation, PickContext, Picker, Policy, Verdict};
 use crate::{Candidates, Index};
 
 /// An endpoint at random, in proportion to the weights.
@@ -69,6 +69,11 @@ impl Picker for UniformPicker {
         false
     }
 
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note("Random", format!("one of {}, each as likely", self.total));
+        self.pick(context)
+    }
+
     fn never_panics(&self) -> bool {
         true
     }
@@ -92,6 +97,14 @@ impl Picker for AliasPicker {
 
     fn is_timed(&self) -> bool {
         false
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note(
+            "Random",
+            format!("one of {}, as likely as it is heavy", self.columns.len()),
+        );
+        self.pick(context)
     }
 
     fn never_panics(&self) -> bool {

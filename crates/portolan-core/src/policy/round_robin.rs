@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
-use super::{PickContext, Picker, Policy, Verdict};
+use super::{Explanation, PickContext, Picker, Policy, Verdict};
 use crate::{
     Candidates,
     sync::{AtomicU64, Ordering},
@@ -53,6 +53,11 @@ impl Picker for RoundRobinPicker {
 
     fn is_timed(&self) -> bool {
         false
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note("RoundRobin", format!("the next in turn of {}", self.total));
+        self.pick(context)
     }
 
     fn never_panics(&self) -> bool {

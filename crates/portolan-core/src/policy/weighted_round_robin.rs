@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 
-use super::{PickContext, Picker, Policy, RoundRobin, Verdict};
+use super::{Explanation, PickContext, Picker, Policy, RoundRobin, Verdict};
 use crate::{
     Candidates, Index,
     sync::{AtomicU64, Ordering},
@@ -118,6 +118,14 @@ impl Picker for StridePicker {
 
     fn is_timed(&self) -> bool {
         false
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note(
+            "WeightedRoundRobin",
+            format!("the next in turn of {}, by weight", self.total),
+        );
+        self.pick(context)
     }
 
     fn never_panics(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Weights, pick_of_two};
-use crate::{Candidate, Candidates, PickContext, Picker, Policy, Verdict};
+use crate::{Candidate, Candidates, Explanation, PickContext, Picker, Policy, Verdict};
 
 /// Of two endpoints at random, the one with fewer requests in flight for its weight.
 ///
@@ -56,6 +56,17 @@ impl Picker for LeastRequestPicker {
 
     fn is_timed(&self) -> bool {
         false
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note(
+            "LeastRequest",
+            format!(
+                "fewest in flight of two drawn from {}",
+                self.candidates.len()
+            ),
+        );
+        self.pick(context)
     }
 
     fn never_panics(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Weights, pick_of_two};
-use crate::{Candidates, EndpointState, PickContext, Picker, Policy, Time, Verdict};
+use crate::{Candidates, EndpointState, Explanation, PickContext, Picker, Policy, Time, Verdict};
 
 /// Of two endpoints at random, the one with the lower expected latency, times the requests in flight.
 ///
@@ -50,6 +50,14 @@ impl Picker for PeakEwmaPicker {
             let cost_b = cost(&other.state, context.now) * self.weights.get(a) as f32;
             cost_b < cost_a
         })
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note(
+            "PeakEwma",
+            format!("soonest answer of two drawn from {}", self.candidates.len()),
+        );
+        self.pick(context)
     }
 
     fn never_panics(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use self::{control::Control, plan::Plan};
 use super::{
-    Group, LeastRequest, PickContext, Picker, Policy, Verdict,
+    Changes, Explanation, Group, LeastRequest, PickContext, Picker, Policy, Verdict,
     random::{low, next_entropy},
 };
 use crate::Candidates;
@@ -125,32 +125,48 @@ impl Policy for ZoneAware {
         self.control.plan(plan.kept, picker.totals());
         Arc::new(picker)
     }
+
+    fn is_by_identity(&self) -> bool {
+        self.inner.is_by_identity()
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        self.inner.changes()
+    }
 }
 
 impl Picker for ZonePicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         self.control.look(context.now, || self.totals());
-        // Bits that decide the zone must not decide again inside of it.
-        let bits = next_entropy(context.entropy);
-        let inside = PickContext {
-            entropy: next_entropy(bits),
-            ..*context
-        };
-        let stays = self.control.stays(low(bits));
-        let first = match self.zone((bits >> 32) as u32) {
-            Some(zone) if !stays => zone.pick(&inside),
-            _ => self.here.pick(&inside),
-        };
+        let (group, inside) = self.first(context);
+        let first = group.pick(&inside);
         if let Verdict::Use(_) = first {
             return first;
         }
         // Where nobody is left in that zone, anybody is better than nobody.
-        let groups =
-            || std::iter::once(&self.here).chain(self.elsewhere.iter().map(|zone| &zone.group));
-        groups()
+        self.groups()
             .map(|group| group.pick(&inside))
             .find(|verdict| matches!(verdict, Verdict::Use(_)))
             .unwrap_or(first)
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        let (group, inside) = self.first(context);
+        let wanted = match std::ptr::eq(group, &self.here) {
+            true => "stays in the client's zone",
+            false => "leaves the client's zone, for size and load",
+        };
+        let members = group.members();
+        explanation.narrow("ZoneAware", wanted, &self.candidates, |index, _| {
+            members.binary_search(&index).is_ok()
+        });
+        match group.explain(&inside, explanation) {
+            Verdict::Use(index) => Verdict::Use(index),
+            _ => {
+                explanation.note("ZoneAware", "nobody is left there: any zone will do");
+                self.pick(context)
+            }
+        }
     }
 
     /// Latencies are compared, whatever the policy inside.
@@ -160,6 +176,25 @@ impl Picker for ZonePicker {
 }
 
 impl ZonePicker {
+    /// The zone that the request is for, and what its picker is asked.
+    fn first<'a>(&self, context: &PickContext<'a>) -> (&Group, PickContext<'a>) {
+        // Bits that decide the zone must not decide again inside of it.
+        let bits = next_entropy(context.entropy);
+        let inside = PickContext {
+            entropy: next_entropy(bits),
+            ..*context
+        };
+        let stays = self.control.stays(low(bits));
+        match self.zone((bits >> 32) as u32) {
+            Some(zone) if !stays => (zone, inside),
+            _ => (&self.here, inside),
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Group> {
+        std::iter::once(&self.here).chain(self.elsewhere.iter().map(|zone| &zone.group))
+    }
+
     /// The other zone of these bits.
     fn zone(&self, bits: u32) -> Option<&Group> {
         let such = self.elsewhere.iter().find(|zone| bits <= zone.up_to);
