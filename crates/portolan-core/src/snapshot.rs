@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Candidate, Candidates, Explanation, Index, PickContext, Picker, Policy, Reach, SourceError,
-    Time, Verdict, pinned::Pinned, policy::LeastRequest,
+    Candidate, Candidates, Explanation, Index, Location, Membership, PickContext, Picker, Policy,
+    Reach, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
+    traffic::explain_eligible,
 };
 
 /// Everything that a request needs, built together and published behind one pointer.
@@ -21,6 +22,9 @@ pub struct Snapshot<S> {
     freshness: Freshness,
     reach: Reach,
     pinned: Pinned,
+    membership: Membership,
+    /// Where the traffic rules were gone by from.
+    seen_from: Location,
 }
 
 /// How far the source can be believed.
@@ -70,6 +74,8 @@ impl<S> Snapshot<S> {
             freshness,
             reach: Reach::default(),
             pinned: Pinned::default(),
+            membership: Membership::default(),
+            seen_from: Location::UNKNOWN,
         }
     }
 
@@ -77,6 +83,15 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn with_reach(mut self, reach: Reach) -> Self {
         self.reach = reach;
+        self
+    }
+
+    /// The same snapshot, with the members that the candidates were taken from, and from where: for those who
+    /// ask why one is not among the candidates.
+    #[must_use]
+    pub fn with_members(mut self, membership: Membership, seen_from: Location) -> Self {
+        self.membership = membership;
+        self.seen_from = seen_from;
         self
     }
 
@@ -93,6 +108,8 @@ impl<S> Snapshot<S> {
             freshness: Freshness::Pending,
             reach: Reach::default(),
             pinned: Pinned::default(),
+            membership: Membership::default(),
+            seen_from: Location::UNKNOWN,
         }
     }
 
@@ -127,8 +144,21 @@ impl<S> Snapshot<S> {
         self.asked().pick(context)
     }
 
-    /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`.
+    /// All that the source names, candidates or not.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`: whom the cluster's own rules take
+    /// off, and who cannot be reached; then what the policies make of the rest.
     pub fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) {
+        explain_eligible(
+            &self.membership,
+            &self.seen_from,
+            &self.candidates,
+            explanation,
+        );
         explanation.ask(&self.asked(), &self.candidates, context);
     }
 

@@ -3,10 +3,12 @@
 //! They are those of `CategorizeEndpoints` in Kubernetes' `pkg/proxy/topology.go`, which the
 //! real-cluster tests run beside this code on the same cases.
 
+mod explain;
 mod location;
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
+pub(crate) use explain::explain_eligible;
 pub use location::Location;
 
 use crate::{Candidate, Endpoint, Hints, Membership};
