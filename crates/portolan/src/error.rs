@@ -2,7 +2,9 @@
 
 use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use portolan_core::{Endpoint, Freshness, Placement, Reason, ServiceRef, SourceError, Time};
+use portolan_core::{
+    Endpoint, Explanation, Freshness, Placement, Reason, ServiceRef, SourceError, Time,
+};
 
 use crate::Sent;
 
@@ -20,6 +22,7 @@ struct Inner {
     service: ServiceRef,
     attempts: Vec<Attempt>,
     stale: Option<Stale>,
+    explanation: Option<Explanation>,
 }
 
 /// What the source has against the Service, and since when.
@@ -105,6 +108,7 @@ impl Error {
             service,
             attempts: Vec::new(),
             stale: None,
+            explanation: None,
         }))
     }
 
@@ -128,6 +132,12 @@ impl Error {
                 limit: limit.filter(|limit| age >= *limit),
             });
         }
+        self
+    }
+
+    /// Adds why there was nobody to choose.
+    pub(crate) fn with_explanation(mut self, explanation: Option<Explanation>) -> Self {
+        self.0.explanation = explanation;
         self
     }
 
@@ -161,6 +171,13 @@ impl Error {
         self.0.stale.as_ref().map(|stale| stale.age)
     }
 
+    /// Why there was nobody to choose, where that is what ended the request: whom the cluster's rules took off,
+    /// and what the policies made of the rest.
+    #[must_use]
+    pub fn explanation(&self) -> Option<&Explanation> {
+        self.0.explanation.as_ref()
+    }
+
     /// Whether the request provably was not processed, so that it may be sent again.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
@@ -184,8 +201,11 @@ impl fmt::Display for Error {
                 attempt.cause
             )?;
         }
-        match &self.0.stale {
-            Some(stale) => write!(f, "; {stale}"),
+        if let Some(stale) = &self.0.stale {
+            write!(f, "; {stale}")?;
+        }
+        match &self.0.explanation {
+            Some(explanation) => write!(f, "; {explanation}"),
             None => Ok(()),
         }
     }

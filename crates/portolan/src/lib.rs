@@ -38,6 +38,8 @@
 //! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
 //! user of that library does: `k8s-openapi = { version = "0.29", features = ["v1_33"] }`.
 
+#[cfg(feature = "http")]
+pub mod affinity;
 mod backoff;
 mod balance;
 mod builder;
@@ -56,10 +58,11 @@ mod nodes;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+mod routing;
 mod settings;
 pub mod source;
 
-pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, View};
+pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
 pub use endpoint::{MakeEndpoint, Reachability};
@@ -67,16 +70,17 @@ pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
-    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Freshness, Hints, HostResolver,
-    Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome, ParseServiceRefError,
-    PickContext, Picker, Placement, Policy, PortRef, Reach, Resolution, ServiceRef, Source,
-    SourceError, SourceErrorKind, Time, Verdict, Weight, policy,
+    Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Explanation, Freshness, Hints,
+    HostResolver, Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome,
+    ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy, PortRef, Reach, Resolution,
+    ServiceRef, Source, SourceError, SourceErrorKind, Time, Verdict, Weight, policy,
 };
 #[cfg(feature = "dns")]
 pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
 pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
+pub use routing::{Key, Routing};
 #[cfg(any(feature = "http", feature = "reqwest"))]
 pub use settings::Naming;
 pub use settings::{TrafficRules, Wait};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::{field, level_filters::LevelFilter};
 
 use crate::{
-    Balance, Endpoint, Error, Lease, Observer, Opaque,
+    Balance, Endpoint, Error, Explanation, Lease, Observer, Opaque, Routing,
     balance::{Journey, Step, Waited},
     builder::Checked,
 };
@@ -37,6 +37,26 @@ impl Nodes {
     /// # Cancel safety
     /// Dropping the future before it is ready chooses nothing.
     pub async fn pick(&self, key: impl AsRef<[u8]>) -> Result<Lease, Error> {
+        self.pick_for(Routing::key(key.as_ref())).await
+    }
+
+    /// Chooses an endpoint by whatever is to decide: a key, an intent, a pin, several of them or none.
+    ///
+    /// ```
+    /// # use portolan::{Error, Lease, Nodes, Routing};
+    /// # async fn example(nodes: Nodes) -> Result<(), Error> {
+    /// let primary: Lease = nodes.pick_for(Routing::key("user:17").write()).await?;
+    /// let third: Lease = nodes.pick_for(Routing::pinned_to("db-2")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where there is no endpoint for as long as the balancer waits for one.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it is ready chooses nothing.
+    pub async fn pick_for(&self, routing: Routing<'_>) -> Result<Lease, Error> {
         let published = self.balance.published();
         let mut journey = Journey::default();
         let mut lease = None;
@@ -45,12 +65,12 @@ impl Nodes {
                 self.trace(&mut lease);
                 return Ok(lease);
             }
-            match journey.next(published, Some(key.as_ref()), &mut lease)? {
+            match journey.next(published, &routing, &mut lease)? {
                 Step::Go(()) => {}
                 Step::Wait(generation, deadline) => {
                     match Arc::clone(published).wait(generation, deadline).await {
                         Waited::Changed => {}
-                        how => return Err(journey.waited_in_vain(published, how)),
+                        how => return Err(journey.waited_in_vain(published, &routing, how)),
                     }
                 }
             }
@@ -71,6 +91,12 @@ impl Nodes {
         if !span.is_disabled() {
             lease.trace(span);
         }
+    }
+
+    /// Why [`pick_for`](Self::pick_for) would choose whom it would choose now. Nobody is chosen, or asked.
+    #[must_use]
+    pub fn explain(&self, routing: &Routing<'_>) -> Explanation {
+        self.balance.explain(routing)
     }
 
     /// Looks at the balancer from outside.

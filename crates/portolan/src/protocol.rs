@@ -2,7 +2,7 @@
 
 use tower_service::Service;
 
-use crate::{BoxError, Lease};
+use crate::{BoxError, Lease, Routing};
 
 /// How one protocol's responses and errors are to be read.
 ///
@@ -18,6 +18,14 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
     fn is_idempotent(&self, request: &Req) -> bool {
         let _ = request;
         false
+    }
+
+    /// What of the request decides who serves it. Asked whenever an endpoint is to be chosen, which is once
+    /// for nearly every request. By default, nothing does.
+    #[inline]
+    fn routing<'r>(&'r self, request: &'r Req) -> Routing<'r> {
+        let _ = request;
+        Routing::new()
     }
 
     /// The endpoint has answered. Records how well, and ties the lease to the end of the response.

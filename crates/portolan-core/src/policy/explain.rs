@@ -55,12 +55,18 @@ impl Explanation {
     /// Asks a picker of these candidates, and has it explain itself in full. Nobody is asked for anything.
     #[must_use]
     pub fn of(picker: &dyn Picker, candidates: &Candidates, context: &PickContext<'_>) -> Self {
-        let mut this = Self {
-            in_full: true,
-            ..Self::default()
-        };
+        let mut this = Self::in_full();
         this.ask(picker, candidates, context);
         this
+    }
+
+    /// An explanation to be filled, in which those who are taken off are named, and the one who would be next.
+    #[must_use]
+    pub fn in_full() -> Self {
+        Self {
+            in_full: true,
+            ..Self::default()
+        }
     }
 
     /// An explanation in which those who are taken off are counted, and not named: for errors, of which

@@ -20,7 +20,7 @@ use tracing::{
 };
 
 use super::{Handle, Journey, Step, Waited};
-use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Sent};
+use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Routing, Sent};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -121,7 +121,9 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => {
-                    match this.journey.next(published, None, this.lease) {
+                    let routing = routing(this.handle, request);
+                    let next = this.journey.next(published, &routing, this.lease);
+                    match next {
                         Ok(Step::Go(mut service)) => {
                             trace(this.span.as_ref(), this.lease.as_mut());
                             // Nearly every service is ready at once, and then is not put away first.
@@ -166,7 +168,10 @@ where
                         Waited::Changed => State::Pick {
                             request: request.take(),
                         },
-                        how => break Err(this.journey.waited_in_vain(published, how)),
+                        how => {
+                            let routing = routing(this.handle, request);
+                            break Err(this.journey.waited_in_vain(published, &routing, how));
+                        }
                     }
                 }
                 StateProjection::Ready {
@@ -185,7 +190,9 @@ where
                         }
                         Poll::Ready(Err(error)) => not_ready(error, request),
                         Poll::Pending if published.is_closed() => {
-                            break Err(this.journey.waited_in_vain(published, Waited::Closed));
+                            let routing = Routing::new();
+                            let how = Waited::Closed;
+                            break Err(this.journey.waited_in_vain(published, &routing, how));
                         }
                         Poll::Pending => {
                             let timeout = published.settings.ready_timeout;
@@ -240,6 +247,17 @@ where
         })
         .into()
     }
+}
+
+/// What of the request decides who serves it.
+#[inline]
+fn routing<'r, S, P, Req>(handle: &'r Handle<S, P>, request: &'r Option<Req>) -> Routing<'r>
+where
+    S: Service<Req>,
+    P: Protocol<Req, S>,
+{
+    let request = request.as_ref();
+    request.map_or(Routing::new(), |request| handle.protocol.routing(request))
 }
 
 /// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and

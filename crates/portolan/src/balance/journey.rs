@@ -1,15 +1,16 @@
 //! The way of one request: where it has been, and where it may go next.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Candidate, Endpoint, EndpointState, Freshness, InFlight, Index, PickContext, Reason, Snapshot,
-    SourceErrorKind, Time, Tried, Verdict,
+    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext,
+    Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
 };
 use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
 
 use super::published::{Published, Reached, Waited};
-use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Sent};
+use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Routing, Sent};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
 /// allocates nothing for it, and carries a pointer of it from place to place.
@@ -90,7 +91,7 @@ impl Journey {
     pub(crate) fn next<S: Clone>(
         &mut self,
         published: &Published<S>,
-        key: Option<&[u8]>,
+        routing: &Routing<'_>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let snapshot = published.load();
@@ -99,18 +100,22 @@ impl Journey {
         let now = picked_at.unwrap_or(Time::ORIGIN);
         for passed_over in 0..=MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
-            context.key = key;
-            let index = match snapshot.pick(&context) {
+            routing.apply_to(&mut context);
+            let index = match pick(&snapshot, &context) {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
                 Verdict::Fail(Reason::AllTried) => {
-                    return self.next_round(published, &snapshot, key, lease);
+                    return self.next_round(published, &snapshot, routing, lease);
                 }
                 Verdict::Fail(reason) => {
-                    return Err(self.error(published, ErrorKind::Refused(reason)));
+                    let error = self.error(published, ErrorKind::Refused(reason));
+                    return Err(error.with_explanation(explain(published, routing)));
+                }
+                Verdict::WaitUpTo(limit) => {
+                    return self.wait(published, &snapshot, routing, Some(limit));
                 }
                 // Wait, and whatever verdict a later version adds.
-                _ => return self.wait(published, &snapshot),
+                _ => return self.wait(published, &snapshot, routing, None),
             };
             let chosen = snapshot.get(index).filter(|_| !tried.contains(index));
             let Some((candidate, reached)) = chosen else {
@@ -177,7 +182,12 @@ impl Journey {
     }
 
     /// What a wait that ended other than by a change means.
-    pub(crate) fn waited_in_vain<S>(&mut self, published: &Published<S>, how: Waited) -> Error {
+    pub(crate) fn waited_in_vain<S>(
+        &mut self,
+        published: &Published<S>,
+        routing: &Routing<'_>,
+        how: Waited,
+    ) -> Error {
         let since = self.detours.as_ref().and_then(|detours| detours.waiting);
         let waited = since.map(|since| since.elapsed()).unwrap_or_default();
         let attempts = self.attempts();
@@ -188,7 +198,12 @@ impl Journey {
             (_, _, Freshness::Absent) => ErrorKind::NotFound { waited },
             _ => ErrorKind::NoEndpoints { waited },
         };
-        self.error(published, kind)
+        let error = self.error(published, kind);
+        match how {
+            // Why there is nobody. Where there are too many, saying no must be cheap.
+            Waited::TimedOut => error.with_explanation(explain(published, routing)),
+            _ => error,
+        }
     }
 
     /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
@@ -202,7 +217,7 @@ impl Journey {
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<Reached<S>>,
-        key: Option<&[u8]>,
+        routing: &Routing<'_>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let detours = self.detours();
@@ -210,19 +225,21 @@ impl Journey {
         // A policy that says of nobody that all have been tried must not be asked for ever.
         if broke_off && !detours.asked.is_empty() {
             detours.asked.clear();
-            return self.next(published, key, lease);
+            return self.next(published, routing, lease);
         }
         // Those that may have got the request, and have been away since, are not too bad now.
         if !std::mem::replace(&mut detours.nobody_else, true) {
-            return self.next(published, key, lease);
+            return self.next(published, routing, lease);
         }
-        self.wait(published, snapshot)
+        self.wait(published, snapshot, routing, None)
     }
 
     fn wait<S>(
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<Reached<S>>,
+        routing: &Routing<'_>,
+        limit: Option<Duration>,
     ) -> Result<Step<S>, Error> {
         let known = match snapshot.freshness() {
             Freshness::Pending => false,
@@ -239,11 +256,11 @@ impl Journey {
         detours.nobody_else = false;
         // The limit is not the same before and after the source's first word. One beyond what the
         // clock can say is a day, which is as good as for ever.
-        let limit = published.settings.wait.limit(known);
-        let day = std::time::Duration::from_secs(86_400);
+        let limit = limit.unwrap_or_else(|| published.settings.wait.limit(known));
+        let day = Duration::from_secs(86_400);
         let deadline = since.checked_add(limit).unwrap_or(since + day);
         if deadline <= now {
-            return Err(self.waited_in_vain(published, Waited::TimedOut));
+            return Err(self.waited_in_vain(published, routing, Waited::TimedOut));
         }
         Ok(Step::Wait(snapshot.generation(), deadline))
     }
@@ -288,6 +305,36 @@ impl Journey {
             .filter(was_asked)
             .collect()
     }
+}
+
+/// Asks the picker. Where somebody listens for that, it says why.
+#[inline]
+fn pick<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>) -> Verdict {
+    match LevelFilter::current() < LevelFilter::TRACE {
+        true => snapshot.pick(context),
+        false => pick_aloud(snapshot, context),
+    }
+}
+
+#[cold]
+fn pick_aloud<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>) -> Verdict {
+    let mut explanation = Explanation::in_brief();
+    snapshot.explain(context, &mut explanation);
+    tracing::trace!(%explanation, "an endpoint is chosen");
+    explanation.verdict().unwrap_or(Verdict::Wait)
+}
+
+/// Why a request has nobody to go to, by what is known now; nothing where nobody is known.
+fn explain<S>(published: &Published<S>, routing: &Routing<'_>) -> Option<Explanation> {
+    let snapshot = published.load();
+    if snapshot.membership().members().is_empty() {
+        return None;
+    }
+    let mut explanation = Explanation::in_brief();
+    let mut context = PickContext::new(published.clock.now(), fastrand::u64(..));
+    routing.apply_to(&mut context);
+    snapshot.explain(&context, &mut explanation);
+    Some(explanation)
 }
 
 /// The endpoint as it is told now: its UID may have been learnt since it was first seen. Looked up here

@@ -16,11 +16,11 @@ use tower_service::Service;
 
 pub use future::ResponseFuture;
 pub(crate) use journey::{Journey, Step};
-pub use layer::BalanceLayer;
+pub use layer::{BalanceLayer, Routed};
 pub use observer::{Observer, View};
 pub(crate) use published::{Published, Reached, Waited};
 
-use crate::{BoxError, Error, Opaque, Protocol, driver::DriverGuard};
+use crate::{BoxError, Error, Explanation, Opaque, Protocol, Routing, driver::DriverGuard};
 
 /// A service over all live endpoints of a Kubernetes Service.
 ///
@@ -68,6 +68,13 @@ impl<S, P> Balance<S, P> {
         Observer::new(Arc::clone(&self.handle.published))
     }
 
+    /// Why a request of this routing would go where it would go now: whom the cluster's rules take off, what
+    /// each policy makes of the rest, who is chosen, and who would be next. Nobody is asked for anything.
+    #[must_use]
+    pub fn explain(&self, routing: &Routing<'_>) -> Explanation {
+        self.handle.published.explain(routing)
+    }
+
     /// As [`call`](Service::call), which needs no more of the balancer than this.
     #[cfg_attr(
         not(feature = "http"),
@@ -79,6 +86,14 @@ impl<S, P> Balance<S, P> {
         P: Protocol<Req, S>,
     {
         ResponseFuture::new(Arc::clone(&self.handle), request)
+    }
+
+    #[cfg_attr(
+        not(feature = "http"),
+        allow(dead_code, reason = "only the clients need it")
+    )]
+    pub(crate) fn protocol(&self) -> &P {
+        &self.handle.protocol
     }
 
     pub(crate) fn published(&self) -> &Arc<Published<S>> {

@@ -9,14 +9,14 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use portolan_core::{EndpointState, Freshness, ServiceRef, Snapshot};
+use portolan_core::{EndpointState, Explanation, Freshness, PickContext, ServiceRef, Snapshot};
 use tokio::{
     runtime::Handle,
     sync::Notify,
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{clock::Clock, settings::Settings};
+use crate::{Routing, clock::Clock, settings::Settings};
 
 /// What the driver publishes and requests read.
 ///
@@ -96,6 +96,15 @@ impl<S> Published<S> {
         let former = self.snapshot.swap(Arc::new(snapshot));
         self.changed.notify_waiters();
         former
+    }
+
+    /// Why a request would go where it would go now.
+    pub(crate) fn explain(&self, routing: &Routing<'_>) -> Explanation {
+        let mut explanation = Explanation::in_full();
+        let mut context = PickContext::new(self.clock.now(), fastrand::u64(..));
+        routing.apply_to(&mut context);
+        self.load().explain(&context, &mut explanation);
+        explanation
     }
 
     /// Whether endpoints of this freshness are older than they may be.

@@ -8,13 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use portolan_core::{
-    Candidates, PickContext, Picker, Policy, Verdict,
-    policy::{Index, LeastRequest},
-};
+use futures::{Stream, StreamExt, future, stream};
+use portolan_core::{Candidates, Explanation, PickContext, Picker, Policy, Verdict, policy::Index};
 
-/// Builds a picker that does not panic. Where the policy does, the default policy takes its place for
-/// this snapshot.
+/// Builds a picker that does not panic. Where the policy does, nobody takes its place: any other would send
+/// requests where they do not belong.
 pub(super) fn build(policy: &dyn Policy, candidates: &Candidates) -> Arc<dyn Picker> {
     let built = catch_unwind(AssertUnwindSafe(|| {
         let picker = policy.build(candidates);
@@ -25,10 +23,54 @@ pub(super) fn build(policy: &dyn Policy, candidates: &Candidates) -> Arc<dyn Pic
         Ok((picker, _, true)) => picker,
         Ok((picker, is_timed, false)) => Arc::new(Guarded { picker, is_timed }),
         Err(_) => {
-            tracing::error!("the policy panicked; requests go by LeastRequest meanwhile");
-            LeastRequest::new().build(candidates)
+            tracing::error!(
+                "the policy panicked; requests are refused until it can be asked again"
+            );
+            Arc::new(Broken)
         }
     }
+}
+
+/// Whether the policy goes by identity; one that panics may.
+pub(super) fn is_by_identity(policy: &dyn Policy) -> bool {
+    catch_unwind(AssertUnwindSafe(|| policy.is_by_identity())).unwrap_or(true)
+}
+
+/// The picker of a policy that panicked.
+#[derive(Debug)]
+struct Broken;
+
+impl Picker for Broken {
+    fn pick(&self, _: &PickContext<'_>) -> Verdict {
+        NOBODY
+    }
+
+    fn explain(&self, _: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        explanation.note("Policy", "it panicked when it was asked for a picker");
+        NOBODY
+    }
+
+    fn is_timed(&self) -> bool {
+        false
+    }
+
+    fn never_panics(&self) -> bool {
+        true
+    }
+}
+
+/// When the policy is to be asked again: never, where it says nothing, or once that has ended or panicked.
+pub(super) fn changes(policy: &dyn Policy) -> impl Stream<Item = ()> + Unpin + use<> {
+    let changes = catch_unwind(AssertUnwindSafe(|| policy.changes())).unwrap_or_default();
+    let changes = changes.map(|changes| AssertUnwindSafe(changes).catch_unwind());
+    let changes = stream::iter(changes).flatten();
+    let sane = changes.take_while(|change| {
+        if change.is_err() {
+            tracing::error!("the policy panicked; it is not asked any more whether it has changed");
+        }
+        future::ready(change.is_ok())
+    });
+    sane.map(|_| ()).chain(stream::pending())
 }
 
 /// A picker that may panic.
@@ -41,12 +83,20 @@ struct Guarded {
 /// A panic names an endpoint that no snapshot has, and so the request ends as where a policy makes one up.
 const NOBODY: Verdict = Verdict::Use(Index::new(u32::MAX));
 
+fn catch(pick: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(pick)).unwrap_or_else(|_| {
+        tracing::error!("the policy panicked while it chose an endpoint");
+        NOBODY
+    })
+}
+
 impl Picker for Guarded {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        catch_unwind(AssertUnwindSafe(|| self.picker.pick(context))).unwrap_or_else(|_| {
-            tracing::error!("the policy panicked while it chose an endpoint");
-            NOBODY
-        })
+        catch(|| self.picker.pick(context))
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        catch(|| self.picker.explain(context, explanation))
     }
 
     fn is_timed(&self) -> bool {

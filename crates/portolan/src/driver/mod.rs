@@ -42,6 +42,8 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     /// The endpoints are older than they may be.
     expired: bool,
     generation: u64,
+    /// The policy [goes by identity](Policy::is_by_identity).
+    by_identity: bool,
     /// An endpoint was reached, or could not be.
     reachability: Arc<Notify>,
 }
@@ -68,6 +70,7 @@ impl<M: MakeEndpoint> Driver<M> {
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             published,
+            by_identity: guarded::is_by_identity(&*policy),
             policy,
             source,
             resolutions,
@@ -91,13 +94,15 @@ impl<M: MakeEndpoint> Driver<M> {
         let mut pace = Pace::new();
         let mut follows = true;
         let (mut news, mut seen) = (Latest::default(), 0);
+        let mut changes = guarded::changes(&*self.policy);
         loop {
-            let mut reachability = false;
+            let (mut reachability, mut rebuild) = (false, false);
             let left = self.time_left();
             tokio::select! {
                 said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
+                Some(()) = changes.next() => rebuild = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
             // The first change is published at once. While more come than can be published, only
@@ -106,6 +111,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 tokio::select! {
                     () = rest => break,
                     said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
+                    Some(()) = changes.next() => rebuild = true,
                 }
             }
             let former = pace.work(|| {
@@ -124,7 +130,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                (moved || learnt).then(|| self.publish())
+                (moved || learnt || rebuild).then(|| self.publish())
             });
             if let Some(former) = former {
                 // Whoever waited for the change goes first.
@@ -250,17 +256,20 @@ impl<M: MakeEndpoint> Driver<M> {
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
     fn publish(&mut self) -> Arc<Snapshot<Reached<M::Service>>> {
         let settings = &self.published.settings;
+        let local = self.membership.internal_traffic() == InternalTraffic::Local;
         let from = match settings.traffic_rules {
-            TrafficRules::AsService => settings.location.clone(),
+            TrafficRules::AsService if local || !self.by_identity => settings.location.clone(),
             // From nowhere, every endpoint is near enough.
-            TrafficRules::Ignored => Location::UNKNOWN,
+            _ => Location::UNKNOWN,
         };
         // Those that are too old stay members: what is known of them holds when they are back.
-        let list = match self.expired {
-            true => Arc::default(),
-            false => eligible(&self.membership, &from, |one| {
-                self.members.is_out_of_reach(one)
-            }),
+        let (list, members_told) = match self.expired {
+            true => Default::default(),
+            false => {
+                let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
+                let list = eligible(&self.membership, &from, is_out_of_reach);
+                (list, self.membership.clone())
+            }
         };
         let candidates =
             Candidates::new(list, fastrand::u64(..)).with_location(settings.location.clone());
@@ -274,7 +283,8 @@ impl<M: MakeEndpoint> Driver<M> {
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
         )
-        .with_reach(self.membership.reach());
+        .with_reach(self.membership.reach())
+        .with_members(members_told, from);
         self.members.keep_only(generation, &self.membership);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,

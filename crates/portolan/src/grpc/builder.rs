@@ -7,6 +7,7 @@ use http::{request::Parts, uri::Authority};
 use super::{GrpcClient, protocol::Grpc};
 use crate::{
     BalancerBuilder, BuildError, Naming,
+    affinity::Affinity,
     http::{
         Channel,
         settings::{KeepAlive, Version},
@@ -65,6 +66,14 @@ impl GrpcBuilder {
     /// written as a number.
     pub fn authority(mut self, authority: Authority) -> Self {
         self.channel.authority = Some(authority);
+        self
+    }
+
+    /// What of a request decides who serves it, for policies that go by that: its key, whether it writes, the
+    /// Pod it is pinned to. See [`affinity`](mod@crate::affinity). Default: only what a request's own extensions
+    /// say ([`Routing`](crate::Routing)).
+    pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
+        self.channel.affinity = affinity.into();
         self
     }
 
@@ -142,8 +151,11 @@ impl GrpcBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<GrpcClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
+        let protocol = Grpc {
+            affinity: self.channel.affinity.clone(),
+        };
         Ok(GrpcClient {
-            balance: self.balancer.build_with(make, Grpc)?,
+            balance: self.balancer.build_with(make, protocol)?,
             send: self.channel.sending(),
         })
     }

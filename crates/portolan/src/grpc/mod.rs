@@ -56,7 +56,7 @@ pub use body::ResponseBody;
 pub use builder::GrpcBuilder;
 
 use crate::{
-    Balance, BoxError, Observer,
+    Balance, BoxError, Explanation, Observer,
     http::{
         Sending,
         endpoint::{HttpEndpoint, Request},
@@ -82,6 +82,14 @@ impl GrpcClient {
     #[must_use]
     pub fn observe(&self) -> Observer {
         self.balance.observe()
+    }
+
+    /// Why this call would go where it would go now: whom the cluster's rules take off, what each policy makes of the
+    /// rest, who is chosen, and who would be next. Nothing is sent.
+    #[must_use]
+    pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
+        let routing = self.balance.protocol().affinity.of(request);
+        self.balance.explain(&routing)
     }
 }
 

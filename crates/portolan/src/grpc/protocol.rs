@@ -2,19 +2,27 @@
 
 use super::{ResponseBody, status::Code};
 use crate::{
-    Failure, Lease, Protocol,
+    Failure, Lease, Protocol, Routing,
+    affinity::Affinity,
     http::endpoint::{HttpEndpoint, Request, Response, SendError},
 };
 
 /// HTTP/2 with a status at the end.
 #[derive(Debug)]
-pub(crate) struct Grpc;
+pub(crate) struct Grpc {
+    pub(super) affinity: Affinity,
+}
 
 impl Protocol<Request, HttpEndpoint> for Grpc {
     type Response = http::Response<ResponseBody>;
 
     fn is_idempotent(&self, request: &Request) -> bool {
         request.body().is_idempotent()
+    }
+
+    #[inline]
+    fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
+        self.affinity.of(request)
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {

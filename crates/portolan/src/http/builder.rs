@@ -10,7 +10,7 @@ use super::{
     protocol::Http,
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError, Naming};
+use crate::{BalancerBuilder, BuildError, Naming, affinity::Affinity};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -67,6 +67,14 @@ impl HttpBuilder {
     /// with its port where that was written as a number.
     pub fn authority(mut self, authority: Authority) -> Self {
         self.channel.authority = Some(authority);
+        self
+    }
+
+    /// What of a request decides who serves it, for policies that go by that: its key, whether it writes, the
+    /// Pod it is pinned to. See [`affinity`](mod@crate::affinity). Default: only what a request's own extensions
+    /// say ([`Routing`](crate::Routing)).
+    pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
+        self.channel.affinity = affinity.into();
         self
     }
 
@@ -206,8 +214,11 @@ impl HttpBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<HttpClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
+        let protocol = Http {
+            affinity: self.channel.affinity.clone(),
+        };
         Ok(HttpClient {
-            balance: self.balancer.build_with(make, Http)?,
+            balance: self.balancer.build_with(make, protocol)?,
             send: self.channel.sending(),
         })
     }

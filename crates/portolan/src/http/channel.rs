@@ -10,7 +10,7 @@ use super::{
     request::Target,
     settings::ConnectionSettings,
 };
-use crate::{BuildError, Naming};
+use crate::{BuildError, Naming, affinity::Affinity};
 
 /// What of an HTTP client can be set, for plain HTTP and for gRPC.
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub(crate) struct Channel {
     pub(crate) connections: ConnectionSettings,
     pub(crate) authority: Option<Authority>,
     pub(crate) naming: Naming,
+    pub(crate) affinity: Affinity,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -39,6 +40,7 @@ impl Default for Channel {
             connections: ConnectionSettings::default(),
             authority: None,
             naming: Naming::default(),
+            affinity: Affinity::new(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -53,6 +55,7 @@ impl Channel {
     /// What makes the services of the endpoints.
     pub(crate) fn make(&self, service: &ServiceRef) -> Result<MakeHttp, BuildError> {
         self.connections.check()?;
+        self.affinity.check()?;
         #[cfg(feature = "tls")]
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "tls"))]

@@ -90,7 +90,7 @@ pub(crate) use {
     protocol::is_failure,
 };
 
-use crate::{Balance, BoxError, Error, Observer};
+use crate::{Balance, BoxError, Error, Explanation, Observer};
 use endpoint::{HttpEndpoint, Request};
 use protocol::Http;
 
@@ -111,6 +111,14 @@ impl HttpClient {
     #[must_use]
     pub fn observe(&self) -> Observer {
         self.balance.observe()
+    }
+
+    /// Why this request would go where it would go now: whom the cluster's rules take off, what each policy makes of the
+    /// rest, who is chosen, and who would be next. Nothing is sent.
+    #[must_use]
+    pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
+        let routing = self.balance.protocol().affinity.of(request);
+        self.balance.explain(&routing)
     }
 
     /// Sends a request to an endpoint of the balancer's choice.

@@ -6,17 +6,24 @@ use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
 };
-use crate::{Failure, Lease, Protocol};
+use crate::{Failure, Lease, Protocol, Routing, affinity::Affinity};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
-pub(crate) struct Http;
+pub(crate) struct Http {
+    pub(super) affinity: Affinity,
+}
 
 impl Protocol<Request, HttpEndpoint> for Http {
     type Response = http::Response<ResponseBody>;
 
     fn is_idempotent(&self, request: &Request) -> bool {
         request.body().is_idempotent()
+    }
+
+    #[inline]
+    fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
+        self.affinity.of(request)
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {

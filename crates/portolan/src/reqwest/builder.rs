@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use reqwest::{Client, ClientBuilder, Request, Url, redirect};
 
 use super::{ReqwestClient, endpoint::MakeReqwest, protocol::Reqwest};
-use crate::{BalancerBuilder, Naming, http::default_authority};
+use crate::{BalancerBuilder, Naming, affinity::Affinity, http::default_authority};
 
 /// A reqwest client in the making. It comes from [`BalancerBuilder::reqwest`].
 ///
@@ -93,6 +93,14 @@ impl ReqwestBuilder {
         self
     }
 
+    /// What of a request decides who serves it, for policies that go by that: its key, whether it writes, the
+    /// Pod it is pinned to. See [`affinity`](mod@crate::affinity). Default: only what a request [says
+    /// itself](super::RequestBuilder::routing).
+    pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
+        self.protocol.affinity = affinity.into();
+        self
+    }
+
     /// Whose name requests bear, and whose certificate is expected, where an endpoint has a DNS name of its
     /// own and the request's URL names the Service. Default: [`Naming::Service`].
     pub fn naming(mut self, naming: Naming) -> Self {
@@ -127,6 +135,7 @@ impl ReqwestBuilder {
     /// Where a setting makes no sense, reqwest cannot make the client, or there is no tokio runtime.
     pub fn build(self) -> Result<ReqwestClient, BuildError> {
         let base = self.base()?;
+        self.protocol.affinity.check()?;
         let customise = self.customise;
         #[cfg(feature = "tls")]
         let tls = self.tls.or_else(trusting_nobody);

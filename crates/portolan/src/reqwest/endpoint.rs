@@ -16,6 +16,7 @@ use reqwest::{
 };
 use tower_service::Service;
 
+use super::request::{Call, Own};
 use crate::{
     BoxError, Endpoint, Failure, MakeEndpoint, Reachability, Sent,
     http::{is_by_caller, is_unprocessed, never_left, replay::Replay},
@@ -95,7 +96,7 @@ impl Resolve for Here {
     }
 }
 
-impl Service<Request> for ReqwestEndpoint {
+impl Service<Call> for ReqwestEndpoint {
     type Response = Response;
     type Error = NotSent;
     type Future = Pin<Box<dyn Future<Output = Result<Response, NotSent>> + Send>>;
@@ -104,10 +105,19 @@ impl Service<Request> for ReqwestEndpoint {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, call: Call) -> Self::Future {
+        let Call { request, own } = call;
         let answer = send(self.client.clone(), self.rename.clone(), request);
         let reachability = self.reachability.clone();
-        Box::pin(async move { answer.await.inspect(|_| reachability.reached()) })
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => {
+                    reachability.reached();
+                    Ok(response)
+                }
+                Err(failure) => Err(NotSent { failure, own }),
+            }
+        })
     }
 }
 
@@ -115,10 +125,10 @@ async fn send(
     client: Result<Client, Arc<reqwest::Error>>,
     rename: Option<Rename>,
     mut request: Request,
-) -> Result<Response, NotSent> {
+) -> Result<Response, Box<Failure<Request>>> {
     let client = match client {
         Ok(client) => client,
-        Err(error) => return Err(NotSent::new(Sent::Unreachable, Some(request), error)),
+        Err(error) => return Err(not_sent(Sent::Unreachable, Some(request), error)),
     };
     let again = Again::of(&mut request);
     let url = request.url().clone();
@@ -129,7 +139,7 @@ async fn send(
         let _ = request.url_mut().set_host(Some(&to));
     }
     if let Err(error) = leave_port_to_endpoint(&mut request) {
-        return Err(NotSent::by_caller(Sent::No, error));
+        return Err(by_caller(Sent::No, error));
     }
     let sent_to = request.url().clone();
     match client.execute(request).await {
@@ -139,7 +149,7 @@ async fn send(
         Ok(response) => Ok(response),
         // No endpoint can do anything about that.
         Err(error) if error.is_builder() || is_by_caller(&error) => {
-            Err(NotSent::by_caller(Sent::Maybe, Described(error)))
+            Err(by_caller(Sent::Maybe, Described(error)))
         }
         Err(error) => {
             let sent = if error.is_connect() {
@@ -149,7 +159,7 @@ async fn send(
             } else {
                 Sent::Maybe
             };
-            Err(NotSent::new(sent, again.request(), Described(error)))
+            Err(not_sent(sent, again.request(), Described(error)))
         }
     }
 }
@@ -215,40 +225,58 @@ impl Again {
     }
 }
 
+fn not_sent(
+    sent: Sent,
+    request: Option<Request>,
+    cause: impl Into<BoxError>,
+) -> Box<Failure<Request>> {
+    let failure = Failure::new(cause).with_sent(sent);
+    Box::new(failure.with_request(request))
+}
+
+fn by_caller(sent: Sent, cause: impl Into<BoxError>) -> Box<Failure<Request>> {
+    Box::new(Failure::new(cause).with_sent(sent).by_caller())
+}
+
 /// A request that was not answered.
-pub(crate) struct NotSent(Box<Failure<Request>>);
+pub(crate) struct NotSent {
+    failure: Box<Failure<Request>>,
+    own: Own,
+}
 
 impl NotSent {
-    fn new(sent: Sent, request: Option<Request>, cause: impl Into<BoxError>) -> Self {
-        let failure = Failure::new(cause).with_sent(sent).with_request(request);
-        Self(Box::new(failure))
-    }
-
-    fn by_caller(sent: Sent, cause: impl Into<BoxError>) -> Self {
-        let failure = Failure::new(cause).with_sent(sent).by_caller();
-        Self(Box::new(failure))
-    }
-
-    pub(super) fn into_failure(self) -> Failure<Request> {
-        *self.0
+    pub(super) fn into_failure(self) -> Failure<Call> {
+        let Failure {
+            sent,
+            request,
+            culprit,
+            cause,
+        } = *self.failure;
+        let own = self.own;
+        Failure {
+            sent,
+            request: request.map(|request| Call { request, own }),
+            culprit,
+            cause,
+        }
     }
 }
 
 impl fmt::Debug for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.failure.fmt(f)
     }
 }
 
 impl fmt::Display for NotSent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.cause.fmt(f)
+        self.failure.cause.fmt(f)
     }
 }
 
 impl StdError for NotSent {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.cause.source()
+        self.failure.cause.source()
     }
 }
 

@@ -44,9 +44,10 @@ use tower_service::Service;
 pub use builder::{BuildError, ReqwestBuilder};
 pub use request::{RequestBuilder, RequestError};
 
-use crate::{Balance, Error, Observer};
+use crate::{Balance, Error, Explanation, Observer, affinity::Head};
 use endpoint::ReqwestEndpoint;
 use protocol::Reqwest;
+use request::Call;
 
 /// A reqwest client over all live endpoints of a Service.
 ///
@@ -110,9 +111,22 @@ impl ReqwestClient {
     /// # Cancel safety
     /// Dropping the future cancels the request. It may have been processed.
     pub fn execute(&self, request: Request) -> ResponseFuture {
+        self.send(request.into())
+    }
+
+    fn send(&self, call: Call) -> ResponseFuture {
         ResponseFuture {
-            inner: self.balance.send(request),
+            inner: self.balance.send(call),
         }
+    }
+
+    /// Why this request would go where it would go now: whom the cluster's rules take off, what each policy
+    /// makes of the rest, who is chosen, and who would be next. Nothing is sent.
+    #[must_use]
+    pub fn explain(&self, request: &Request) -> Explanation {
+        let affinity = &self.balance.protocol().affinity;
+        self.balance
+            .explain(&affinity.routing(&Head::of_reqwest(request)))
     }
 
     /// To look at the endpoints, and what is measured of them.
@@ -141,7 +155,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture {
         #[pin]
-        inner: crate::ResponseFuture<ReqwestEndpoint, Reqwest, Request>,
+        inner: crate::ResponseFuture<ReqwestEndpoint, Reqwest, Call>,
     }
 }
 

@@ -4,9 +4,13 @@ use std::{fmt, sync::Arc};
 
 use reqwest::{Body, Request, Response};
 
-use super::endpoint::{NotSent, ReqwestEndpoint, rebuild};
+use super::{
+    endpoint::{NotSent, ReqwestEndpoint, rebuild},
+    request::Call,
+};
 use crate::{
-    Failure, Lease, Protocol,
+    Failure, Lease, Protocol, Routing,
+    affinity::{Affinity, Head},
     http::{Tracked, is_failure},
 };
 
@@ -18,14 +22,24 @@ type Rule = dyn Fn(&Request) -> bool + Send + Sync;
 pub(crate) struct Reqwest {
     pub(super) by_method: bool,
     pub(super) by_rule: Option<Arc<Rule>>,
+    pub(super) affinity: Affinity,
 }
 
-impl Protocol<Request, ReqwestEndpoint> for Reqwest {
+impl Protocol<Call, ReqwestEndpoint> for Reqwest {
     type Response = Response;
 
-    fn is_idempotent(&self, request: &Request) -> bool {
-        self.by_method && request.method().is_idempotent()
-            || self.by_rule.as_ref().is_some_and(|rule| rule(request))
+    fn is_idempotent(&self, call: &Call) -> bool {
+        call.own.idempotent
+            || self.by_method && call.request.method().is_idempotent()
+            || self
+                .by_rule
+                .as_ref()
+                .is_some_and(|rule| rule(&call.request))
+    }
+
+    fn routing<'r>(&'r self, call: &'r Call) -> Routing<'r> {
+        let found = self.affinity.routing(&Head::of_reqwest(&call.request));
+        call.own.routing.borrowed().or(found)
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Response {
@@ -38,7 +52,7 @@ impl Protocol<Request, ReqwestEndpoint> for Reqwest {
         rebuild(response, url, |body| Body::wrap(Tracked::new(body, lease)))
     }
 
-    fn fail(&self, error: NotSent) -> Failure<Request> {
+    fn fail(&self, error: NotSent) -> Failure<Call> {
         error.into_failure()
     }
 }
@@ -48,6 +62,7 @@ impl fmt::Debug for Reqwest {
         f.debug_struct("Reqwest")
             .field("by_method", &self.by_method)
             .field("by_rule", &self.by_rule.is_some())
+            .field("affinity", &self.affinity)
             .finish()
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{
 };
 
 use super::ReqwestClient;
-use crate::Error;
+use crate::{Error, Routing};
 
 /// A request in the making, of a [`ReqwestClient`].
 ///
@@ -30,6 +30,30 @@ use crate::Error;
 pub struct RequestBuilder {
     client: ReqwestClient,
     request: reqwest::RequestBuilder,
+    own: Own,
+}
+
+/// A request on its way, with what reqwest's own has no place for.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) request: reqwest::Request,
+    pub(super) own: Own,
+}
+
+/// What a request says of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Own {
+    pub(super) routing: Routing<'static>,
+    pub(super) idempotent: bool,
+}
+
+impl From<reqwest::Request> for Call {
+    fn from(request: reqwest::Request) -> Self {
+        Self {
+            request,
+            own: Own::default(),
+        }
+    }
 }
 
 /// Why there is no response.
@@ -46,7 +70,11 @@ pub enum RequestError {
 
 impl RequestBuilder {
     pub(super) fn new(client: ReqwestClient, request: reqwest::RequestBuilder) -> Self {
-        Self { client, request }
+        Self {
+            client,
+            request,
+            own: Own::default(),
+        }
     }
 
     /// Adds a header.
@@ -75,6 +103,28 @@ impl RequestBuilder {
         self.with(|request| request.body(body))
     }
 
+    /// Says who is to serve it, where the policy goes by that: its key, whether it writes, the Pod it is pinned
+    /// to. What this says goes before what the client's [affinity](super::ReqwestBuilder::affinity) finds.
+    ///
+    /// ```
+    /// # use portolan::Routing;
+    /// # async fn example(orders: portolan::reqwest::ReqwestClient) -> Result<(), Box<dyn std::error::Error>> {
+    /// let order = orders.get("/orders/17").routing(Routing::key("tenant-7").read()).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn routing(mut self, routing: Routing<'static>) -> Self {
+        self.own.routing = routing;
+        self
+    }
+
+    /// Marks it as safe to send twice: where it fails without an answer, it is tried on another endpoint even
+    /// if the first may have processed it.
+    pub fn idempotent(mut self) -> Self {
+        self.own.idempotent = true;
+        self
+    }
+
     /// Anything else that reqwest can do to a request: `json`, `query`, `form`, `multipart`,
     /// `timeout` (for each try, if there is more than one), …
     pub fn with(
@@ -94,7 +144,8 @@ impl RequestBuilder {
     /// Dropping the future cancels the request. It may have been processed.
     pub async fn send(self) -> Result<Response, RequestError> {
         let request = self.request.build().map_err(RequestError::Request)?;
-        Ok(self.client.execute(request).await?)
+        let own = self.own;
+        Ok(self.client.send(Call { request, own }).await?)
     }
 }
 

@@ -9,6 +9,7 @@ mod nodes;
 mod policy;
 mod retries;
 mod rounds;
+mod routing;
 mod scripted;
 mod sources;
 mod spans;

@@ -11,7 +11,7 @@ use std::{
 use portolan::{ErrorKind, PickContext, Picker, Policy, Verdict};
 use tower::ServiceExt;
 
-use crate::{cluster_of, named, present, spread};
+use crate::{cluster_of, named, present};
 
 #[derive(Debug)]
 struct Nonsense;
@@ -37,8 +37,14 @@ async fn a_policy_that_answers_nonsense_or_panics_harms_nobody_else() {
     assert_eq!(*error.kind(), ErrorKind::PolicyAtFault);
     teller.tell(present(0..3));
     tokio::time::sleep(Duration::from_millis(1)).await;
-    // With three endpoints it panics while it is built: the default policy stands in.
-    assert_eq!(spread(&service, 300).await.len(), 3);
+    // With three endpoints it panics while it is built. Nobody stands in: where another policy would send a
+    // request may be where it does not belong.
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::PolicyAtFault);
+    teller.tell(present(0..2));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let error = service.clone().oneshot(()).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::PolicyAtFault);
 }
 
 /// Panics whenever it is asked anything, but for every other pick.

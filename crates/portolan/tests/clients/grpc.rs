@@ -182,6 +182,38 @@ async fn calls_go_to_all_endpoints() {
 }
 
 #[tokio::test]
+async fn calls_go_where_their_metadata_or_extensions_say() {
+    use portolan::{
+        Routing,
+        affinity::{Affinity, header},
+    };
+
+    let addresses = [
+        echo("orders-0").await,
+        echo("orders-1").await,
+        echo("orders-2").await,
+    ];
+    let affinity = Affinity::new().pin(header("x-pod"));
+    let channel = builder(addresses).affinity(affinity).build().unwrap();
+    channel.observe().changed().await;
+    let mut client = EchoClient::new(channel);
+    for pod in ["orders-2", "orders-0", "orders-1"] {
+        let mut by_metadata = Request::new(message("hello"));
+        by_metadata
+            .metadata_mut()
+            .insert("x-pod", pod.parse().unwrap());
+        let mut by_extension = Request::new(message("hello"));
+        by_extension
+            .extensions_mut()
+            .insert(Routing::pinned_to(pod));
+        for request in [by_metadata, by_extension] {
+            let answer = client.unary(ONE, request).await.unwrap().into_inner();
+            assert_eq!(answer.text, format!("{pod}: hello"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn messages_stream_both_ways_and_the_call_is_in_flight_until_its_end() {
     let channel = channel([echo("a").await]).await;
     let mut client = EchoClient::new(channel.clone());

@@ -4,6 +4,9 @@
 
 // With `cfg(test)`, helpers may fail as tests may.
 #[cfg(test)]
+#[cfg(feature = "http")]
+mod affinity;
+#[cfg(test)]
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(test)]

@@ -1,0 +1,206 @@
+//! What of a request decides who serves it.
+
+use std::{borrow::Cow, fmt};
+
+use portolan_core::{Intent, PickContext, Pin, Placement};
+
+/// What of a request decides who serves it: its key, whether it writes, and the one endpoint that it must go
+/// to, if there is one.
+///
+/// Clients make it from each request by their [`affinity`](mod@crate::affinity). One request can say it itself, with any
+/// client on `http` (tonic's too), by having a `Routing<'static>` among its extensions; what that says goes
+/// before what the affinity finds.
+///
+/// ```
+/// use portolan::Routing;
+///
+/// let request = http::Request::get("/orders/17")
+///     .extension(Routing::key("tenant-7").read())
+///     .body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing<'a> {
+    key: Option<Key<'a>>,
+    intent: Intent,
+    pin: Option<Cow<'a, Pin>>,
+}
+
+/// What a request is about, where that decides who serves it: a tenant, a session, a row.
+///
+/// It is bytes, whatever they mean. A key that is empty is a key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key<'a>(Cow<'a, [u8]>);
+
+impl<'a> Routing<'a> {
+    /// Nothing decides: any endpoint will do.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            key: None,
+            intent: Intent::Any,
+            pin: None,
+        }
+    }
+
+    /// The key decides.
+    #[must_use]
+    pub fn key(key: impl Into<Key<'a>>) -> Self {
+        Self::new().with_key(key)
+    }
+
+    /// The request must go to the Pod of this name (or, for endpoints that are no Pods, to that
+    /// [placement](crate::Placement)), and to no other: where it is not there, the request waits for it, as long
+    /// as any waits.
+    #[must_use]
+    pub fn pinned_to(name: &str) -> Self {
+        Self::new().with_pin(Pin::Placement(Placement::new(name)))
+    }
+
+    /// The request must go to the Pod of this ordinal in its StatefulSet, and to no other.
+    #[must_use]
+    pub fn pinned_to_ordinal(ordinal: u32) -> Self {
+        Self::new().with_pin(Pin::Ordinal(ordinal))
+    }
+
+    /// Sets the key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Key<'a>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets whether the request reads or writes.
+    #[must_use]
+    pub fn with_intent(mut self, intent: Intent) -> Self {
+        self.intent = intent;
+        self
+    }
+
+    /// The request changes nothing.
+    #[must_use]
+    pub fn read(self) -> Self {
+        self.with_intent(Intent::Read)
+    }
+
+    /// The request may change something.
+    #[must_use]
+    pub fn write(self) -> Self {
+        self.with_intent(Intent::Write)
+    }
+
+    /// Sets the one endpoint that the request must go to.
+    #[must_use]
+    pub fn with_pin(mut self, pin: Pin) -> Self {
+        self.pin = Some(Cow::Owned(pin));
+        self
+    }
+
+    /// What it says itself, and for the rest what `other` says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            key: self.key.or(other.key),
+            intent: match self.intent {
+                Intent::Any => other.intent,
+                said => said,
+            },
+            pin: self.pin.or(other.pin),
+        }
+    }
+
+    /// The same, borrowed.
+    #[must_use]
+    pub fn borrowed(&self) -> Routing<'_> {
+        Routing {
+            key: self.key.as_ref().map(|key| Key(Cow::Borrowed(&key.0))),
+            intent: self.intent,
+            pin: self.pin.as_deref().map(Cow::Borrowed),
+        }
+    }
+
+    /// What a picker sees of it.
+    #[inline]
+    pub(crate) fn apply_to<'c>(&'c self, context: &mut PickContext<'c>) {
+        context.key = self.key.as_ref().map(|key| &*key.0);
+        context.intent = self.intent;
+        context.pin = self.pin.as_deref();
+    }
+}
+
+impl AsRef<[u8]> for Key<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'a> From<&'a [u8]> for Key<'a> {
+    fn from(key: &'a [u8]) -> Self {
+        Self(Cow::Borrowed(key))
+    }
+}
+
+impl<'a, const N: usize> From<&'a [u8; N]> for Key<'a> {
+    fn from(key: &'a [u8; N]) -> Self {
+        Self(Cow::Borrowed(key))
+    }
+}
+
+impl<'a> From<&'a str> for Key<'a> {
+    fn from(key: &'a str) -> Self {
+        Self(Cow::Borrowed(key.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Key<'_> {
+    fn from(key: Vec<u8>) -> Self {
+        Self(Cow::Owned(key))
+    }
+}
+
+impl From<String> for Key<'_> {
+    fn from(key: String) -> Self {
+        Self(Cow::Owned(key.into_bytes()))
+    }
+}
+
+impl<'a> From<Cow<'a, [u8]>> for Key<'a> {
+    fn from(key: Cow<'a, [u8]>) -> Self {
+        Self(key)
+    }
+}
+
+impl<'a> From<Cow<'a, str>> for Key<'a> {
+    fn from(key: Cow<'a, str>) -> Self {
+        match key {
+            Cow::Borrowed(key) => key.into(),
+            Cow::Owned(key) => key.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.0.escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_says_goes_before_what_the_other_says() {
+        let request = Routing::key("mine").read();
+        let affinity = Routing::pinned_to("db-1").with_key("theirs").write();
+        let both = request.or(affinity);
+        assert_eq!(both, Routing::pinned_to("db-1").with_key("mine").read());
+    }
+
+    #[test]
+    fn an_empty_key_is_a_key() {
+        let routing = Routing::key("").or(Routing::key("other"));
+        assert_eq!(routing, Routing::key(""));
+        assert_ne!(routing, Routing::new());
+    }
+}
