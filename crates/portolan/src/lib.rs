@@ -33,6 +33,7 @@
 //! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |
 //! | `file` | endpoints from a file that is watched: [`source::file`] | no |
 //! | `cached` | endpoints kept on disk, for a start while no source can be reached: [`source::cached`] | no |
+//! | `metrics` | what a balancer does, told to the `metrics` facade: [`mod@metrics`] | no |
 //! | `tls` | TLS for all of them, by rustls with ring; no provider is installed for the process | no |
 //!
 //! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
@@ -54,6 +55,8 @@ pub mod grpc;
 pub mod http;
 mod latest;
 mod lease;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod nodes;
 mod protocol;
 #[cfg(feature = "reqwest")]

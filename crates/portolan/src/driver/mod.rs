@@ -8,6 +8,7 @@ mod guarded;
 mod members;
 mod pace;
 mod probe;
+mod report;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use portolan_core::{
 use tokio::{
     sync::Notify,
     task::{AbortHandle, yield_now},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 };
 use members::Members;
 use pace::Pace;
+use report::Report;
 
 /// Follows the Service for one balancer.
 pub(crate) struct Driver<M: MakeEndpoint> {
@@ -46,6 +48,7 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     by_identity: bool,
     /// An endpoint was reached, or could not be.
     reachability: Arc<Notify>,
+    report: Report,
 }
 
 /// Stops the driver when it is dropped, with the last handle on the balancer.
@@ -67,6 +70,7 @@ impl<M: MakeEndpoint> Driver<M> {
     ) -> Self {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
+        let report = Report::of(&published.service);
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             published,
@@ -79,6 +83,7 @@ impl<M: MakeEndpoint> Driver<M> {
             expired: false,
             generation: 0,
             reachability,
+            report,
         }
     }
 
@@ -97,7 +102,7 @@ impl<M: MakeEndpoint> Driver<M> {
         let mut changes = guarded::changes(&*self.policy);
         loop {
             let (mut reachability, mut rebuild) = (false, false);
-            let left = self.time_left();
+            let left = self.next_look();
             tokio::select! {
                 said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
@@ -114,7 +119,7 @@ impl<M: MakeEndpoint> Driver<M> {
                     Some(()) = changes.next() => rebuild = true,
                 }
             }
-            let former = pace.work(|| {
+            let former = pace.work(|since| {
                 let mut learnt = false;
                 while let Some(resolution) = news.next(&mut seen) {
                     learnt |= self.learn(resolution);
@@ -130,7 +135,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                (moved || learnt || rebuild).then(|| self.publish())
+                (moved || learnt || rebuild).then(|| self.publish(since))
             });
             if let Some(former) = former {
                 // Whoever waited for the change goes first.
@@ -173,6 +178,7 @@ impl<M: MakeEndpoint> Driver<M> {
             }
             Resolution::Failed(error) => {
                 tracing::warn!(%service, %error, "discovery is failing: the last good endpoints stay");
+                self.report.source_failed(&error);
                 let told = self.published.clock.now() - error.age();
                 let since = match self.freshness {
                     Freshness::Stale { since, .. } => since.min(told),
@@ -184,6 +190,12 @@ impl<M: MakeEndpoint> Driver<M> {
             // A later kind of resolution teaches this version nothing.
             _ => false,
         }
+    }
+
+    /// How long until there is something to do, even if nothing happens.
+    fn next_look(&self) -> Option<Duration> {
+        let again = self.report.age(&self.freshness, self.published.clock.now());
+        [again, self.time_left()].into_iter().flatten().min()
     }
 
     /// How long until the endpoints are too old to be used; `None` where they never are, or are already.
@@ -254,7 +266,7 @@ impl<M: MakeEndpoint> Driver<M> {
     }
 
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
-    fn publish(&mut self) -> Arc<Snapshot<Reached<M::Service>>> {
+    fn publish(&mut self, since: Instant) -> Arc<Snapshot<Reached<M::Service>>> {
         let settings = &self.published.settings;
         let local = self.membership.internal_traffic() == InternalTraffic::Local;
         let from = match settings.traffic_rules {
@@ -291,7 +303,11 @@ impl<M: MakeEndpoint> Driver<M> {
             endpoints = candidates.len(), members = self.membership.members().len(),
             "snapshot published"
         );
-        self.published.store(snapshot)
+        let counts = (candidates.len(), self.membership.members().len());
+        let former = self.published.store(snapshot);
+        self.report
+            .published(self.generation, counts, since.elapsed());
+        former
     }
 }
 

@@ -29,9 +29,10 @@ impl Pace {
         (Instant::now() < self.rest_until).then(|| sleep_until(self.rest_until))
     }
 
-    pub(super) fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
+    /// Does the work, which is told when it began.
+    pub(super) fn work<T>(&mut self, work: impl FnOnce(Instant) -> T) -> T {
         let started = Instant::now();
-        let done = work();
+        let done = work(started);
         let took = started.elapsed();
         self.rest_until = Instant::now() + (took * REST_TO_WORK).min(LONGEST_REST);
         done

@@ -5,6 +5,8 @@
 mod discovery;
 mod handles;
 mod limits;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod nodes;
 mod policy;
 mod retries;

@@ -1,0 +1,106 @@
+//! What the driver tells the `metrics` facade, where that feature is on; else nothing.
+
+#[cfg(feature = "metrics")]
+pub(super) use told::Report;
+#[cfg(not(feature = "metrics"))]
+pub(super) use untold::Report;
+
+#[cfg(feature = "metrics")]
+mod told {
+    use std::time::Duration;
+
+    use metrics::{SharedString, counter, gauge, histogram};
+    use portolan_core::{Freshness, ServiceRef, SourceError, SourceErrorKind, Time};
+
+    use crate::metrics as names;
+
+    /// Tells of one balancer. Whoever records is looked up each time: programs often install their recorder
+    /// after they have made their clients.
+    #[derive(Debug)]
+    pub(in crate::driver) struct Report {
+        service: SharedString,
+    }
+
+    /// How often an age is told that grows by itself.
+    const EVERY: Duration = Duration::from_secs(1);
+
+    impl Report {
+        pub(in crate::driver) fn of(service: &ServiceRef) -> Self {
+            Self {
+                service: service.to_string().into(),
+            }
+        }
+
+        fn service(&self) -> SharedString {
+            self.service.clone()
+        }
+
+        /// How old the endpoints are. Returns when to tell that again, where nothing else happens.
+        pub(in crate::driver) fn age(&self, freshness: &Freshness, now: Time) -> Option<Duration> {
+            let age = freshness.age(now);
+            gauge!(names::SOURCE_AGE, names::SERVICE => self.service())
+                .set(age.unwrap_or_default().as_secs_f64());
+            age.map(|_| EVERY)
+        }
+
+        pub(in crate::driver) fn source_failed(&self, error: &SourceError) {
+            let kind = kind_of(error);
+            counter!(names::SOURCE_ERRORS, names::SERVICE => self.service(), names::ERROR_TYPE => kind)
+                .increment(1);
+        }
+
+        /// A snapshot was published that took so long to make.
+        pub(in crate::driver) fn published(
+            &self,
+            generation: u64,
+            (eligible, members): (usize, usize),
+            took: Duration,
+        ) {
+            let endpoints = |state: &'static str, count: usize| {
+                gauge!(names::ENDPOINTS, names::SERVICE => self.service(), names::STATE => state)
+                    .set(count as f64);
+            };
+            endpoints("eligible", eligible);
+            endpoints("passed_over", members.saturating_sub(eligible));
+            gauge!(names::SNAPSHOT_GENERATION, names::SERVICE => self.service())
+                .set(generation as f64);
+            histogram!(names::SNAPSHOT_BUILD, names::SERVICE => self.service()).record(took);
+        }
+    }
+
+    fn kind_of(error: &SourceError) -> &'static str {
+        match error.kind() {
+            SourceErrorKind::Unavailable => "unavailable",
+            SourceErrorKind::Forbidden => "forbidden",
+            SourceErrorKind::Unauthenticated => "unauthenticated",
+            SourceErrorKind::Invalid => "invalid",
+            SourceErrorKind::Pending => "pending",
+            SourceErrorKind::Corrupt => "corrupt",
+            _ => "_OTHER",
+        }
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod untold {
+    use std::time::Duration;
+
+    use portolan_core::{Freshness, ServiceRef, SourceError, Time};
+
+    #[derive(Debug)]
+    pub(in crate::driver) struct Report;
+
+    impl Report {
+        pub(in crate::driver) fn of(_: &ServiceRef) -> Self {
+            Self
+        }
+
+        pub(in crate::driver) fn age(&self, _: &Freshness, _: Time) -> Option<Duration> {
+            None
+        }
+
+        pub(in crate::driver) fn source_failed(&self, _: &SourceError) {}
+
+        pub(in crate::driver) fn published(&self, _: u64, _: (usize, usize), _: Duration) {}
+    }
+}

@@ -1,0 +1,31 @@
+//! What is told to the [`metrics`](https://docs.rs/metrics) facade, for whichever recorder the program installs.
+//!
+//! | metric | kind | unit | labels | what it is |
+//! |---|---|---|---|---|
+//! | [`portolan.source.age`](SOURCE_AGE) | gauge | s | `service` | how old the endpoints are that are gone by; 0 while discovery works |
+//! | [`portolan.source.errors`](SOURCE_ERRORS) | counter | | `service`, `error.type` | how often discovery said that it fails |
+//! | [`portolan.endpoints`](ENDPOINTS) | gauge | | `service`, `state` | endpoints: `eligible` for requests, or `passed_over` (not ready, leaving, out of reach, for clients elsewhere) |
+//! | [`portolan.snapshot.generation`](SNAPSHOT_GENERATION) | gauge | | `service` | counts the snapshots published |
+//! | [`portolan.snapshot.build.duration`](SNAPSHOT_BUILD) | histogram | s | `service` | how long one took, from taking up the news to its publication |
+//!
+//! `service` is the Service as the program names it; two balancers over the same one tell of both as one.
+//! While discovery fails, the age is told once a second. Alert on it: `portolan_source_age > 300`, in
+//! Prometheus' spelling, says that this client has not heard of its Service for five minutes.
+//!
+//! Nothing of this is on the way of a request.
+
+/// How old the endpoints are that are gone by.
+pub const SOURCE_AGE: &str = "portolan.source.age";
+/// How often discovery said that it fails.
+pub const SOURCE_ERRORS: &str = "portolan.source.errors";
+/// How many endpoints there are, by state.
+pub const ENDPOINTS: &str = "portolan.endpoints";
+/// Counts the snapshots.
+pub const SNAPSHOT_GENERATION: &str = "portolan.snapshot.generation";
+/// How long a snapshot took to make.
+pub const SNAPSHOT_BUILD: &str = "portolan.snapshot.build.duration";
+
+pub(crate) const SERVICE: &str = "service";
+pub(crate) const STATE: &str = "state";
+/// As OpenTelemetry's semantic conventions call it.
+pub(crate) const ERROR_TYPE: &str = "error.type";

@@ -1,0 +1,64 @@
+//! What the driver tells of itself.
+
+use std::time::Duration;
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use portolan::{
+    Cluster, Resolution, SourceError, SourceErrorKind,
+    metrics::{ENDPOINTS, SNAPSHOT_BUILD, SNAPSHOT_GENERATION, SOURCE_AGE, SOURCE_ERRORS},
+    source::channel,
+};
+use tokio::time::sleep;
+
+use crate::{endpoint, named, until_served_by};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What has been told since the last look.
+fn look(snapshotter: &Snapshotter) -> impl Fn(&str, &str) -> Option<f64> + use<> {
+    let snapshot = snapshotter.snapshot().into_vec();
+    // The value of the metric of which a label has this value.
+    move |name, label| {
+        let ours = snapshot.iter().find(|(key, ..)| {
+            let mut labels = key.key().labels();
+            key.key().name() == name && labels.any(|one| one.value() == label)
+        });
+        ours.map(|(_, _, _, value)| match value {
+            DebugValue::Counter(count) => *count as f64,
+            DebugValue::Gauge(value) => value.into_inner(),
+            DebugValue::Histogram(values) => values.len() as f64,
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_what_is_gone_by_is_told_while_it_grows_and_what_there_is() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (teller, source) = channel();
+    let leaves = endpoint(2).with_conditions(portolan::Conditions::new(Some(false), None, None));
+    let endpoints = || (0..2).map(endpoint).chain([leaves.clone()]).collect();
+    teller.tell(Resolution::Present(endpoints()));
+    let service = named(Cluster::from_source(source).service("db.shop").unwrap());
+    until_served_by(&service, &["db-0", "db-1"]).await;
+    let told = look(&snapshotter);
+    assert_eq!(told(SOURCE_AGE, "db.shop"), Some(0.0));
+    assert_eq!(told(SNAPSHOT_GENERATION, "db.shop"), Some(1.0));
+    assert_eq!(told(SNAPSHOT_BUILD, "db.shop"), Some(1.0));
+    assert_eq!(told(ENDPOINTS, "eligible"), Some(2.0));
+    assert_eq!(told(ENDPOINTS, "passed_over"), Some(1.0));
+    assert_eq!(told(SOURCE_ERRORS, "db.shop"), None);
+
+    let error = SourceError::new(SourceErrorKind::Forbidden, "no list of slices");
+    teller.tell(Resolution::Failed(error));
+    sleep(20 * SECOND).await;
+    let told = look(&snapshotter);
+    assert_eq!(told(SOURCE_ERRORS, "forbidden"), Some(1.0));
+    let age = told(SOURCE_AGE, "db.shop").unwrap();
+    assert!((18.0..=20.1).contains(&age), "{age}");
+
+    teller.tell(Resolution::Present(endpoints()));
+    sleep(SECOND).await;
+    assert_eq!(look(&snapshotter)(SOURCE_AGE, "db.shop"), Some(0.0));
+}
