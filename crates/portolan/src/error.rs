@@ -60,11 +60,28 @@ pub enum ErrorKind {
     TooManyWaiting,
     /// The policy refused the request.
     Refused(Reason),
+    /// An answer said that the request belongs elsewhere, and it cannot be sent there.
+    Misdirected {
+        /// Where to, in the answer's words.
+        to: String,
+        /// Why not.
+        because: Misdirection,
+    },
     /// The policy named an endpoint that does not exist, or has been tried, or it panicked. A bug in the
     /// policy; the log says more.
     PolicyAtFault,
     /// The task that follows the Service has ended: the runtime it ran on was shut down.
     Closed,
+}
+
+/// Why a redirect is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Misdirection {
+    /// It leads to somebody who is no endpoint of the Service.
+    Stranger,
+    /// There have been as many for this request as are [followed](crate::Follow::max_hops).
+    TooManyHops,
 }
 
 /// One endpoint that was tried for a request.
@@ -240,6 +257,13 @@ impl fmt::Display for ErrorKind {
             }
             Self::TooManyWaiting => f.write_str("too many requests are waiting for an endpoint"),
             Self::Refused(reason) => reason.fmt(f),
+            Self::Misdirected { to, because } => {
+                write!(f, "the endpoint says that the request belongs to {to}, ")?;
+                f.write_str(match because {
+                    Misdirection::Stranger => "which is no endpoint of the Service",
+                    Misdirection::TooManyHops => "and it has been sent on too often already",
+                })
+            }
             Self::PolicyAtFault => f.write_str(
                 "the policy named an endpoint that does not exist, or panicked: see the log",
             ),

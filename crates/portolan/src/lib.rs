@@ -49,6 +49,7 @@ mod cluster;
 mod driver;
 mod endpoint;
 mod error;
+mod follow;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "http")]
@@ -69,7 +70,8 @@ pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View}
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
 pub use endpoint::{MakeEndpoint, Reachability};
-pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind};
+pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind, Misdirection};
+pub use follow::{Follow, Told};
 pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
@@ -82,7 +84,7 @@ pub use portolan_core::{
 pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
-pub use protocol::{Culprit, Failure, Opaque, Protocol, Sent};
+pub use protocol::{Culprit, Failure, Kept, Opaque, Protocol, Sent};
 pub use routing::{Key, Routing};
 #[cfg(any(feature = "http", feature = "reqwest"))]
 pub use settings::Naming;

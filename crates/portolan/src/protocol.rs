@@ -1,8 +1,10 @@
 //! What the balancer must know of a protocol, and nothing more.
 
+use std::fmt;
+
 use tower_service::Service;
 
-use crate::{BoxError, Lease, Routing};
+use crate::{BoxError, Follow, Lease, Routing, Told};
 
 /// How one protocol's responses and errors are to be read.
 ///
@@ -28,11 +30,66 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
         Routing::new()
     }
 
+    /// Something to make the request from once more, should the answer send it elsewhere. Asked right before a
+    /// request is sent. By default nothing is kept, and [no redirect](Self::told) is followed.
+    #[inline]
+    fn keep(&self, request: &Req) -> Option<Kept<Req>> {
+        let _ = request;
+        None
+    }
+
+    /// What an answer says of where the request belongs. Asked only where something [was kept](Self::keep).
+    fn told(&self, response: &S::Response) -> Option<Told> {
+        let _ = response;
+        None
+    }
+
     /// The endpoint has answered. Records how well, and ties the lease to the end of the response.
     fn respond(&self, response: S::Response, lease: Lease) -> Self::Response;
 
     /// The endpoint's service failed.
     fn fail(&self, error: S::Error) -> Failure<Req>;
+}
+
+/// A request that may be made once more.
+pub struct Kept<Req> {
+    key: Option<Box<[u8]>>,
+    again: Box<dyn FnOnce() -> Option<Req> + Send>,
+    follow: Follow,
+}
+
+impl<Req> Kept<Req> {
+    /// A request of this key, which `again` makes once more, if that is possible still; and how far redirects
+    /// of it are followed.
+    pub fn new(
+        key: Option<&[u8]>,
+        follow: Follow,
+        again: impl FnOnce() -> Option<Req> + Send + 'static,
+    ) -> Self {
+        Self {
+            key: key.map(Box::from),
+            again: Box::new(again),
+            follow,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    pub(crate) fn follow(&self) -> &Follow {
+        &self.follow
+    }
+
+    pub(crate) fn again(self) -> Option<Req> {
+        (self.again)()
+    }
+}
+
+impl<Req> fmt::Debug for Kept<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
 }
 
 /// What an endpoint's service makes of a request that failed.

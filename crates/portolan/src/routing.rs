@@ -119,10 +119,16 @@ impl<'a> Routing<'a> {
         }
     }
 
+    /// The key, if there is one.
+    #[must_use]
+    pub fn key_bytes(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(AsRef::as_ref)
+    }
+
     /// What a picker sees of it.
     #[inline]
     pub(crate) fn apply_to<'c>(&'c self, context: &mut PickContext<'c>) {
-        context.key = self.key.as_ref().map(|key| &*key.0);
+        context.key = self.key_bytes();
         context.intent = self.intent;
         context.pin = self.pin.as_deref();
     }

@@ -11,12 +11,14 @@
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+//! | [`Routes`] | servers that say themselves who serves what (`MOVED`, "not the leader"), over any of the others | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
 mod context;
 mod explain;
 mod group;
 mod hash;
+mod learnt;
 mod p2c;
 mod random;
 mod round_robin;
@@ -31,6 +33,7 @@ pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;
 pub use hash::key_hash;
+pub use learnt::{ByRoutes, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;

@@ -19,8 +19,8 @@ use tracing::{
     level_filters::LevelFilter,
 };
 
-use super::{Handle, Journey, Step, Waited};
-use crate::{BoxError, Culprit, Error, Failure, Lease, Protocol, Routing, Sent};
+use super::{Handle, Journey, Published, Step, Waited};
+use crate::{BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -36,6 +36,8 @@ pin_project! {
         journey: Journey,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
+        // To follow an answer that sends the request elsewhere.
+        kept: Option<Box<Kept<Req>>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
         span: Option<Span>,
@@ -85,6 +87,7 @@ where
             },
             lease: None,
             journey: Journey::default(),
+            kept: None,
             handle,
             span,
         }
@@ -132,6 +135,7 @@ where
                                     let Some(request) = request.take() else {
                                         break Err(this.journey.end(published));
                                     };
+                                    *this.kept = keep(this.handle, &request);
                                     let response = service.call(request);
                                     this.state.set(State::Call { response });
                                     continue;
@@ -184,6 +188,7 @@ where
                             let Some(request) = request.take() else {
                                 break Err(this.journey.end(published));
                             };
+                            *this.kept = keep(this.handle, &request);
                             let response = service.call(request);
                             this.state.set(State::Call { response });
                             continue;
@@ -215,6 +220,22 @@ where
                 }
                 StateProjection::Call { response } => match ready!(response.poll(cx)) {
                     Ok(response) => {
+                        if let Some(kept) = this.kept.take()
+                            && let Some(told) = this.handle.protocol.told(&response)
+                        {
+                            match take_up(this.journey, published, &told, *kept) {
+                                Ok(Some(request)) => {
+                                    if let Some(mut lease) = this.lease.take() {
+                                        lease.succeed();
+                                    }
+                                    let request = Some(request);
+                                    this.state.set(State::Pick { request });
+                                    continue;
+                                }
+                                Ok(None) => {}
+                                Err(error) => break Err(error),
+                            }
+                        }
                         let Some(lease) = this.lease.take() else {
                             break Err(this.journey.end(published));
                         };
@@ -258,6 +279,40 @@ where
 {
     let request = request.as_ref();
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
+}
+
+/// Something to make the request from once more, where redirects are followed.
+#[inline]
+fn keep<S, P, Req>(handle: &Handle<S, P>, request: &Req) -> Option<Box<Kept<Req>>>
+where
+    S: Service<Req>,
+    P: Protocol<Req, S>,
+{
+    handle.protocol.keep(request).map(Box::new)
+}
+
+/// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
+fn take_up<S, Req>(
+    journey: &mut Journey,
+    published: &Published<S>,
+    told: &Told,
+    kept: Kept<Req>,
+) -> Result<Option<Req>, Error> {
+    let follow = kept.follow();
+    match told {
+        Told::NextTime(redirect) => {
+            let snapshot = published.load();
+            if let Some(to) = redirect.destination(snapshot.membership()) {
+                follow.learn(kept.key(), redirect, to);
+            }
+            Ok(None)
+        }
+        Told::Elsewhere(redirect) => {
+            let to = journey.redirected(published, redirect, follow.hops())?;
+            follow.learn(kept.key(), redirect, &to);
+            Ok(kept.again())
+        }
+    }
 }
 
 /// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use portolan_core::{
-    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext,
-    Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
+    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext, Pin,
+    Placement, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict, policy::Redirect,
 };
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use super::published::{Published, Reached, Waited};
-use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Routing, Sent};
+use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Misdirection, Routing, Sent};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
 /// allocates nothing for it, and carries a pointer of it from place to place.
@@ -31,6 +31,10 @@ struct Detours {
     waiting: Option<Instant>,
     /// All others have been asked.
     nobody_else: bool,
+    /// How often an answer has sent the request elsewhere.
+    hops: usize,
+    /// Where the last one sent it.
+    sent_on: Option<Pin>,
 }
 
 /// One who was asked, and did not answer.
@@ -101,6 +105,12 @@ impl Journey {
         for passed_over in 0..=MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
             routing.apply_to(&mut context);
+            if let Some(Detours {
+                sent_on: Some(to), ..
+            }) = self.detours.as_deref()
+            {
+                context.pin = Some(to);
+            }
             let index = match pick(&snapshot, &context) {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
@@ -166,6 +176,8 @@ impl Journey {
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
         detours.nobody_else = false;
+        // Whoever it was sent on to did not take it: the policy may know better by now.
+        detours.sent_on = None;
         // It has not been waiting, it has been with this endpoint. There are so many waits at most as
         // there are attempts.
         detours.waiting = None;
@@ -173,6 +185,34 @@ impl Journey {
             return Err(self.end(published));
         }
         Ok(())
+    }
+
+    /// An answer says that the request belongs elsewhere: there it goes next.
+    pub(crate) fn redirected<S>(
+        &mut self,
+        published: &Published<S>,
+        redirect: &Redirect,
+        hops: usize,
+    ) -> Result<Placement, Error> {
+        let snapshot = published.load();
+        let destination = redirect.destination(snapshot.membership()).cloned();
+        let detours = self.detours();
+        detours.hops += 1;
+        let because = match destination {
+            Some(to) if detours.hops <= hops => {
+                tracing::debug!(service = %published.service, %redirect, "a request is sent on");
+                detours.sent_on = Some(Pin::Placement(to.clone()));
+                // It has been answered, and not waited for anybody. Nor is anybody ruled out: who sent it on
+                // may be the right one by the time it is sent back.
+                detours.waiting = None;
+                detours.asked.clear();
+                return Ok(to);
+            }
+            Some(_) => Misdirection::TooManyHops,
+            None => Misdirection::Stranger,
+        };
+        let to = redirect.to_string();
+        Err(self.error(published, ErrorKind::Misdirected { to, because }))
     }
 
     /// The request cannot go on after the last attempt.

@@ -1,15 +1,15 @@
 //! Making a gRPC channel.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{request::Parts, uri::Authority};
+use http::{HeaderMap, StatusCode, request::Parts, uri::Authority};
 
 use super::{GrpcClient, protocol::Grpc};
 use crate::{
-    BalancerBuilder, BuildError, Naming,
+    BalancerBuilder, BuildError, Follow, Naming, Told,
     affinity::Affinity,
     http::{
-        Channel,
+        Channel, Redirection,
         settings::{KeepAlive, Version},
     },
 };
@@ -74,6 +74,36 @@ impl GrpcBuilder {
     /// say ([`Routing`](crate::Routing)).
     pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
         self.channel.affinity = affinity.into();
+        self
+    }
+
+    /// Follows answers that say that a call belongs elsewhere: `classify` looks at the HTTP status and the
+    /// headers, and says so. A call that ends at once has its trailers there, its gRPC status among them; one
+    /// that has sent a message is not followed. `follow` says how often. Default: every answer is an answer.
+    ///
+    /// ```
+    /// # use portolan::{BuildError, Cluster, Follow, Told, policy::Redirect};
+    /// # fn example(cluster: Cluster) -> Result<(), BuildError> {
+    /// let kv = cluster
+    ///     .service("kv.shop:grpc")?
+    ///     .grpc()
+    ///     .follow(Follow::new(), |_, trailers| {
+    ///         let leader = trailers.get("x-not-leader-ask")?.to_str().ok()?;
+    ///         Some(Told::Elsewhere(Redirect::to_pod(leader)))
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(
+        mut self,
+        follow: Follow,
+        classify: impl Fn(StatusCode, &HeaderMap) -> Option<Told> + Send + Sync + 'static,
+    ) -> Self {
+        self.channel.redirection = Some(Redirection {
+            follow,
+            classify: Arc::new(classify),
+        });
         self
     }
 
@@ -153,6 +183,7 @@ impl GrpcBuilder {
         let make = self.channel.make(self.balancer.service_ref())?;
         let protocol = Grpc {
             affinity: self.channel.affinity.clone(),
+            redirection: self.channel.redirection.clone(),
         };
         Ok(GrpcClient {
             balance: self.balancer.build_with(make, protocol)?,

@@ -2,15 +2,19 @@
 
 use super::{ResponseBody, status::Code};
 use crate::{
-    Failure, Lease, Protocol, Routing,
+    Failure, Kept, Lease, Protocol, Routing, Told,
     affinity::Affinity,
-    http::endpoint::{HttpEndpoint, Request, Response, SendError},
+    http::{
+        Redirection,
+        endpoint::{HttpEndpoint, Request, Response, SendError},
+    },
 };
 
 /// HTTP/2 with a status at the end.
 #[derive(Debug)]
 pub(crate) struct Grpc {
     pub(super) affinity: Affinity,
+    pub(super) redirection: Option<Redirection>,
 }
 
 impl Protocol<Request, HttpEndpoint> for Grpc {
@@ -23,6 +27,16 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
     #[inline]
     fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
         self.affinity.of(request)
+    }
+
+    #[inline]
+    fn keep(&self, request: &Request) -> Option<Kept<Request>> {
+        let redirection = self.redirection.as_ref()?;
+        Some(redirection.keep(request, &self.affinity))
+    }
+
+    fn told(&self, response: &Response) -> Option<Told> {
+        self.redirection.as_ref()?.told(response)
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {

@@ -1,16 +1,17 @@
 //! Making an HTTP client.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{request::Parts, uri::Authority};
+use http::{HeaderMap, StatusCode, request::Parts, uri::Authority};
 
 use super::{
     HttpClient,
     channel::Channel,
     protocol::Http,
+    redirect::Redirection,
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError, Naming, affinity::Affinity};
+use crate::{BalancerBuilder, BuildError, Follow, Naming, Told, affinity::Affinity};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -75,6 +76,38 @@ impl HttpBuilder {
     /// say ([`Routing`](crate::Routing)).
     pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
         self.channel.affinity = affinity.into();
+        self
+    }
+
+    /// Follows answers that say that a request belongs elsewhere: `classify` looks at the status and the
+    /// headers, and says so; [`by_location`](super::by_location) does of 307 and 308. Such an answer was no answer
+    /// to the request, which goes on to the endpoint it was sent to, as the first time; `follow` says how often.
+    /// Default: every answer is an answer.
+    ///
+    /// ```
+    /// # use portolan::{BuildError, Cluster, Follow, policy::{LeastRequest, Routes}};
+    /// # use portolan::{affinity::header, http::by_location};
+    /// # fn example(cluster: Cluster) -> Result<(), BuildError> {
+    /// let routes = Routes::by_key();
+    /// let orders = cluster
+    ///     .service("orders.shop:http")?
+    ///     .policy(routes.over(LeastRequest::new()))
+    ///     .http()
+    ///     .affinity(header("x-tenant"))
+    ///     .follow(Follow::new().remember_in(&routes), by_location)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(
+        mut self,
+        follow: Follow,
+        classify: impl Fn(StatusCode, &HeaderMap) -> Option<Told> + Send + Sync + 'static,
+    ) -> Self {
+        self.channel.redirection = Some(Redirection {
+            follow,
+            classify: Arc::new(classify),
+        });
         self
     }
 
@@ -216,6 +249,7 @@ impl HttpBuilder {
         let make = self.channel.make(self.balancer.service_ref())?;
         let protocol = Http {
             affinity: self.channel.affinity.clone(),
+            redirection: self.channel.redirection.clone(),
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,

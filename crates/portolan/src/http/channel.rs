@@ -6,6 +6,7 @@ use portolan_core::{PortRef, ServiceRef};
 use super::{
     endpoint::{MakeHttp, Renames},
     idempotent::Idempotency,
+    redirect::Redirection,
     replay,
     request::Target,
     settings::ConnectionSettings,
@@ -19,6 +20,7 @@ pub(crate) struct Channel {
     pub(crate) authority: Option<Authority>,
     pub(crate) naming: Naming,
     pub(crate) affinity: Affinity,
+    pub(crate) redirection: Option<Redirection>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -41,6 +43,7 @@ impl Default for Channel {
             authority: None,
             naming: Naming::default(),
             affinity: Affinity::new(),
+            redirection: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]

@@ -52,6 +52,7 @@ mod channel;
 pub(crate) mod endpoint;
 mod idempotent;
 mod protocol;
+mod redirect;
 pub(crate) mod replay;
 mod request;
 pub(crate) mod settings;
@@ -73,6 +74,7 @@ pub use body::ResponseBody;
 pub use builder::HttpBuilder;
 pub use endpoint::{ConnectError, ResponseTimedOut};
 pub use idempotent::Idempotent;
+pub use redirect::by_location;
 /// The version of rustls whose `ClientConfig` is taken.
 #[cfg(feature = "tls")]
 pub use rustls;
@@ -84,6 +86,8 @@ pub(crate) use channel::Channel;
 pub(crate) use channel::Sending;
 #[cfg(feature = "reqwest")]
 pub(crate) use channel::default_authority;
+#[cfg(feature = "grpc")]
+pub(crate) use redirect::Redirection;
 #[cfg(feature = "reqwest")]
 pub(crate) use {
     endpoint::{is_by_caller, is_unprocessed, never_left},

@@ -2,16 +2,18 @@
 
 use http::StatusCode;
 
+use super::redirect::Redirection;
 use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
 };
-use crate::{Failure, Lease, Protocol, Routing, affinity::Affinity};
+use crate::{Failure, Kept, Lease, Protocol, Routing, Told, affinity::Affinity};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub(super) affinity: Affinity,
+    pub(super) redirection: Option<Redirection>,
 }
 
 impl Protocol<Request, HttpEndpoint> for Http {
@@ -24,6 +26,16 @@ impl Protocol<Request, HttpEndpoint> for Http {
     #[inline]
     fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
         self.affinity.of(request)
+    }
+
+    #[inline]
+    fn keep(&self, request: &Request) -> Option<Kept<Request>> {
+        let redirection = self.redirection.as_ref()?;
+        Some(redirection.keep(request, &self.affinity))
+    }
+
+    fn told(&self, response: &Response) -> Option<Told> {
+        self.redirection.as_ref()?.told(response)
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {

@@ -7,6 +7,9 @@
 #[cfg(feature = "http")]
 mod affinity;
 #[cfg(test)]
+#[cfg(feature = "http")]
+mod follow;
+#[cfg(test)]
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(test)]
