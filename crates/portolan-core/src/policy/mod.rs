@@ -30,7 +30,7 @@ use futures_core::Stream;
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;
-pub use hash::key_hash;
+pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key_hash};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
