@@ -74,7 +74,7 @@ fn ring(candidates: &Candidates, points: u32, key: &[u8]) -> Vec<usize> {
 }
 
 fn maglev(candidates: &Candidates, size: u64, key: &[u8]) -> Vec<usize> {
-    let scale = |hash: u64, n: u64| (u128::from(hash) * u128::from(n) >> 64) as u64;
+    let scale = |hash: u64, n: u64| ((u128::from(hash) * u128::from(n)) >> 64) as u64;
     let mut table = vec![None; size as usize];
     let mut turns = Vec::new();
     for (host, (_, weight)) in hosts(candidates).into_iter().enumerate() {

@@ -7,7 +7,7 @@ use pingora_ketama::{Bucket, Continuum};
 use super::{candidate, key, pick};
 use crate::{
     Candidates, Endpoint, Placement, Verdict, Weight,
-    policy::{Ketama, Policy},
+    policy::{GrpcRingHash, Ketama, Policy},
 };
 
 fn at(addresses: &[(SocketAddr, u32)]) -> Candidates {
@@ -44,5 +44,31 @@ fn ketama_is_nginx() {
             let address = candidates.get(index).unwrap().endpoint.address();
             assert_eq!(Some(address), theirs.node(&key));
         }
+    }
+}
+
+/// grpc-go 1.84 itself, with its usual limits: `go run . owners 1024 4096 1 1 1 1 1` in benches/go, and
+/// `… 1 2 3 4 5`.
+#[test]
+fn the_ring_of_grpc_is_grpcs() {
+    let known = [
+        (
+            [1; 5],
+            "0003211200203242042104244100210321332210402342141000440421322004",
+        ),
+        (
+            [1, 2, 3, 4, 5],
+            "2003414244203242434102244130240320332413443342144040440424422004",
+        ),
+    ];
+    for (weights, owners) in known {
+        let host = |(host, weight)| (SocketAddr::from(([10, 0, 0, host], 80)), weight);
+        let candidates = at(&(0..).zip(weights).map(host).collect::<Vec<_>>());
+        let picker = GrpcRingHash::by_address().build(&candidates);
+        let owner = |key: u32| match pick(&*picker, key.to_string().as_bytes()) {
+            Verdict::Use(index) => index.position().to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((0..64).map(owner).collect::<String>(), owners);
     }
 }
