@@ -1,11 +1,9 @@
 //! What makes an algorithm of consistent hashing.
 
-use std::fmt;
-
 use super::{host::Host, key_hash};
 
 /// Puts the hosts in an order, a different one for each key.
-pub(super) trait Order: fmt::Debug + Send + Sync + 'static {
+pub(super) trait Order: Send + Sync + 'static {
     /// The hash by which a key is known.
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {

@@ -1,6 +1,6 @@
 //! What all algorithms have in common: the first host of a key, the next ones, and requests without a key.
 
-use std::sync::Arc;
+use std::{any, fmt, sync::Arc};
 
 use super::{
     bound::Bound,
@@ -14,13 +14,24 @@ use crate::{Candidates, Index, PickContext, Picker, Reason, Verdict};
 const PASSED: usize = 256;
 
 /// Sends each key to the first host in its order, as the algorithm `O` has it, that can take it.
-#[derive(Debug)]
 pub(super) struct KeyPicker<O> {
     pub(super) order: O,
     pub(super) hosts: Hosts,
     pub(super) bound: Option<Bound>,
     pub(super) without_key: Option<Arc<dyn Picker>>,
     pub(super) candidates: Candidates,
+}
+
+/// Without the points and places, of which there are a great many.
+impl<O> fmt::Debug for KeyPicker<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPicker")
+            .field("order", &any::type_name::<O>())
+            .field("candidates", &self.candidates)
+            .field("bounded", &self.bound.is_some())
+            .field("without_key", &self.without_key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<O: Order> Picker for KeyPicker<O> {

@@ -1,8 +1,8 @@
 //! A ring from the ring before it, where few hosts differ.
 //!
 //! Whoever builds a picker shows all candidates each time. Most of them are those of the time before, and so are
-//! their points: these are taken over, in the order in which they stand, and only the points of hosts that are new
-//! have to be made, sorted and merged. What comes of it is the ring that would have been built, to the last bit.
+//! their points: these are taken over as they stand, but for those of hosts that are new or gone. What comes of it
+//! is the ring that would have been built, to the last bit.
 //!
 //! Rings are kept only for as long as some picker uses them: while one is built, its predecessor is in use. A policy
 //! may serve several balancers, or the zones of one, so there are a few, and the likest is taken.
@@ -14,6 +14,7 @@ use super::{
         host::{Host, Hosts, placements},
         key_hash,
     },
+    edit::Edit,
     points::{MOST, Point, Ring},
 };
 use crate::{Candidates, Placement, policy::random::next_entropy};
@@ -29,7 +30,7 @@ const FEW: usize = 8;
 pub(in super::super) struct Kept(Mutex<Vec<Weak<Named>>>);
 
 /// A ring, and whose points it has.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Named {
     ring: Ring,
     names: Box<[(Placement, Share)]>,
@@ -75,34 +76,26 @@ impl Named {
     }
 
     /// The ring of these hosts, from this one, where they differ from its hosts by that.
-    fn derive(&self, names: Box<[(Placement, Share)]>, difference: &Difference) -> Self {
-        let mut added: Vec<_> = difference
-            .added
-            .iter()
-            .filter_map(|host| Some((*host, names.get(host.0 as usize)?)))
-            .flat_map(|(host, (placement, share))| points_of(placement, *share, host))
-            .collect();
-        added.sort_unstable();
-        let mut added = added.into_iter().peekable();
-        let all = names.iter().map(|(_, share)| share.0 as usize).sum();
-        let mut points = Vec::with_capacity(all);
-        for old in self.ring.points() {
-            let number = difference.numbers.get(old.host().0 as usize);
-            let Some(Some(number)) = number else {
-                continue;
-            };
-            let point = old.of(*number);
-            while let Some(new) = added.next_if(|new| *new < point) {
-                points.push(new);
-            }
-            points.push(point);
-        }
-        points.extend(added);
+    fn derive(&self, names: Box<[(Placement, Share)]>, difference: Difference) -> Self {
+        let edit = Edit {
+            gone: points_of_some(&self.names, &difference.removed),
+            added: points_of_some(&names, &difference.added),
+            numbers: difference.numbers,
+        };
         Self {
-            ring: Ring::of_sorted(points),
+            ring: edit.apply(&self.ring),
             names,
         }
     }
+}
+
+fn points_of_some(names: &[(Placement, Share)], hosts: &[Host]) -> Vec<Point> {
+    let named = hosts
+        .iter()
+        .filter_map(|host| Some((*host, names.get(host.0 as usize)?)));
+    named
+        .flat_map(|(host, (placement, share))| points_of(placement, *share, host))
+        .collect()
 }
 
 fn points_of(
@@ -121,12 +114,12 @@ fn points_of(
 /// How two lists of hosts differ. Both are in the order of their placement; where they are not, more seems to differ.
 #[derive(Debug, Default)]
 struct Difference {
-    /// The new number of each old host that is still there, with the same share.
-    numbers: Vec<Option<Host>>,
-    /// The hosts that are new, or have another share.
+    /// The new number of each old host; where it is removed, zero.
+    numbers: Vec<Host>,
+    /// The new hosts that are not among the old ones, or have another share.
     added: Vec<Host>,
-    /// How many old ones are not there any more, or have another share.
-    removed: usize,
+    /// The old hosts that are not there any more, or have another share.
+    removed: Vec<Host>,
 }
 
 impl Difference {
@@ -142,7 +135,7 @@ impl Difference {
                 difference.remove();
             }
             match old.next_if(|(one, _)| one == placement) {
-                Some((_, same)) if same == share => difference.numbers.push(Some(host)),
+                Some((_, same)) if same == share => difference.numbers.push(host),
                 Some(_) => {
                     difference.remove();
                     difference.added.push(host);
@@ -158,12 +151,12 @@ impl Difference {
     }
 
     fn remove(&mut self) {
-        self.numbers.push(None);
-        self.removed += 1;
+        self.removed.push(Host(self.numbers.len() as u32));
+        self.numbers.push(Host(0));
     }
 
     fn changes(&self) -> usize {
-        self.added.len() + self.removed
+        self.added.len() + self.removed.len()
     }
 }
 
@@ -191,7 +184,7 @@ impl Kept {
             .min_by_key(|(_, difference)| difference.changes());
         let ring = match likest {
             Some((ring, difference)) if difference.changes() == 0 => return Arc::clone(ring),
-            Some((ring, difference)) => Arc::new(ring.derive(names, &difference)),
+            Some((ring, difference)) => Arc::new(ring.derive(names, difference)),
             None => Arc::new(Named::build(names)),
         };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

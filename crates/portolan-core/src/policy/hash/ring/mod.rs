@@ -1,5 +1,6 @@
 //! Rings: each host has many points on it, and a key belongs to the next point.
 
+mod edit;
 mod grpc;
 mod kept;
 mod ketama;

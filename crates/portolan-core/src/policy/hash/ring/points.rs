@@ -34,6 +34,10 @@ impl Point {
         u64::from(self.high) << 32 | u64::from(self.low)
     }
 
+    pub(super) fn high(self) -> u32 {
+        self.high
+    }
+
     pub(super) fn host(self) -> Host {
         Host(self.host)
     }
@@ -110,8 +114,27 @@ impl Ring {
         }
     }
 
+    /// The ring of these points, which are in order, with the index of them.
+    pub(super) fn with_index(points: Vec<Point>, index: Vec<u32>) -> Self {
+        Self {
+            points: points.into(),
+            index: index.into(),
+        }
+    }
+
     pub(super) fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    pub(super) fn index(&self) -> &[u32] {
+        &self.index
+    }
+
+    /// The place of the first point, of those with the top bits of `hash` and after, that is not `before`.
+    pub(super) fn place(&self, before: impl Fn(&Point) -> bool, hash: u64) -> usize {
+        let since = self.since_entry(hash);
+        let passed = since.iter().take_while(|point| before(point)).count();
+        self.points.len() - since.len() + passed
     }
 
     /// How much memory it takes.
@@ -146,7 +169,7 @@ impl Ring {
 }
 
 /// How many entries the index of so many points has: a power of two, and no more than there are points.
-fn entries(points: usize) -> usize {
+pub(super) fn entries(points: usize) -> usize {
     match points {
         0 => 1,
         points => 1 << points.ilog2(),
@@ -155,7 +178,7 @@ fn entries(points: usize) -> usize {
 
 /// The entry of a hash: as many of its top bits as it takes to count the entries.
 #[inline]
-fn entry(high: u32, entries: usize) -> usize {
+pub(super) fn entry(high: u32, entries: usize) -> usize {
     ((u64::from(high) * entries as u64) >> 32) as usize
 }
 
