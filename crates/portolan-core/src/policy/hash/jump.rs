@@ -17,7 +17,8 @@ use crate::{
 /// The place of a key is computed from its hash and the number of places. With one place more, each place gives
 /// an equal part of its keys to the new one, and nothing else moves; only the last place can be taken away. So it
 /// is for Pods that are numbered, and numbered they must be: endpoints without an
-/// [ordinal](crate::Endpoint::ordinal) get nothing. Weights do not count.
+/// [ordinal](crate::Endpoint::ordinal) get nothing, and of two placements with the same one, the second gets nothing.
+/// Weights do not count.
 ///
 /// **A place whose Pod is away keeps its keys: their requests wait** for it, as long as requests wait, and one that
 /// has been tried there goes to nobody else, since nobody else has what belongs to the key. Where any Pod may serve

@@ -47,8 +47,8 @@ macro_rules! common_settings {
             ///
             /// A few keys are asked for far more often than others, and whoever has them drowns. From 1.2 to 2 is
             /// usual; at 1.25 and with keys by Zipf's law over 20 hosts a quarter of the requests leaves its first
-            /// choice, and the busiest host has 1.25 times the mean instead of 4.4 times. What overflows goes
-            /// to the same second host each time, which so learns the key.
+            /// choice, and the busiest host has 1.25 times the mean in flight instead of 3.5 to 5 times. What
+            /// overflows goes to the same second host each time, which so learns the key.
             ///
             /// Only for hosts that can all serve each key, such as caches. The share counts weights.
             /// A factor below 1 counts as 1, and one that is not finite bounds nothing.

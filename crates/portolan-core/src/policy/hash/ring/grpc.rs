@@ -31,6 +31,9 @@ use crate::{Candidate, Candidates, Endpoint, Picker, Policy, policy::Changes};
 ///   `hash_key` in the metadata `envoy.lb` of each endpoint to it (gRFC A76), and Envoy where it hashes host names that
 ///   are the same.
 ///
+/// Where the points cannot be divided evenly, who gets the odd one goes by the order of the names, as in gRPC; Envoy
+/// goes by the order in which it is told of the hosts.
+///
 /// ```
 /// use portolan_core::policy::GrpcRingHash;
 ///

@@ -41,6 +41,10 @@ pub(in super::super) struct Named {
 pub(super) struct Share(u32);
 
 impl Share {
+    pub(super) fn points(self) -> u32 {
+        self.0
+    }
+
     /// The share of each host, with so many points for each unit of weight, unless that is too many.
     pub(super) fn of_each(hosts: &Hosts, points: u32) -> Box<[Self]> {
         let due = |host| u64::from(hosts.weight(host)) * u64::from(points);
@@ -64,7 +68,7 @@ impl Named {
     }
 
     fn build(names: Box<[(Placement, Share)]>) -> Self {
-        let all = names.iter().map(|(_, share)| share.0 as usize).sum();
+        let all = names.iter().map(|(_, share)| share.points() as usize).sum();
         let mut points = Vec::with_capacity(all);
         for (host, (placement, share)) in (0..).map(Host).zip(&names) {
             points.extend(points_of(placement, *share, host));
@@ -104,7 +108,7 @@ fn points_of(
     host: Host,
 ) -> impl Iterator<Item = Point> + use<> {
     let seed = key_hash(placement.as_str().as_bytes());
-    (0..u64::from(share.0)).map(move |number| {
+    (0..u64::from(share.points())).map(move |number| {
         // The state of SplitMix64 goes up by the same step each time.
         let state = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         Point::new(next_entropy(state), host)

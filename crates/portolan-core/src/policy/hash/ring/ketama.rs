@@ -8,7 +8,8 @@ use super::{
         order::Order,
         settings::{Settings, common_settings},
     },
-    points::{MOST, Point, Ring},
+    kept::Share,
+    points::{Point, Ring},
 };
 use crate::{Candidates, Endpoint, Picker, Policy, policy::Changes};
 
@@ -33,7 +34,7 @@ pub struct Ketama {
 common_settings!(Ketama);
 
 /// Points for each unit of weight.
-const POINTS: u64 = 160;
+const POINTS: u32 = 160;
 
 impl Ketama {
     /// The ring on which a host's name is its IP address.
@@ -66,7 +67,8 @@ impl Policy for Ketama {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         let hosts = Hosts::of(candidates);
         let mut points = Vec::new();
-        for host in hosts.iter() {
+        // nginx would take them all; but there is no memory for more than a ring may have.
+        for (host, share) in hosts.iter().zip(Share::of_each(&hosts, POINTS)) {
             let index = hosts.endpoint(host);
             let Some(candidate) = index.and_then(|index| candidates.get(index)) else {
                 continue;
@@ -75,11 +77,8 @@ impl Policy for Ketama {
             name.update(self.host(&candidate.endpoint).as_bytes());
             name.update(b"\0");
             name.update(candidate.endpoint.address().port().to_string().as_bytes());
-            // nginx would take them all. Where they are too many for anybody's memory, the rest has none.
-            let room = MOST - points.len() as u64;
-            let number = (u64::from(hosts.weight(host)) * POINTS).min(room);
             let mut former = 0_u32;
-            for _ in 0..number {
+            for _ in 0..share.points() {
                 let mut point = name.clone();
                 point.update(&former.to_le_bytes());
                 former = point.finalize();

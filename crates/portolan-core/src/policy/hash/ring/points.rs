@@ -12,6 +12,9 @@ use super::super::host::Host;
 /// The most points that a ring has, whatever the weights: 64 MiB.
 pub(super) const MOST: u64 = 1 << 22;
 
+/// So many points at a time. An entry of the index has one or two: it is rarely more.
+const FEW: usize = 4;
+
 /// A point on the ring: 12 bytes, in order of its hash, then its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Point {
@@ -146,8 +149,15 @@ impl Ring {
     /// The host of the first point from `hash` on.
     #[inline]
     pub(super) fn first(&self, hash: u64) -> Option<Host> {
-        let mut ahead = self.since_entry(hash).iter();
-        let found = ahead.find(|point| point.hash() >= hash);
+        let since = self.since_entry(hash);
+        // Which of the next few it is, nobody can foretell, not even a processor: they are compared without a branch.
+        if let Some(few) = since.first_chunk::<FEW>() {
+            let before = few.iter().filter(|point| point.hash() < hash).count();
+            if let Some(point) = few.get(before) {
+                return Some(point.host());
+            }
+        }
+        let found = since.iter().find(|point| point.hash() >= hash);
         Some(found.or(self.points.first())?.host())
     }
 

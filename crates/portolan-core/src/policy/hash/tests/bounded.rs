@@ -147,8 +147,17 @@ fn no_host_has_more_than_its_share_and_overflow_finds_warm_caches() {
     ];
     for (policy, unbounded) in bounded().into_iter().zip(unbounded) {
         let candidates = equal(HOSTS);
-        let picker = policy.build(&candidates);
-        let seen = simulate(&candidates, |key, entropy| chosen(&*picker, key, entropy));
+        let (picker, first) = (policy.build(&candidates), unbounded.build(&candidates));
+        let (mut requests, mut moved) = (0, 0);
+        let seen = simulate(&candidates, |key, entropy| {
+            let index = chosen(&*picker, key, entropy);
+            requests += 1;
+            moved += u32::from(index != chosen(&*first, key, entropy));
+            index
+        });
+        // About a quarter of the requests leaves its first choice.
+        let moved = f64::from(moved) / f64::from(requests);
+        assert!((0.2..0.3).contains(&moved), "{policy:?}: {moved}");
         let (candidates, picker) = (equal(HOSTS), unbounded.build(&equal(HOSTS)));
         let free = simulate(&candidates, |key, entropy| chosen(&*picker, key, entropy));
         let random = with_random_overflow(&*unbounded);
