@@ -11,6 +11,11 @@
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+//! | [`RingHash`] | the same key to the same Pod: many Pods, weights; nothing moves that need not | O(1) |
+//! | [`Maglev`] | the same, with an even load | O(1) |
+//! | [`Rendezvous`] | the same, with few Pods | O(n) |
+//! | [`JumpHash`] | the same, over the ordinals of a StatefulSet | O(log n) |
+//! | [`GrpcRingHash`], [`Ketama`] | the same, as gRPC and Envoy, or nginx and pingora, have it | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
 mod context;
