@@ -16,14 +16,15 @@ use crate::{
 ///
 /// The place of a key is computed from its hash and the number of places. With one place more, each place gives
 /// an equal part of its keys to the new one, and nothing else moves; only the last place can be taken away. So it
-/// is for Pods that are numbered, and numbered they must be: endpoints without an
-/// [ordinal](crate::Endpoint::ordinal) get nothing, and of two placements with the same one, the second gets nothing.
-/// Weights do not count.
+/// is for Pods that are numbered, and numbered they must be: no key belongs to an endpoint without an
+/// [ordinal](crate::Endpoint::ordinal), nor to the second of two placements with the same one. Weights do not count,
+/// but for a bound.
 ///
 /// **A place whose Pod is away keeps its keys: their requests wait** for it, as long as requests wait, and one that
 /// has been tried there goes to nobody else, since nobody else has what belongs to the key. Where any Pod may serve
-/// any key, as in a cache, [`bounded_load`](Self::bounded_load) says so: then what is too much, has been tried, or
-/// is away goes to the next place, which is that of the key's hash hashed again.
+/// any key, as in a cache, [`bounded_load`](Self::bounded_load) says so (with an infinite factor, without bounding
+/// anything): then what is too much, has been tried, or is away goes to the next place, which is that of the key's
+/// hash hashed again.
 ///
 /// ```
 /// use portolan_core::policy::JumpHash;
@@ -80,8 +81,10 @@ impl Policy for JumpHash {
         there.sort_unstable();
         there.dedup_by_key(|(place, _)| *place);
         let highest = there.last().map_or(0, |(place, _)| *place);
+        let places = self.places.unwrap_or(highest.saturating_add(1));
+        there.retain(|(place, _)| *place < places);
         let order = Places {
-            places: self.places.unwrap_or(highest.saturating_add(1)),
+            places,
             there: there.into(),
             strict: self.settings.bound.is_none(),
         };

@@ -16,8 +16,8 @@ use crate::{
 /// A table of which each host has exactly its part, and a key belongs to its place in it (Eisenbud et al. 2016).
 ///
 /// The most even of the four: parts differ by one place in the table. A pick is one look into it. The price is that a
-/// change moves a few keys that have nothing to do with it: of 100 hosts, one that leaves takes 0.4 to 0.9% of
-/// the others' keys along. And a change costs a new table, some milliseconds, off the request path.
+/// change moves a few keys that have nothing to do with it: with up to 500 hosts, one that leaves takes less than 1% of
+/// the others' keys along. And a change costs a new table, a millisecond or two, off the request path.
 ///
 /// Choose it where load is to be even and a moved key costs little.
 ///

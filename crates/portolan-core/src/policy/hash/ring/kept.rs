@@ -7,7 +7,10 @@
 //! Rings are kept only for as long as some picker uses them: while one is built, its predecessor is in use. A policy
 //! may serve several balancers, or the zones of one, so there are a few, and the likest is taken.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use super::{
     super::{
@@ -26,7 +29,7 @@ const RINGS: usize = 8;
 const FEW: usize = 8;
 
 /// The rings that are in use.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in super::super) struct Kept(Mutex<Vec<Weak<Named>>>);
 
 /// A ring, and whose points it has.
@@ -161,6 +164,12 @@ impl Difference {
 
     fn changes(&self) -> usize {
         self.added.len() + self.removed.len()
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
     }
 }
 

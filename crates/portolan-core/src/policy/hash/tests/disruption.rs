@@ -133,6 +133,19 @@ fn another_hosts_weight_moves_keys_to_or_from_it_only() {
     }
 }
 
+/// What it is good for that hosts are known by their names.
+#[test]
+fn on_a_ring_of_addresses_a_rolling_restart_moves_nearly_all_keys() {
+    let policy = GrpcRingHash::by_address();
+    let life = |life| candidates((0..10).map(|one| endpoint(one, 1, life)));
+    let (before, after) = (
+        owners(&policy, &life(0), 100_000),
+        owners(&policy, &life(1), 100_000),
+    );
+    let moved = moved_without_need(&before, &after, "");
+    assert!((0.85..0.95).contains(&moved), "{moved}");
+}
+
 /// What the fixed number of points for each host is good for.
 #[test]
 fn the_ring_of_grpc_moves_innocent_keys() {

@@ -1,13 +1,20 @@
 //! Requests without a key, hosts that have been tried, weigh nothing, or are there twice.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use proptest::prelude::*;
 
 use super::{all, candidates, endpoint, equal, key, pick, placement, unnumbered, weighted};
 use crate::{
-    Conditions, Index, PickContext, Policy, Reason, Time, Tried, Verdict,
-    policy::{JumpHash, PeakEwma, RingHash, RoundRobin},
+    Candidates, Conditions, Index, PickContext, Picker, Policy, Reason, Time, Tried, Verdict,
+    policy::{
+        Changes, GrpcRingHash, JumpHash, Ketama, Maglev, PeakEwma, Rendezvous, RingHash, RoundRobin,
+    },
 };
 
 #[test]
@@ -35,6 +42,57 @@ fn a_request_without_a_key_fails_unless_somebody_else_is_to_choose() {
         .without_key(PeakEwma::new())
         .build(&candidates);
     assert!(picker.is_timed());
+}
+
+/// Goes by something that changes, though not now.
+#[derive(Debug)]
+struct Changing;
+
+impl Policy for Changing {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        RoundRobin::new().build(candidates)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        struct Never;
+        impl futures_core::Stream for Never {
+            type Item = ();
+
+            fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
+                Poll::Pending
+            }
+        }
+        Some(Box::pin(Never))
+    }
+}
+
+#[test]
+fn whoever_chooses_without_a_key_is_asked_again_when_it_wants_to_be() {
+    assert!(RingHash::new().changes().is_none());
+    let policies: [&dyn Policy; 6] = [
+        &RingHash::new().without_key(Changing),
+        &Maglev::new().without_key(Changing),
+        &Rendezvous::new().without_key(Changing),
+        &JumpHash::new().without_key(Changing),
+        &GrpcRingHash::by_address().without_key(Changing),
+        &Ketama::by_address().without_key(Changing),
+    ];
+    assert!(policies.iter().all(|policy| policy.changes().is_some()));
+}
+
+#[test]
+fn tables_of_any_size_have_room_for_any_number_of_hosts() {
+    for places in [0, 1, 2, 3, 100] {
+        let policy = Maglev::new().table_size(places);
+        for hosts in [1, 2, 3, 200] {
+            assert!(matches!(
+                pick(&*policy.build(&equal(hosts)), b"key"),
+                Verdict::Use(_)
+            ));
+        }
+    }
+    let largest = Maglev::new().table_size(u32::MAX);
+    assert!(format!("{largest:?}").contains("5000011"));
 }
 
 #[test]
@@ -128,7 +186,7 @@ fn candidates_out_of_order_break_nothing() {
         .map(|one| super::candidate(endpoint(one, 1, 0)))
         .collect();
     list.reverse();
-    let candidates = crate::Candidates::new(list, 1);
+    let candidates = Candidates::new(list, 1);
     for policy in all() {
         let picker = policy.build(&candidates);
         let first = pick(&*picker, b"key");
