@@ -4,6 +4,7 @@
 
 mod discovery;
 mod handles;
+mod keys;
 mod limits;
 mod nodes;
 mod policy;
