@@ -11,7 +11,7 @@ use portolan_benches::{
     keyed_picks, no_picks, short_criterion,
 };
 use portolan_core::{
-    Candidates, PickContext, Picker, Placement, Policy, Time, Verdict,
+    Candidates, InFlight, PickContext, Picker, Placement, Policy, Time, Verdict,
     policy::{GrpcRingHash, JumpHash, Maglev, Rendezvous, RingHash, key_hash},
 };
 
@@ -107,6 +107,16 @@ fn pick_figures(figures: &mut Figures) -> Result<(), BoxError> {
         keyed_picks("JumpHash", &JumpHash::new(), &all),
         keyed_picks("GrpcRingHash", &of_grpc, &all),
     ];
+    let (busy, _requests) = half_busy(HOSTS);
+    let (many, _more) = half_busy(1_000);
+    for (name, candidates) in [("half of 100", &busy), ("half of 1,000", &many)] {
+        let name = format!("RingHash, bounded load, {name} hosts full");
+        contenders.push(keyed_picks(
+            name,
+            &RingHash::new().bounded_load(1.25),
+            candidates,
+        ));
+    }
     criterion(&mut short_criterion(), "hash", &mut contenders)?;
     let ours = contenders.len();
     let peers = [
@@ -255,6 +265,17 @@ fn bare_sort<'a>(hosts: u32, points: u32) -> Contender<'a> {
 fn numbered(hosts: u32, gone: Option<u32>) -> Candidates {
     let there = (0..hosts).filter(|host| Some(*host) != gone);
     candidates(there.map(|host| endpoint(host, 0).with_ordinal(host)))
+}
+
+/// So many hosts, of which every other has twenty requests in flight, and the others have none.
+fn half_busy(hosts: u32) -> (Candidates, Vec<InFlight>) {
+    let all = numbered(hosts, None);
+    let busy = all.iter().step_by(2);
+    let requests = busy.flat_map(|one| std::iter::repeat_n(&one.state, 20));
+    let requests = requests
+        .map(|state| InFlight::begin(Arc::clone(state)))
+        .collect();
+    (all, requests)
 }
 
 const KEYS: u32 = 1_000_000;

@@ -139,7 +139,8 @@ async fn owners(cache: &Nodes, old: &HashSet<String>) -> Result<(Vec<Placement>,
         if uids.len() == 3 && uids.is_disjoint(old) {
             break uids;
         }
-        tokio::time::timeout(Duration::from_secs(60), observer.changed()).await??;
+        let changed = tokio::time::timeout(Duration::from_secs(60), observer.changed());
+        changed.await?.ok_or("the balancer is gone")?;
     };
     let mut owners = Vec::new();
     for key in 0..300_u32 {
