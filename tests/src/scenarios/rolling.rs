@@ -117,7 +117,7 @@ pub async fn a_stateful_set_restarts_and_no_key_moves(arena: &Arena) -> Result {
     let set = arena.stateful_set("cache", 3).create().await?;
     set.wait_ready(3).await?;
     let cluster = arena.discovery()?;
-    let service = cluster.service(&arena.full("cache:http"))?;
+    let service = cluster.service(arena.full("cache:http"))?;
     let cache = service.policy(RingHash::new()).nodes()?;
     let (before, old) = owners(&cache, &HashSet::new()).await?;
 
