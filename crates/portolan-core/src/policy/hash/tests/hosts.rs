@@ -11,9 +11,11 @@ use proptest::prelude::*;
 
 use super::{all, candidates, endpoint, equal, key, pick, placement, unnumbered, weighted};
 use crate::{
-    Candidates, Conditions, Index, PickContext, Picker, Policy, Reason, Time, Tried, Verdict,
+    Candidate, Candidates, Conditions, Index, PickContext, Picker, Policy, Reason, Time, Tried,
+    Verdict,
     policy::{
-        Changes, GrpcRingHash, JumpHash, Ketama, Maglev, PeakEwma, Rendezvous, RingHash, RoundRobin,
+        Changes, Group, GrpcRingHash, JumpHash, Ketama, Maglev, PeakEwma, Rendezvous, RingHash,
+        RoundRobin,
     },
 };
 
@@ -78,6 +80,31 @@ fn whoever_chooses_without_a_key_is_asked_again_when_it_wants_to_be() {
         &Ketama::by_address().without_key(Changing),
     ];
     assert!(policies.iter().all(|policy| policy.changes().is_some()));
+}
+
+#[test]
+fn in_a_group_it_is_a_ring_of_the_group() {
+    let all = equal(20);
+    let even = candidates((0..20).step_by(2).map(|one| endpoint(one, 1, 0)));
+    let is_even = |one: &Candidate| {
+        one.endpoint
+            .ordinal()
+            .is_some_and(|ordinal| ordinal % 2 == 0)
+    };
+    for policy in super::all() {
+        let group = Group::of(&all, is_even, &*policy);
+        let alone = policy.build(&even);
+        for number in 0..200 {
+            let key = key(number);
+            let context = PickContext::new(Time::ORIGIN, 1).with_key(&key);
+            match (group.pick(&context), alone.pick(&context)) {
+                (Verdict::Use(one), Verdict::Use(other)) => {
+                    assert_eq!(placement(&all, one), placement(&even, other), "{policy:?}");
+                }
+                other => panic!("{policy:?}: {other:?}"),
+            }
+        }
+    }
 }
 
 #[test]
