@@ -92,6 +92,11 @@ impl Policy for JumpHash {
             .picker(candidates, Hosts::of(candidates), order)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -124,6 +129,8 @@ impl Places {
 }
 
 impl Order for Places {
+    const NAME: &'static str = "JumpHash";
+
     #[inline]
     fn first(&self, hash: u64) -> Option<Host> {
         self.at(jump(hash, self.places))

@@ -82,6 +82,11 @@ impl Policy for Maglev {
         self.settings.picker(candidates, hosts, table)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -120,6 +125,8 @@ impl Table {
 }
 
 impl Order for Table {
+    const NAME: &'static str = "Maglev";
+
     #[inline]
     fn first(&self, hash: u64) -> Option<Host> {
         self.0.get(self.place(hash)).copied()

@@ -4,6 +4,9 @@ use super::{host::Host, key_hash};
 
 /// Puts the hosts in an order, a different one for each key.
 pub(super) trait Order: Send + Sync + 'static {
+    /// The policy's name, for explanations.
+    const NAME: &'static str;
+
     /// The hash by which a key is known.
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {

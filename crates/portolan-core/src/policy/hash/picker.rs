@@ -1,13 +1,13 @@
 //! What all algorithms have in common: the first host of a key, the next ones, and requests without a key.
 
-use std::{any, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::{
     bound::Bound,
     host::{Host, Hosts},
     order::Order,
 };
-use crate::{Candidates, Index, PickContext, Picker, Reason, Verdict};
+use crate::{Candidates, Explanation, Index, PickContext, Picker, Reason, Verdict};
 
 /// How many full hosts a request passes before the next one has to take it, full or not. With a bound of 1.25 at
 /// most four in five are full, so that nobody gets there; it only keeps a pick short.
@@ -23,10 +23,10 @@ pub(super) struct KeyPicker<O> {
 }
 
 /// Without the points and places, of which there are a great many.
-impl<O> fmt::Debug for KeyPicker<O> {
+impl<O: Order> fmt::Debug for KeyPicker<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyPicker")
-            .field("order", &any::type_name::<O>())
+            .field("policy", &O::NAME)
             .field("candidates", &self.candidates)
             .field("bounded", &self.bound.is_some())
             .field("without_key", &self.without_key)
@@ -50,6 +50,27 @@ impl<O: Order> Picker for KeyPicker<O> {
         }
     }
 
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        match (context.key, &self.without_key) {
+            (None, Some(picker)) => {
+                explanation.note(O::NAME, "the request has no key");
+                picker.explain(context, explanation)
+            }
+            (None, None) => {
+                explanation.note(
+                    O::NAME,
+                    "the request has no key, and nobody is to choose without",
+                );
+                self.pick(context)
+            }
+            (Some(key), _) => {
+                let verdict = self.pick(context);
+                explanation.note(O::NAME, self.reason(key, context, verdict));
+                verdict
+            }
+        }
+    }
+
     fn is_timed(&self) -> bool {
         self.without_key
             .as_ref()
@@ -70,6 +91,29 @@ impl<O: Order> KeyPicker<O> {
             Some(picker) => picker.pick(context),
             None => Verdict::Fail(Reason::NoKey),
         }
+    }
+
+    /// Why a key goes to its first host, or does not.
+    fn reason(&self, key: &[u8], context: &PickContext<'_>, verdict: Verdict) -> String {
+        let hash = self.order.hash(key);
+        let of = format!("of {} hosts the key (hash {hash:016x})", self.hosts.len());
+        let first = self.order.first(hash);
+        let candidate = |index: &Index| self.candidates.get(*index);
+        let index = first.and_then(|host| self.hosts.endpoint(host));
+        let Some((index, one)) = index.and_then(|index| Some((index, candidate(&index)?))) else {
+            return format!("{of} belongs to one that is not there");
+        };
+        let why = if verdict == Verdict::Use(index) {
+            String::new()
+        } else if context.tried.contains(index) {
+            ", which has been tried".to_owned()
+        } else {
+            format!(
+                ", which has more than its share: {} in flight",
+                one.state.in_flight()
+            )
+        };
+        format!("{of} belongs to {}{why}", one.endpoint.placement())
     }
 
     #[inline]

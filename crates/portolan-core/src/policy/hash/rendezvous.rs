@@ -59,6 +59,11 @@ impl Policy for Rendezvous {
         self.settings.picker(candidates, hosts, lots)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -76,6 +81,8 @@ struct Lots {
 const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
 
 impl Order for Lots {
+    const NAME: &'static str = "Rendezvous";
+
     #[inline]
     fn first(&self, hash: u64) -> Option<Host> {
         self.first_such(hash, |_| true)

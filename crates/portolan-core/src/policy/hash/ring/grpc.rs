@@ -22,8 +22,8 @@ use crate::{Candidate, Candidates, Endpoint, Picker, Policy, policy::Changes};
 /// hosts. With the usual limits, 100 hosts share 1,100 points, and the busiest has nearly twice the mean.
 ///
 /// A host's points are the XXH64 of `NAME_0`, `NAME_1`, …; a key's hash is the XXH64 of its bytes. That is what gRPC
-/// does with the request header that it is told to hash (several values are joined by `,` there), and Envoy with
-/// a single hash policy. What the name is, is to be the same everywhere:
+/// does with the request header that it is told to hash (several values are joined by `,` there, and none is a host at
+/// random), and Envoy with a single hash policy. What the name is, is to be the same everywhere:
 ///
 /// - [`by_address`](Self::by_address): the address, `IP:PORT`, as gRPC and Envoy have it unless told otherwise. A Pod
 ///   that restarts has another address, and its keys move.
@@ -134,6 +134,11 @@ impl Policy for GrpcRingHash {
         self.settings.picker(candidates, hosts, ring)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -143,6 +148,8 @@ impl Policy for GrpcRingHash {
 struct GrpcRing(Ring);
 
 impl Order for GrpcRing {
+    const NAME: &'static str = "GrpcRingHash";
+
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
         xxh64(key, 0)

@@ -89,6 +89,11 @@ impl Policy for Ketama {
         self.settings.picker(candidates, hosts, ring)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -98,6 +103,8 @@ impl Policy for Ketama {
 struct KetamaRing(Ring);
 
 impl Order for KetamaRing {
+    const NAME: &'static str = "Ketama";
+
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
         on_ring(crc32fast::hash(key))

@@ -95,6 +95,11 @@ impl Policy for RingHash {
         self.settings.picker(candidates, hosts, ring)
     }
 
+    /// A key has one place for all clients.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
         self.settings.changes()
     }
@@ -102,6 +107,8 @@ impl Policy for RingHash {
 
 /// A key's order is that of the points from its hash on.
 impl Order for Arc<kept::Named> {
+    const NAME: &'static str = "RingHash";
+
     #[inline]
     fn first(&self, hash: u64) -> Option<Host> {
         self.ring().first(hash)

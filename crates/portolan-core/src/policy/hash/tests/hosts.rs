@@ -11,11 +11,11 @@ use proptest::prelude::*;
 
 use super::{all, candidates, endpoint, equal, key, pick, placement, unnumbered, weighted};
 use crate::{
-    Candidate, Candidates, Conditions, Index, PickContext, Picker, Policy, Reason, Time, Tried,
-    Verdict,
+    Candidate, Candidates, Conditions, Explanation, InFlight, Index, PickContext, Picker, Policy,
+    Reason, Time, Tried, Verdict,
     policy::{
         Changes, Group, GrpcRingHash, JumpHash, Ketama, Maglev, PeakEwma, Rendezvous, RingHash,
-        RoundRobin,
+        RoundRobin, key_hash,
     },
 };
 
@@ -105,6 +105,61 @@ fn in_a_group_it_is_a_ring_of_the_group() {
             }
         }
     }
+}
+
+#[test]
+fn a_pick_by_a_key_explains_itself() {
+    let candidates = equal(5);
+    let explain = |policy: &dyn Policy, context: &PickContext<'_>| {
+        Explanation::of(&*policy.build(&candidates), &candidates, context).to_string()
+    };
+    let policy = RingHash::new().bounded_load(1.25);
+    let keyless = PickContext::new(Time::ORIGIN, 1);
+    let context = keyless.with_key(b"user:17");
+    let Verdict::Use(first) = pick(&*policy.build(&candidates), b"user:17") else {
+        panic!()
+    };
+    let owner = placement(&candidates, first);
+    let said = explain(&policy, &context);
+    let belongs = format!(
+        "RingHash: of 5 hosts the key (hash {:016x}) belongs to {owner}",
+        key_hash(b"user:17")
+    );
+    assert!(
+        said.starts_with(&format!("{belongs}; chosen: {owner} (")),
+        "{said}"
+    );
+
+    let tried: Tried = [first].into_iter().collect();
+    let said = explain(&policy, &context.with_tried(&tried));
+    assert!(
+        said.starts_with(&format!("{belongs}, which has been tried; chosen: db-")),
+        "{said}"
+    );
+
+    let busy = &candidates.get(first).unwrap().state;
+    let _requests: Vec<_> = (0..3).map(|_| InFlight::begin(Arc::clone(busy))).collect();
+    let said = explain(&policy, &context);
+    let full = format!("{belongs}, which has more than its share: 3 in flight; chosen: db-");
+    assert!(said.starts_with(&full), "{said}");
+
+    let said = explain(&policy, &keyless);
+    assert!(
+        said.contains("no key, and nobody is to choose without; refused"),
+        "{said}"
+    );
+    let said = explain(&policy.without_key(RoundRobin::new()), &keyless);
+    assert!(
+        said.starts_with("RingHash: the request has no key; RoundRobin"),
+        "{said}"
+    );
+    let said = explain(&JumpHash::over(6), &context);
+    assert!(said.starts_with("JumpHash: of 5 hosts the key"), "{said}");
+}
+
+#[test]
+fn they_go_by_identity() {
+    assert!(all().iter().all(|policy| policy.is_by_identity()));
 }
 
 #[test]
