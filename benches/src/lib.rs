@@ -15,7 +15,7 @@ mod together;
 pub use compare::{Contender, Cost, compare, criterion, short_criterion};
 pub use endpoints::{candidates, endpoint, endpoints, weighted_endpoints};
 pub use figures::{Figures, Goal};
-pub use picks::picks;
+pub use picks::{keyed_picks, no_picks, picks};
 pub use run::{Run, Watch};
 pub use together::{Together, alone_and_together};
 

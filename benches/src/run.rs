@@ -1,11 +1,14 @@
 //! How long something took, on the CPU and on the wall.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::AddAssign,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// What one run cost the whole process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Run {
     /// CPU time of all threads together.
     pub cpu: Duration,
@@ -40,6 +43,13 @@ impl Run {
         let watch = Watch::start(ClockId::ThreadCPUTime);
         let done = work();
         (watch.stop(), done)
+    }
+}
+
+impl AddAssign for Run {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.wall += other.wall;
     }
 }
 

@@ -1,11 +1,11 @@
 //! A pick allocates nothing, and neither does a balanced request of its own.
 
-use std::{convert::Infallible, future::ready, hint::black_box};
+use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
 
 use allocation_counter::measure;
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
-use portolan_benches::{candidates, endpoints, weighted_endpoints};
-use portolan_core::{Freshness, PickContext, Policy, Snapshot, Time};
+use portolan_benches::{candidates, endpoint, endpoints, weighted_endpoints};
+use portolan_core::{Freshness, InFlight, PickContext, Policy, Snapshot, Time};
 use tower::{Layer, Service, service_fn};
 
 #[test]
@@ -30,6 +30,41 @@ fn no_policy_allocates_in_a_pick() {
                 }
             });
             assert_eq!(allocations.count_total, 0, "{policy:?}");
+        }
+    }
+}
+
+/// Nor where the first host is full, and others of the key's order are looked at.
+#[test]
+fn no_policy_allocates_in_a_pick_by_a_key() {
+    let equal = candidates((0..100).map(|one| endpoint(one, 0).with_ordinal(one)));
+    let weighted = candidates(weighted_endpoints(100));
+    let policies: [&dyn Policy; 7] = [
+        &policy::RingHash::new(),
+        &policy::RingHash::new().bounded_load(1.25),
+        &policy::Maglev::new().bounded_load(1.25),
+        &policy::Rendezvous::new().bounded_load(1.25),
+        &policy::JumpHash::new().bounded_load(1.25),
+        &policy::GrpcRingHash::by_address().bounded_load(1.25),
+        &policy::Ketama::by_placement().bounded_load(1.25),
+    ];
+    for policy in policies {
+        for candidates in [&equal, &weighted] {
+            let picker = policy.build(candidates);
+            let busy = candidates.iter().take(50);
+            let requests: Vec<_> = busy
+                .map(|one| InFlight::begin(Arc::clone(&one.state)))
+                .collect();
+            let allocations = measure(|| {
+                for entropy in 0..1_000_u64 {
+                    let entropy = entropy.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let key = entropy.to_le_bytes();
+                    let context = PickContext::new(Time::ORIGIN, entropy).with_key(&key);
+                    black_box(picker.pick(&context));
+                }
+            });
+            assert_eq!(allocations.count_total, 0, "{policy:?}");
+            drop(requests);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The stage for the snippets of the guide (`docs/reach.md`), each of which is a test.
+//! The stage for the snippets of the guides (`docs/`), each of which is a test.
 
 use std::{net::SocketAddr, num::NonZeroU16, pin::Pin};
 
@@ -87,7 +87,11 @@ impl HostResolver for Known {
     }
 }
 
-/// The guide itself, for its snippets to be compiled and run.
+/// The guides themselves, for their snippets to be compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/reach.md")]
 mod reach {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/hashing.md")]
+mod hashing {}

@@ -41,6 +41,7 @@ macro_rules! suite {
                 a_stateful_set_restarts
                 a_stateful_set_restarts_in_good_order
                 a_deployment_restarts
+                a_stateful_set_restarts_and_no_key_moves
             }
             crash {
                 a_pod_is_killed

@@ -1,6 +1,8 @@
 //! Rolling restarts under a steady load: no request fails.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
+
+use portolan::{Nodes, Placement, policy::RingHash};
 
 use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, load::Load};
 
@@ -102,4 +104,48 @@ pub async fn a_deployment_restarts(arena: &Arena) -> Result {
     let followed = following.finish()?;
     followed.expect_obeyed(&record)?;
     followed.report(arena, 6)
+}
+
+/// The Pods come back under their names, with other UIDs and addresses: each key is where it was.
+pub async fn a_stateful_set_restarts_and_no_key_moves(arena: &Arena) -> Result {
+    arena
+        .service("cache")
+        .headless()
+        .port("http", 8080)
+        .create()
+        .await?;
+    let set = arena.stateful_set("cache", 3).create().await?;
+    set.wait_ready(3).await?;
+    let cluster = arena.discovery()?;
+    let service = cluster.service(arena.full("cache:http"))?;
+    let cache = service.policy(RingHash::new()).nodes()?;
+    let (before, old) = owners(&cache, &HashSet::new()).await?;
+
+    set.roll().await?;
+    set.wait_ready(3).await?;
+    let (after, new) = owners(&cache, &old).await?;
+    assert!(old.is_disjoint(&new));
+    assert_eq!(before, after);
+    Ok(())
+}
+
+/// Whose each of 300 keys is, once there are three Pods and none of the old ones; and the Pods' UIDs.
+async fn owners(cache: &Nodes, old: &HashSet<String>) -> Result<(Vec<Placement>, HashSet<String>)> {
+    let mut observer = cache.observe();
+    let uids = loop {
+        let view = observer.view();
+        let uids = view.endpoints().iter().filter_map(|one| one.endpoint.uid());
+        let uids: HashSet<_> = uids.map(str::to_owned).collect();
+        if uids.len() == 3 && uids.is_disjoint(old) {
+            break uids;
+        }
+        let changed = tokio::time::timeout(Duration::from_secs(60), observer.changed());
+        changed.await?.ok_or("the balancer is gone")?;
+    };
+    let mut owners = Vec::new();
+    for key in 0..300_u32 {
+        let lease = cache.pick(key.to_be_bytes()).await?;
+        owners.push(lease.endpoint().placement().clone());
+    }
+    Ok((owners, uids))
 }

@@ -164,6 +164,11 @@ impl Tried {
         self.indices.is_empty()
     }
 
+    /// How many have been tried.
+    pub(super) fn len(&self) -> usize {
+        self.indices.len()
+    }
+
     /// How many of the first `total` candidates have been tried.
     fn below(&self, total: usize) -> usize {
         self.indices

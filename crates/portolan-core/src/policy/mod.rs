@@ -11,6 +11,11 @@
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+//! | [`RingHash`] | the same key to the same Pod: many Pods, weights; nothing moves that need not | O(1) |
+//! | [`Maglev`] | the same, with an even load | O(1) |
+//! | [`Rendezvous`] | the same, with few Pods | O(n) |
+//! | [`JumpHash`] | the same, over the ordinals of a StatefulSet | O(log n) |
+//! | [`GrpcRingHash`], [`Ketama`] | the same, as gRPC and Envoy, or nginx and pingora, have it | O(1) |
 //! | [`Routes`] | servers that say themselves who serves what (`MOVED`, "not the leader"), over any of the others | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
@@ -32,7 +37,7 @@ use futures_core::Stream;
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;
-pub use hash::key_hash;
+pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key_hash};
 pub use learnt::{ByRoutes, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;

@@ -4,6 +4,7 @@
 
 mod discovery;
 mod handles;
+mod keys;
 mod limits;
 #[cfg(feature = "metrics")]
 mod metrics;
