@@ -141,7 +141,10 @@ impl<S> Snapshot<S> {
     #[must_use]
     #[inline]
     pub fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        self.asked().pick(context)
+        match context.pin {
+            None => self.picker.pick(context),
+            Some(_) => self.asked().pick(context),
+        }
     }
 
     /// All that the source names, candidates or not.

@@ -58,19 +58,21 @@ impl Nodes {
     /// Dropping the future before it is ready chooses nothing.
     pub async fn pick_for(&self, routing: Routing<'_>) -> Result<Lease, Error> {
         let published = self.balance.published();
-        let mut journey = Journey::default();
+        let mut journey = Journey::<()>::default();
         let mut lease = None;
         loop {
             if let Some(mut lease) = lease {
                 self.trace(&mut lease);
                 return Ok(lease);
             }
-            match journey.next(published, &routing, &mut lease)? {
+            match journey.next(published, routing.as_seen(), &mut lease)? {
                 Step::Go(()) => {}
                 Step::Wait(generation, deadline) => {
                     match Arc::clone(published).wait(generation, deadline).await {
                         Waited::Changed => {}
-                        how => return Err(journey.waited_in_vain(published, &routing, how)),
+                        how => {
+                            return Err(journey.waited_in_vain(published, routing.as_seen(), how));
+                        }
                     }
                 }
             }

@@ -20,7 +20,9 @@ use tracing::{
 };
 
 use super::{Handle, Journey, Published, Step, Waited};
-use crate::{BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told};
+use crate::{
+    BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told, routing::Seen,
+};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -33,11 +35,9 @@ pin_project! {
         state: State<S, Req, S::Future>,
         // The hold on the endpoint that is chosen. It stays in one place while the state changes.
         lease: Option<Lease>,
-        journey: Journey,
+        journey: Journey<Req>,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
-        // To follow an answer that sends the request elsewhere.
-        kept: Option<Box<Kept<Req>>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
         span: Option<Span>,
@@ -87,7 +87,6 @@ where
             },
             lease: None,
             journey: Journey::default(),
-            kept: None,
             handle,
             span,
         }
@@ -125,7 +124,7 @@ where
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => {
                     let routing = routing(this.handle, request);
-                    let next = this.journey.next(published, &routing, this.lease);
+                    let next = this.journey.next(published, routing.as_seen(), this.lease);
                     match next {
                         Ok(Step::Go(mut service)) => {
                             trace(this.span.as_ref(), this.lease.as_mut());
@@ -135,7 +134,9 @@ where
                                     let Some(request) = request.take() else {
                                         break Err(this.journey.end(published));
                                     };
-                                    *this.kept = keep(this.handle, &request);
+                                    if let Some(kept) = this.handle.protocol.keep(&request) {
+                                        this.journey.keep(kept);
+                                    }
                                     let response = service.call(request);
                                     this.state.set(State::Call { response });
                                     continue;
@@ -174,7 +175,11 @@ where
                         },
                         how => {
                             let routing = routing(this.handle, request);
-                            break Err(this.journey.waited_in_vain(published, &routing, how));
+                            break Err(this.journey.waited_in_vain(
+                                published,
+                                routing.as_seen(),
+                                how,
+                            ));
                         }
                     }
                 }
@@ -188,16 +193,17 @@ where
                             let Some(request) = request.take() else {
                                 break Err(this.journey.end(published));
                             };
-                            *this.kept = keep(this.handle, &request);
+                            if let Some(kept) = this.handle.protocol.keep(&request) {
+                                this.journey.keep(kept);
+                            }
                             let response = service.call(request);
                             this.state.set(State::Call { response });
                             continue;
                         }
                         Poll::Ready(Err(error)) => not_ready(error, request),
                         Poll::Pending if published.is_closed() => {
-                            let routing = Routing::new();
-                            let how = Waited::Closed;
-                            break Err(this.journey.waited_in_vain(published, &routing, how));
+                            let (seen, how) = (Seen::default(), Waited::Closed);
+                            break Err(this.journey.waited_in_vain(published, seen, how));
                         }
                         Poll::Pending => {
                             let timeout = published.settings.ready_timeout;
@@ -220,10 +226,10 @@ where
                 }
                 StateProjection::Call { response } => match ready!(response.poll(cx)) {
                     Ok(response) => {
-                        if let Some(kept) = this.kept.take()
+                        if let Some(kept) = this.journey.take_kept()
                             && let Some(told) = this.handle.protocol.told(&response)
                         {
-                            match take_up(this.journey, published, &told, *kept) {
+                            match take_up(this.journey, published, &told, kept) {
                                 Ok(Some(request)) => {
                                     if let Some(mut lease) = this.lease.take() {
                                         lease.succeed();
@@ -281,19 +287,9 @@ where
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
 }
 
-/// Something to make the request from once more, where redirects are followed.
-#[inline]
-fn keep<S, P, Req>(handle: &Handle<S, P>, request: &Req) -> Option<Box<Kept<Req>>>
-where
-    S: Service<Req>,
-    P: Protocol<Req, S>,
-{
-    handle.protocol.keep(request).map(Box::new)
-}
-
 /// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
 fn take_up<S, Req>(
-    journey: &mut Journey,
+    journey: &mut Journey<Req>,
     published: &Published<S>,
     told: &Told,
     kept: Kept<Req>,
@@ -325,7 +321,7 @@ fn not_ready<Req>(cause: impl Into<BoxError>, request: &mut Option<Req>) -> Fail
 
 /// An endpoint has failed the request. Gives the request back where another endpoint may have it.
 fn fail<S, P, Req>(
-    journey: &mut Journey,
+    journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     idempotent: bool,
     failure: Failure<Req>,

@@ -1,6 +1,6 @@
 //! The way of one request: where it has been, and where it may go next.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use portolan_core::{
     Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext, Pin,
@@ -10,20 +10,18 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use super::published::{Published, Reached, Waited};
-use crate::{Attempt, BoxError, Error, ErrorKind, Lease, Misdirection, Routing, Sent};
+use crate::{Attempt, BoxError, Error, ErrorKind, Kept, Lease, Misdirection, Sent, routing::Seen};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
 /// allocates nothing for it, and carries a pointer of it from place to place.
-#[derive(Debug, Default)]
-pub(crate) struct Journey {
-    detours: Option<Box<Detours>>,
+pub(crate) struct Journey<Req> {
+    detours: Option<Box<Detours<Req>>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
 }
 
 /// What there is to know once it does not go straight.
-#[derive(Debug, Default)]
-struct Detours {
+struct Detours<Req> {
     attempts: Vec<Attempt>,
     /// Who is not to be asked again, until something has changed.
     asked: Vec<Asked>,
@@ -35,6 +33,39 @@ struct Detours {
     hops: usize,
     /// Where the last one sent it.
     sent_on: Option<Pin>,
+    /// To send it once more, should an answer send it elsewhere.
+    kept: Option<Kept<Req>>,
+}
+
+impl<Req> Default for Journey<Req> {
+    fn default() -> Self {
+        Self {
+            detours: None,
+            since: 0,
+        }
+    }
+}
+
+impl<Req> fmt::Debug for Journey<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journey")
+            .field("attempts", &self.attempts())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Req> Default for Detours<Req> {
+    fn default() -> Self {
+        Self {
+            attempts: Vec::new(),
+            asked: Vec::new(),
+            waiting: None,
+            nobody_else: false,
+            hops: 0,
+            sent_on: None,
+            kept: None,
+        }
+    }
 }
 
 /// One who was asked, and did not answer.
@@ -52,7 +83,23 @@ impl Asked {
     }
 }
 
-impl Detours {
+impl<Req> Detours<Req> {
+    #[cold]
+    fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
+        if self.asked.is_empty() {
+            return Tried::new();
+        }
+        let was_asked = |index: &Index| {
+            let found = snapshot.get(*index);
+            found.is_some_and(|(candidate, reached)| self.rules_out(candidate, reached.since))
+        };
+        (0u32..)
+            .map(Index::new)
+            .take(snapshot.candidates().len())
+            .filter(was_asked)
+            .collect()
+    }
+
     /// Whether an endpoint, there since that generation, is not to be asked.
     ///
     /// One that was asked is, when it has been away since and is back. But where the request may have
@@ -88,14 +135,14 @@ const TIMED_ONE_IN: u64 = 16;
 /// policies avoid busy endpoints by themselves; where this many are full, most are.
 const MAX_FULL: usize = 8;
 
-impl Journey {
+impl<Req> Journey<Req> {
     /// Chooses the next endpoint. The lease is made where it is to stay: moving it right after would
     /// wait for what was just written (15 ns).
     #[inline]
     pub(crate) fn next<S: Clone>(
         &mut self,
         published: &Published<S>,
-        routing: &Routing<'_>,
+        seen: Seen<'_>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let snapshot = published.load();
@@ -104,7 +151,7 @@ impl Journey {
         let now = picked_at.unwrap_or(Time::ORIGIN);
         for passed_over in 0..=MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
-            routing.apply_to(&mut context);
+            seen.apply_to(&mut context);
             if let Some(Detours {
                 sent_on: Some(to), ..
             }) = self.detours.as_deref()
@@ -115,17 +162,17 @@ impl Journey {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
                 Verdict::Fail(Reason::AllTried) => {
-                    return self.next_round(published, &snapshot, routing, lease);
+                    return self.next_round(published, &snapshot, seen, lease);
                 }
                 Verdict::Fail(reason) => {
                     let error = self.error(published, ErrorKind::Refused(reason));
-                    return Err(error.with_explanation(explain(published, routing)));
+                    return Err(error.with_explanation(explain(published, seen)));
                 }
                 Verdict::WaitUpTo(limit) => {
-                    return self.wait(published, &snapshot, routing, Some(limit));
+                    return self.wait(published, &snapshot, seen, Some(limit));
                 }
                 // Wait, and whatever verdict a later version adds.
-                _ => return self.wait(published, &snapshot, routing, None),
+                _ => return self.wait(published, &snapshot, seen, None),
             };
             let chosen = snapshot.get(index).filter(|_| !tried.contains(index));
             let Some((candidate, reached)) = chosen else {
@@ -187,6 +234,17 @@ impl Journey {
         Ok(())
     }
 
+    /// Keeps something to send the request once more from, where redirects are followed.
+    pub(crate) fn keep(&mut self, kept: Kept<Req>) {
+        self.detours().kept = Some(kept);
+    }
+
+    /// What was kept.
+    #[inline]
+    pub(crate) fn take_kept(&mut self) -> Option<Kept<Req>> {
+        self.detours.as_mut()?.kept.take()
+    }
+
     /// An answer says that the request belongs elsewhere: there it goes next.
     pub(crate) fn redirected<S>(
         &mut self,
@@ -225,7 +283,7 @@ impl Journey {
     pub(crate) fn waited_in_vain<S>(
         &mut self,
         published: &Published<S>,
-        routing: &Routing<'_>,
+        seen: Seen<'_>,
         how: Waited,
     ) -> Error {
         let since = self.detours.as_ref().and_then(|detours| detours.waiting);
@@ -241,7 +299,7 @@ impl Journey {
         let error = self.error(published, kind);
         match how {
             // Why there is nobody. Where there are too many, saying no must be cheap.
-            Waited::TimedOut => error.with_explanation(explain(published, routing)),
+            Waited::TimedOut => error.with_explanation(explain(published, seen)),
             _ => error,
         }
     }
@@ -257,7 +315,7 @@ impl Journey {
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<Reached<S>>,
-        routing: &Routing<'_>,
+        seen: Seen<'_>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let detours = self.detours();
@@ -265,20 +323,20 @@ impl Journey {
         // A policy that says of nobody that all have been tried must not be asked for ever.
         if broke_off && !detours.asked.is_empty() {
             detours.asked.clear();
-            return self.next(published, routing, lease);
+            return self.next(published, seen, lease);
         }
         // Those that may have got the request, and have been away since, are not too bad now.
         if !std::mem::replace(&mut detours.nobody_else, true) {
-            return self.next(published, routing, lease);
+            return self.next(published, seen, lease);
         }
-        self.wait(published, snapshot, routing, None)
+        self.wait(published, snapshot, seen, None)
     }
 
     fn wait<S>(
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<Reached<S>>,
-        routing: &Routing<'_>,
+        seen: Seen<'_>,
         limit: Option<Duration>,
     ) -> Result<Step<S>, Error> {
         let known = match snapshot.freshness() {
@@ -300,7 +358,7 @@ impl Journey {
         let day = Duration::from_secs(86_400);
         let deadline = since.checked_add(limit).unwrap_or(since + day);
         if deadline <= now {
-            return Err(self.waited_in_vain(published, routing, Waited::TimedOut));
+            return Err(self.waited_in_vain(published, seen, Waited::TimedOut));
         }
         Ok(Step::Wait(snapshot.generation(), deadline))
     }
@@ -311,7 +369,7 @@ impl Journey {
             .map_or(&[], |detours| &detours.attempts)
     }
 
-    fn detours(&mut self) -> &mut Detours {
+    fn detours(&mut self) -> &mut Detours<Req> {
         self.detours.get_or_insert_default()
     }
 
@@ -330,20 +388,12 @@ impl Journey {
     }
 
     /// Where those that are not to be asked again stand in this snapshot.
+    #[inline]
     fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
-        let detours = match &self.detours {
-            Some(detours) if !detours.asked.is_empty() => detours,
-            _ => return Tried::new(),
-        };
-        let was_asked = |index: &Index| {
-            let found = snapshot.get(*index);
-            found.is_some_and(|(candidate, reached)| detours.rules_out(candidate, reached.since))
-        };
-        (0u32..)
-            .map(Index::new)
-            .take(snapshot.candidates().len())
-            .filter(was_asked)
-            .collect()
+        match &self.detours {
+            None => Tried::new(),
+            Some(detours) => detours.tried_in(snapshot),
+        }
     }
 }
 
@@ -365,14 +415,14 @@ fn pick_aloud<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>) -> 
 }
 
 /// Why a request has nobody to go to, by what is known now; nothing where nobody is known.
-fn explain<S>(published: &Published<S>, routing: &Routing<'_>) -> Option<Explanation> {
+fn explain<S>(published: &Published<S>, seen: Seen<'_>) -> Option<Explanation> {
     let snapshot = published.load();
     if snapshot.membership().members().is_empty() {
         return None;
     }
     let mut explanation = Explanation::in_brief();
     let mut context = PickContext::new(published.clock.now(), fastrand::u64(..));
-    routing.apply_to(&mut context);
+    seen.apply_to(&mut context);
     snapshot.explain(&context, &mut explanation);
     Some(explanation)
 }

@@ -102,7 +102,7 @@ impl<S> Published<S> {
     pub(crate) fn explain(&self, routing: &Routing<'_>) -> Explanation {
         let mut explanation = Explanation::in_full();
         let mut context = PickContext::new(self.clock.now(), fastrand::u64(..));
-        routing.apply_to(&mut context);
+        routing.as_seen().apply_to(&mut context);
         self.load().explain(&context, &mut explanation);
         explanation
     }
