@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use portolan_benches::endpoint;
-use portolan_core::Endpoint;
+use portolan_core::{Endpoint, Uid};
 use serde_json::{Value, json};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -51,6 +51,11 @@ impl Api {
             |one| if one == number { times } else { 0 },
         );
         event("MODIFIED", &slice)
+    }
+
+    /// What the server says when all endpoints of this slice have restarted so many times.
+    pub(crate) fn all_restarted(number: u32, times: u32) -> String {
+        event("MODIFIED", &slice(number, |_| times))
     }
 
     /// Says it.
@@ -108,7 +113,10 @@ fn service() -> Value {
         "metadata": { "name": "search", "namespace": "shop", "resourceVersion": "1" },
         "spec": {
             "type": "ClusterIP", "clusterIP": "10.96.0.7",
-            "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }],
+            "ports": [
+                { "name": "http", "port": 80, "targetPort": 8080 },
+                { "name": "metrics", "port": 9090, "targetPort": 9090 },
+            ],
         },
     })
 }
@@ -124,7 +132,11 @@ fn slice(number: u32, restarts: impl Fn(u32) -> u32) -> Value {
             "labels": { "kubernetes.io/service-name": "search" },
         },
         "addressType": "IPv4",
-        "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
+        // Not the wanted one first.
+        "ports": [
+            { "name": "metrics", "port": 9090, "protocol": "TCP" },
+            { "name": "http", "port": 8080, "protocol": "TCP" },
+        ],
         "endpoints": endpoints,
     })
 }
@@ -136,7 +148,7 @@ fn as_in_slice(endpoint: &Endpoint) -> Value {
         "nodeName": endpoint.node(), "zone": endpoint.zone(),
         "targetRef": {
             "kind": "Pod", "namespace": "shop",
-            "name": endpoint.placement().as_str(), "uid": endpoint.uid(),
+            "name": endpoint.placement().as_str(), "uid": endpoint.uid().map(Uid::to_string),
         },
     })
 }
