@@ -127,9 +127,10 @@ mod tests {
 
         #[test]
         fn any_text_is_displayed_as_it_was_given(text in "[0-9a-fA-F-]{35,37}|.*", other in "[0-9a-f-]{36}|.*") {
-            prop_assert_eq!(Uid::from(text.as_str()).to_string(), text.clone());
-            prop_assert_eq!(Uid::from(text.as_str()) == Uid::from(other.as_str()), text == other);
-            prop_assert_eq!(Uid::from(text.as_str()) == *other, text == other);
+            let (uid, another) = (Uid::from(text.as_str()), Uid::from(other.as_str()));
+            prop_assert_eq!(uid.to_string(), text.clone());
+            prop_assert_eq!(uid == another, text == other);
+            prop_assert_eq!(uid == *other, text == other);
         }
     }
 
