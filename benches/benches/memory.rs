@@ -15,7 +15,7 @@ mod held;
 mod watched;
 
 use held::{held, held_by};
-use watched::watched;
+use watched::{watched, watched_at_two_ports, watched_dual_stack};
 
 const ENDPOINTS: u32 = 10_000;
 
@@ -53,6 +53,16 @@ fn main() -> Result<(), BoxError> {
         "the same, after three rolling updates of all of them",
         held_by(watched(ENDPOINTS, 3))?,
         goal(),
+    );
+    add_with(
+        "the source, of Pods with an address of each family",
+        held_by(watched_dual_stack(ENDPOINTS))?,
+        Goal::None,
+    );
+    add_with(
+        "the source, where two ports are followed",
+        held_by(watched_at_two_ports(ENDPOINTS))?,
+        Goal::None,
     );
     figures.print()?;
     // Memory is counted, not sampled.
