@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
 };
 
-use portolan_core::EndpointSet;
+use portolan_core::{Endpoint, EndpointSet};
 
 use super::{
     FamilyOrder, Touched, World,
@@ -95,12 +96,11 @@ impl Made {
     fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = (Bucket, Member<'a>)> {
         // All entries of a slice are of one family, so whether one is used is asked of the first only: the
         // others need not even come from memory.
-        let mut endpoints = slice.endpoints().iter();
-        let used = endpoints.next().is_some_and(|first| {
-            self.families
-                .rank(Family::of(first.address().ip()))
-                .is_some()
-        });
+        let is_used = |first: &Arc<Endpoint>| {
+            let family = Family::of(first.address().ip());
+            self.families.rank(family).is_some()
+        };
+        let used = slice.endpoints().first().is_some_and(is_used);
         let port = self.plan.in_ports(&slice.ports).filter(|_| used);
         let with_port = move |(bucket, endpoint)| {
             let member = Member {
