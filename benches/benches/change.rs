@@ -14,7 +14,9 @@ use portolan::{
     policy::{Candidates, Index, LeastRequest},
     source::{Teller, channel},
 };
-use portolan_benches::{BoxError, Figures, Goal, Run, endpoint, endpoints, short_criterion};
+use portolan_benches::{
+    BoxError, Figures, Goal, Run, endpoint, endpoints, restarts, short_criterion,
+};
 use tower::{Layer, Service, service_fn};
 
 #[path = "support/api.rs"]
@@ -197,8 +199,7 @@ fn balanced(cluster: Cluster) -> Result<(impl Restarts, Observer), BoxError> {
         .policy(ToTheChanged)
         .layer()?;
     let service = layer.layer(|endpoint: &Endpoint| {
-        let uid = endpoint.uid().unwrap_or_default();
-        let restarts = uid.split('-').nth(2).and_then(|times| times.parse().ok());
+        let restarts = restarts(endpoint);
         service_fn(move |()| -> Ready<Result<Option<u32>, PortolanError>> { ready(Ok(restarts)) })
     });
     let observer = service.observe();

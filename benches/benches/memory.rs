@@ -1,24 +1,31 @@
 //! Bytes of memory for each endpoint, among 10,000: every layer by itself.
 
-use std::{convert::Infallible, future::ready, hint::black_box};
+use std::{convert::Infallible, future::ready};
 
-use allocation_counter::{AllocationInfo, measure};
-use futures::StreamExt;
-use portolan::{Cluster, Endpoint, EndpointSet, Resolution, ServiceRef, Source, source::channel};
+use allocation_counter::AllocationInfo;
+use portolan::{Cluster, Endpoint, EndpointSet, Resolution, source::channel};
 use portolan_benches::{BoxError, Figures, Goal, candidates, endpoints, short_criterion};
 use tower::{Layer, Service, service_fn};
 
 #[path = "support/api.rs"]
 mod api;
+#[path = "support/held.rs"]
+mod held;
+#[path = "support/watched.rs"]
+mod watched;
+
+use held::{held, held_by};
+use watched::{watched, watched_at_two_ports, watched_dual_stack};
 
 const ENDPOINTS: u32 = 10_000;
 
 fn main() -> Result<(), BoxError> {
     let mut figures = Figures::new("memory for each of 10,000 endpoints");
-    let mut add = |what: &str, held: AllocationInfo| {
+    let mut add_with = |what: &str, held: AllocationInfo, goal| {
         let each = held.bytes_current as f64 / f64::from(ENDPOINTS);
-        figures.add(what, Some(each), "bytes", Goal::None);
+        figures.add(what, Some(each), "bytes", goal);
     };
+    let mut add = |what: &str, held| add_with(what, held, Goal::None);
     add(
         "endpoints with name, UID, node and zone, in a set",
         held(|| endpoints(ENDPOINTS).collect::<EndpointSet>()),
@@ -36,33 +43,31 @@ fn main() -> Result<(), BoxError> {
         "the same, and the snapshot before, while somebody still looks at it",
         held_by(balancer_with_two_snapshots(set))?,
     );
-    add(
+    let goal = || Goal::AtMost(200.0);
+    add_with(
         "the source over the Kubernetes API, with the endpoints",
-        held_by(watched())?,
+        held_by(watched(ENDPOINTS, 0))?,
+        goal(),
+    );
+    add_with(
+        "the same, after three rolling updates of all of them",
+        held_by(watched(ENDPOINTS, 3))?,
+        goal(),
+    );
+    add_with(
+        "the source, of Pods with an address of each family",
+        held_by(watched_dual_stack(ENDPOINTS))?,
+        Goal::None,
+    );
+    add_with(
+        "the source, where two ports are followed",
+        held_by(watched_at_two_ports(ENDPOINTS))?,
+        Goal::None,
     );
     figures.print()?;
     // Memory is counted, not sampled.
     short_criterion().final_summary();
     Ok(())
-}
-
-/// What `make` makes holds so much.
-fn held<T>(make: impl FnOnce() -> T) -> AllocationInfo {
-    let mut made = None;
-    let held = measure(|| made = Some(make()));
-    drop(black_box(made));
-    held
-}
-
-/// What `make` makes holds so much, with the tasks that it starts.
-fn held_by<T>(make: impl Future<Output = Result<T, BoxError>>) -> Result<AllocationInfo, BoxError> {
-    // A runtime of its own: what the last one's tasks leave behind is freed with it, not here.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let mut made = Err("not made".into());
-    let held = measure(|| made = runtime.block_on(make));
-    made.map(|_| held)
 }
 
 async fn balancer(set: EndpointSet) -> Result<impl Sized, BoxError> {
@@ -88,20 +93,4 @@ async fn balancer_with_two_snapshots(set: EndpointSet) -> Result<impl Sized, Box
     teller.tell(Resolution::Present(EndpointSet::new(fewer)));
     observer.changed().await.ok_or("no second snapshot")?;
     Ok((service, teller, before))
-}
-
-async fn watched() -> Result<impl Sized, BoxError> {
-    let (api, client) = api::Api::start(ENDPOINTS);
-    let cluster = portolan_kube::Cluster::from(client);
-    let service: ServiceRef = "search.shop:http".parse()?;
-    let mut resolutions = cluster.watch(&service);
-    loop {
-        match resolutions.next().await {
-            Some(Resolution::Present(set)) if set.len() == ENDPOINTS as usize => break,
-            Some(Resolution::Failed(error)) => return Err(error.into()),
-            Some(_) => {}
-            None => return Err("the source has ended".into()),
-        }
-    }
-    Ok((api, cluster, resolutions))
 }

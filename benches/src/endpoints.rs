@@ -10,7 +10,7 @@ use portolan_core::{
 };
 
 /// The endpoint of this number, after its Pod has restarted so many times: each time it has the same
-/// name and address, and another UID. It is never connected to.
+/// name and address, and another UID, a UUID as all of Kubernetes' are. It is never connected to.
 #[must_use]
 pub fn endpoint(number: u32, restarts: u32) -> Endpoint {
     // 10.0.0.0/8 has room for 16 million.
@@ -19,10 +19,24 @@ pub fn endpoint(number: u32, restarts: u32) -> Endpoint {
         Placement::new(format!("search-{number:06}")),
         SocketAddr::from((address, 8080)),
     )
-    .with_uid(format!("0f9c2f14-6a1e-{restarts:08}-{number:012}"))
+    .with_uid(uid(number, restarts))
     .with_pod(format!("search-{number:06}"))
     .with_node(format!("node-{}", number / 30))
     .with_zone(format!("zone-{}", number % 3))
+}
+
+fn uid(number: u32, restarts: u32) -> String {
+    let (high, low) = (restarts >> 16, restarts & 0xffff);
+    format!("0f9c2f14-6a1e-{high:04x}-{low:04x}-{number:012x}")
+}
+
+/// How often the Pod of an endpoint has restarted, which its UID tells.
+#[must_use]
+pub fn restarts(endpoint: &Endpoint) -> Option<u32> {
+    let uid = endpoint.uid()?.to_string();
+    let mut groups = uid.split('-').skip(2);
+    let mut group = || u32::from_str_radix(groups.next()?, 16).ok();
+    Some(group()? << 16 | group()?)
 }
 
 /// So many endpoints, all of the same weight.

@@ -13,7 +13,7 @@ mod run;
 mod together;
 
 pub use compare::{Contender, Cost, compare, criterion, short_criterion};
-pub use endpoints::{candidates, endpoint, endpoints, weighted_endpoints};
+pub use endpoints::{candidates, endpoint, endpoints, restarts, weighted_endpoints};
 pub use figures::{Figures, Goal};
 pub use picks::{keyed_picks, no_picks, picks};
 pub use run::{Run, Watch};

@@ -219,7 +219,7 @@ fn followed(view: &View) -> Ready {
     let endpoints = view.endpoints().iter().map(|one| &one.endpoint);
     endpoints
         .map(|one| match one.uid() {
-            Some(uid) => uid.to_owned(),
+            Some(uid) => uid.to_string(),
             None => one.address().ip().to_string(),
         })
         .collect()

@@ -219,7 +219,7 @@ async fn note_balancer(mut observer: Observer, notes: Arc<Mutex<Notes>>) {
     let mut before = BTreeSet::new();
     while let Some(view) = observer.changed().await {
         let uids = view.endpoints().iter().filter_map(|one| one.endpoint.uid());
-        let now: BTreeSet<String> = uids.map(str::to_owned).collect();
+        let now: BTreeSet<String> = uids.map(ToString::to_string).collect();
         lock(&notes).balancer.extend(changes(&before, &now));
         before = now;
     }

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use portolan_benches::endpoint;
-use portolan_core::Endpoint;
+use portolan_core::{Endpoint, Uid};
 use serde_json::{Value, json};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -28,13 +28,28 @@ pub(crate) const PER_SLICE: u32 = 100;
 /// Tells the watch of the slices what happens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Api {
+    /// Whether the Pods have an address of each family.
+    dual_stack: bool,
     watch: Arc<Mutex<Option<Events>>>,
 }
 
 impl Api {
     /// A server of one Service with this many endpoints, and a client of it.
     pub(crate) fn start(endpoints: u32) -> (Self, kube::Client) {
-        let api = Self::default();
+        Self::default().serve(endpoints)
+    }
+
+    /// The same, of Pods with an address of each family.
+    pub(crate) fn start_dual_stack(endpoints: u32) -> (Self, kube::Client) {
+        let api = Self {
+            dual_stack: true,
+            ..Self::default()
+        };
+        api.serve(endpoints)
+    }
+
+    fn serve(self, endpoints: u32) -> (Self, kube::Client) {
+        let api = self;
         let server = api.clone();
         let answer = tower::service_fn(move |request: Request<kube::client::Body>| {
             let response = Response::new(server.answer(&request, endpoints));
@@ -53,6 +68,11 @@ impl Api {
         event("MODIFIED", &slice)
     }
 
+    /// What the server says when all endpoints of this slice have restarted so many times.
+    pub(crate) fn all_restarted(number: u32, times: u32) -> String {
+        event("MODIFIED", &slice(number, |_| times))
+    }
+
     /// Says it.
     pub(crate) fn say(&self, event: String) -> Result<(), &'static str> {
         let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +89,9 @@ impl Api {
             vec![service()]
         } else {
             let slices = 0..endpoints.div_ceil(PER_SLICE);
-            slices.map(|number| slice(number, |_| 0)).collect()
+            let slices = slices.map(|number| slice(number, |_| 0));
+            let six = slices.clone().filter(|_| self.dual_stack).map(in_ipv6);
+            slices.chain(six).collect()
         };
         if !query.contains("watch=true") {
             let list = json!({ "metadata": { "resourceVersion": "1" }, "items": objects });
@@ -107,8 +129,11 @@ fn service() -> Value {
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "name": "search", "namespace": "shop", "resourceVersion": "1" },
         "spec": {
-            "type": "ClusterIP", "clusterIP": "10.96.0.7",
-            "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }],
+            "type": "ClusterIP", "clusterIP": "10.96.0.7", "ipFamilies": ["IPv4", "IPv6"],
+            "ports": [
+                { "name": "http", "port": 80, "targetPort": 8080 },
+                { "name": "metrics", "port": 9090, "targetPort": 9090 },
+            ],
         },
     })
 }
@@ -124,9 +149,33 @@ fn slice(number: u32, restarts: impl Fn(u32) -> u32) -> Value {
             "labels": { "kubernetes.io/service-name": "search" },
         },
         "addressType": "IPv4",
-        "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
+        // Not the wanted one first.
+        "ports": [
+            { "name": "metrics", "port": 9090, "protocol": "TCP" },
+            { "name": "http", "port": 8080, "protocol": "TCP" },
+        ],
         "endpoints": endpoints,
     })
+}
+
+/// The slice with the same Pods' other addresses.
+fn in_ipv6(mut slice: Value) -> Value {
+    if let Some(name) = slice.pointer_mut("/metadata/name") {
+        *name = format!("{}-six", name.as_str().unwrap_or_default()).into();
+    }
+    if let Some(kind) = slice.pointer_mut("/addressType") {
+        *kind = "IPv6".into();
+    }
+    let endpoints = slice
+        .pointer_mut("/endpoints")
+        .and_then(Value::as_array_mut);
+    for endpoint in endpoints.into_iter().flatten() {
+        if let Some(address) = endpoint.pointer_mut("/addresses/0") {
+            let four = address.as_str().unwrap_or_default();
+            *address = format!("fd00::{}", four.replace('.', ":")).into();
+        }
+    }
+    slice
 }
 
 fn as_in_slice(endpoint: &Endpoint) -> Value {
@@ -136,7 +185,7 @@ fn as_in_slice(endpoint: &Endpoint) -> Value {
         "nodeName": endpoint.node(), "zone": endpoint.zone(),
         "targetRef": {
             "kind": "Pod", "namespace": "shop",
-            "name": endpoint.placement().as_str(), "uid": endpoint.uid(),
+            "name": endpoint.placement().as_str(), "uid": endpoint.uid().map(Uid::to_string),
         },
     })
 }

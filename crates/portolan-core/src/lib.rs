@@ -35,7 +35,7 @@ mod time;
 mod traffic;
 
 pub use candidates::{Candidate, Candidates, Index};
-pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Weight};
+pub use endpoint::{Conditions, Endpoint, Hints, Incarnation, Placement, Topology, Uid, Weight};
 pub use endpoint_set::EndpointSet;
 pub use host::HostResolver;
 pub use policy::{Explanation, Intent, PickContext, Picker, Pin, Policy, Reason, Tried, Verdict};

@@ -524,7 +524,7 @@ fn expect_pods_as_they_are(arena: &Arena, view: &View) -> Result {
             .ok_or_else(|| Failure::new("no Pod's name"))?;
         let pod = pods.iter().find(|pod| pod.name() == name);
         let pod = pod.ok_or_else(|| Failure::new(format_args!("{name} does not run")))?;
-        assert_eq!(endpoint.uid(), Some(pod.uid()), "{name}");
+        assert!(endpoint.uid().is_some_and(|uid| uid == pod.uid()), "{name}");
         assert!(
             pod.addresses().contains(&endpoint.address()),
             "{name}: {endpoint:?}"

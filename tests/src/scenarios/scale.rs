@@ -16,7 +16,7 @@ use kube::{
     Api, Client,
     api::{Patch, PatchParams, PostParams},
 };
-use portolan::{Nodes, Observer, View};
+use portolan::{Nodes, Observer, Uid, View};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
@@ -68,12 +68,12 @@ pub async fn ten_thousand_endpoints(arena: &Arena) -> Result {
     })
     .await?;
     let is_new = |view: &View| {
-        let ends_in_one = |uid: &str| uid.ends_with("-1");
+        let in_second_life = |uid: &Uid| uid.to_string().contains("-0001-");
         let endpoints = view.endpoints();
         endpoints.len() == all
             && endpoints
                 .iter()
-                .all(|one| one.endpoint.uid().is_some_and(ends_in_one))
+                .all(|one| one.endpoint.uid().is_some_and(in_second_life))
     };
     until(&mut observer, is_new).await?;
     let spent = cpu().saturating_sub(started.1);
@@ -198,7 +198,7 @@ fn slice(service: &str, number: u32, life: u32) -> Value {
                 "nodeName": format!("node-{}", pod % 100), "zone": format!("zone-{}", pod % 3),
                 "targetRef": {
                     "kind": "Pod", "name": format!("{service}-{pod}"),
-                    "uid": format!("3f0c1a52-7b1e-4d7a-9c55-{pod:012x}-{life}"),
+                    "uid": uid(pod, life),
                 },
             })
         })
@@ -212,6 +212,10 @@ fn slice(service: &str, number: u32, life: u32) -> Value {
         "addressType": "IPv4", "endpoints": endpoints,
         "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
     })
+}
+
+fn uid(pod: u32, life: u32) -> String {
+    format!("3f0c1a52-7b1e-4d7a-{life:04x}-{pod:012x}")
 }
 
 /// Does all of it, so many at a time.

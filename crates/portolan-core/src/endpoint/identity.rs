@@ -2,6 +2,8 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+use super::Uid;
+
 /// *Where* an endpoint stands: the stable name that outlives the Pod.
 ///
 /// It is the hostname of a StatefulSet's Pod (`db-0`), else the Pod's name, else the address. Rings,
@@ -59,14 +61,14 @@ impl fmt::Debug for Placement {
 /// former one's latency, and a reused IP is not taken for the Pod that had it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation<'a> {
-    pub(super) uid: Option<&'a str>,
+    pub(super) uid: Option<&'a Uid>,
     pub(super) address: SocketAddr,
 }
 
 impl<'a> Incarnation<'a> {
     /// The UID of the Pod, where the endpoint is one.
     #[must_use]
-    pub fn uid(self) -> Option<&'a str> {
+    pub fn uid(self) -> Option<&'a Uid> {
         self.uid
     }
 

@@ -1,10 +1,20 @@
 //! One live place that can serve requests.
 
 mod identity;
+mod seldom;
+mod topology;
+mod uid;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 pub use identity::{Incarnation, Placement};
+use seldom::Seldom;
+pub use topology::{Hints, Topology};
+pub use uid::Uid;
 
 /// A Pod (or another address) behind a Service, as a [`Source`](crate::Source) describes it.
 ///
@@ -21,51 +31,69 @@ pub use identity::{Incarnation, Placement};
 ///     .with_conditions(Conditions::READY);
 /// assert_eq!(endpoint.placement().as_str(), "db-0");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
+    // A source keeps 10,000 of these, so there is no word here that most of them leave empty, nor one that
+    // says what another says.
     placement: Placement,
-    uid: Option<Arc<str>>,
-    address: SocketAddr,
-    conditions: Conditions,
-    weight: Weight,
-    ordinal: Option<u32>,
-    pod: Option<Arc<str>>,
-    node: Option<Arc<str>>,
-    zone: Option<Arc<str>>,
-    hints: Option<Arc<Hints>>,
-    /// Set apart, since among 10,000 endpoints every word counts.
+    uid: Option<Uid>,
+    topology: Option<Arc<Topology>>,
     seldom: Option<Box<Seldom>>,
+    // A `SocketAddr` has 12 bytes more, for what only a link-local address has.
+    ip: IpAddr,
+    port: u16,
+    weight: Weight,
+    conditions: Conditions,
+    placement_is_pod: bool,
+    placement_has_ordinal: bool,
 }
 
 impl Endpoint {
     /// An endpoint that is ready, of weight 1, of which nothing else is known.
     #[must_use]
     pub fn new(placement: Placement, address: SocketAddr) -> Self {
-        Self {
+        let endpoint = Self {
             placement,
             uid: None,
-            address,
-            conditions: Conditions::READY,
-            weight: Weight::ONE,
-            ordinal: None,
-            pod: None,
-            node: None,
-            zone: None,
-            hints: None,
+            topology: None,
             seldom: None,
-        }
+            ip: address.ip(),
+            port: address.port(),
+            weight: Weight::ONE,
+            conditions: Conditions::READY,
+            placement_is_pod: false,
+            placement_has_ordinal: false,
+        };
+        endpoint.with_address(address)
     }
 
     /// Sets another placement, where one source's names would be taken for another's.
     #[must_use]
     pub fn with_placement(mut self, placement: Placement) -> Self {
+        let (pod, ordinal) = (self.pod().map(Arc::from), self.ordinal());
         self.placement = placement;
+        self.set_pod(pod);
+        self.set_ordinal(ordinal);
+        self
+    }
+
+    /// Sets another address, where the Pod is reached at another port.
+    #[must_use]
+    pub fn with_address(mut self, address: SocketAddr) -> Self {
+        (self.ip, self.port) = (address.ip(), address.port());
+        let flow_and_scope = match address {
+            SocketAddr::V4(_) => (0, 0),
+            SocketAddr::V6(address) => (address.flowinfo(), address.scope_id()),
+        };
+        if flow_and_scope != (0, 0) || self.seldom.is_some() {
+            self.change_seldom(|seldom| seldom.flow_and_scope = flow_and_scope);
+        }
         self
     }
 
     /// Sets the UID of the Pod.
     #[must_use]
-    pub fn with_uid(mut self, uid: impl Into<Arc<str>>) -> Self {
+    pub fn with_uid(mut self, uid: impl Into<Uid>) -> Self {
         self.uid = Some(uid.into());
         self
     }
@@ -73,7 +101,7 @@ impl Endpoint {
     /// Sets the address of the other IP family, where the Pod has both.
     #[must_use]
     pub fn with_alternate(mut self, address: SocketAddr) -> Self {
-        self.seldom().alternate = Some(address);
+        self.change_seldom(|seldom| seldom.alternate = Some(address));
         self
     }
 
@@ -94,42 +122,49 @@ impl Endpoint {
     /// Sets the ordinal of the Pod within its StatefulSet.
     #[must_use]
     pub fn with_ordinal(mut self, ordinal: u32) -> Self {
-        self.ordinal = Some(ordinal);
+        self.set_ordinal(Some(ordinal));
         self
     }
 
     /// Sets the name of the Pod.
     #[must_use]
     pub fn with_pod(mut self, pod: impl Into<Arc<str>>) -> Self {
-        self.pod = Some(pod.into());
+        self.set_pod(Some(pod.into()));
         self
     }
 
     /// Sets the node on which the Pod runs.
     #[must_use]
     pub fn with_node(mut self, node: impl Into<Arc<str>>) -> Self {
-        self.node = Some(node.into());
+        self.change_topology(|topology| topology.with_node(node));
         self
     }
 
     /// Sets the zone in which the Pod runs.
     #[must_use]
     pub fn with_zone(mut self, zone: impl Into<Arc<str>>) -> Self {
-        self.zone = Some(zone.into());
+        self.change_topology(|topology| topology.with_zone(zone));
         self
     }
 
     /// Sets the topology hints.
     #[must_use]
     pub fn with_hints(mut self, hints: Arc<Hints>) -> Self {
-        self.hints = Some(hints);
+        self.change_topology(|topology| topology.with_hints(hints));
+        self
+    }
+
+    /// Sets node, zone and hints at once, from what it has in common with other endpoints.
+    #[must_use]
+    pub fn with_topology(mut self, topology: Arc<Topology>) -> Self {
+        self.topology = (*topology != Topology::UNKNOWN).then_some(topology);
         self
     }
 
     /// Sets the DNS name of which the address is one.
     #[must_use]
     pub fn with_host(mut self, host: impl Into<Arc<str>>) -> Self {
-        self.seldom().host = Some(host.into());
+        self.change_seldom(|seldom| seldom.host = Some(host.into()));
         self
     }
 
@@ -142,14 +177,34 @@ impl Endpoint {
         V: Into<Arc<str>>,
     {
         let labels = labels.into_iter();
-        self.seldom().labels = labels
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+        let labels = labels.map(|(name, value)| (name.into(), value.into()));
+        self.change_seldom(|seldom| seldom.labels = labels.collect());
         self
     }
 
-    fn seldom(&mut self) -> &mut Seldom {
-        self.seldom.get_or_insert_default()
+    fn set_pod(&mut self, pod: Option<Arc<str>>) {
+        self.placement_is_pod = pod.as_deref() == Some(self.placement.as_str());
+        let other = pod.filter(|_| !self.placement_is_pod);
+        if other.is_some() || self.seldom.is_some() {
+            self.change_seldom(|seldom| seldom.pod = other);
+        }
+    }
+
+    fn set_ordinal(&mut self, ordinal: Option<u32>) {
+        self.placement_has_ordinal = ordinal.is_some() && ordinal == self.placement.ordinal();
+        let other = ordinal.filter(|_| !self.placement_has_ordinal);
+        if other.is_some() || self.seldom.is_some() {
+            self.change_seldom(|seldom| seldom.ordinal = other);
+        }
+    }
+
+    fn change_topology(&mut self, change: impl FnOnce(Topology) -> Topology) {
+        let topology = self.topology.take().map(Arc::unwrap_or_clone);
+        self.topology = Some(Arc::new(change(topology.unwrap_or_default())));
+    }
+
+    fn change_seldom(&mut self, change: impl FnOnce(&mut Seldom)) {
+        Seldom::change(&mut self.seldom, change);
     }
 
     /// The stable name, on which rings, shards and stickiness key.
@@ -162,15 +217,21 @@ impl Endpoint {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation<'_> {
         Incarnation {
-            uid: self.uid.as_deref(),
-            address: self.address,
+            uid: self.uid.as_ref(),
+            address: self.address(),
         }
     }
 
     /// Where to connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        let mut address = SocketAddr::new(self.ip, self.port);
+        if let (SocketAddr::V6(address), Some(seldom)) = (&mut address, &self.seldom) {
+            let (flow, scope) = seldom.flow_and_scope;
+            address.set_flowinfo(flow);
+            address.set_scope_id(scope);
+        }
+        address
     }
 
     /// The address of the other IP family, where the Pod has both.
@@ -194,37 +255,43 @@ impl Endpoint {
     /// The number at the end of a StatefulSet Pod's name.
     #[must_use]
     pub fn ordinal(&self) -> Option<u32> {
-        self.ordinal
+        if self.placement_has_ordinal {
+            return self.placement.ordinal();
+        }
+        self.seldom.as_ref()?.ordinal
     }
 
     /// The name of the Pod, where the endpoint is one.
     #[must_use]
     pub fn pod(&self) -> Option<&str> {
-        self.pod.as_deref()
+        if self.placement_is_pod {
+            return Some(self.placement.as_str());
+        }
+        self.seldom.as_ref()?.pod.as_deref()
     }
 
     /// The UID of the Pod, where the endpoint is one.
     #[must_use]
-    pub fn uid(&self) -> Option<&str> {
-        self.uid.as_deref()
+    pub fn uid(&self) -> Option<&Uid> {
+        self.uid.as_ref()
     }
 
     /// The node on which it runs.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
-        self.node.as_deref()
+        self.topology.as_ref()?.node()
     }
 
     /// The zone in which it runs.
     #[must_use]
     pub fn zone(&self) -> Option<&str> {
-        self.zone.as_deref()
+        self.topology.as_ref()?.zone()
     }
 
     /// Whose traffic it is meant for, where the cluster says so.
     #[must_use]
     pub fn hints(&self) -> Option<&Hints> {
-        self.hints.as_deref()
+        self.topology.as_ref()?.hints()
     }
 
     /// The DNS name of which the address is one, where the Service is an alias of that name, or its load
@@ -256,12 +323,25 @@ impl Endpoint {
     }
 }
 
-/// What few endpoints have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Seldom {
-    alternate: Option<SocketAddr>,
-    host: Option<Arc<str>>,
-    labels: BTreeMap<Arc<str>, Arc<str>>,
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What it says, not how it is kept.
+        f.debug_struct("Endpoint")
+            .field("placement", &self.placement)
+            .field("uid", &self.uid)
+            .field("address", &self.address())
+            .field("alternate", &self.alternate())
+            .field("conditions", &self.conditions)
+            .field("weight", &self.weight)
+            .field("ordinal", &self.ordinal())
+            .field("pod", &self.pod())
+            .field("node", &self.node())
+            .field("zone", &self.zone())
+            .field("hints", &self.hints())
+            .field("host", &self.host())
+            .field("labels", &self.labels().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// The three conditions of an endpoint, with what Kubernetes means where it says nothing
@@ -339,11 +419,5 @@ impl Weight {
     }
 }
 
-/// Whose traffic an endpoint is meant for (`endpoints[].hints`, KEP-2433 and KEP-3015).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
-    /// `forZones[].name`.
-    pub zones: Box<[Arc<str>]>,
-    /// `forNodes[].name`.
-    pub nodes: Box<[Arc<str>]>,
-}
+#[cfg(test)]
+mod tests;

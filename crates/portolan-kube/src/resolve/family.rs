@@ -16,14 +16,14 @@ impl View {
         }
         let (mut with, mut without) = (HashSet::new(), HashSet::new());
         for slice in world.all_slices() {
-            if made.plan.in_slice(slice).is_none() {
+            if made.plan.in_ports(&slice.ports).is_none() {
                 continue;
             }
-            for endpoint in &slice.endpoints {
-                if endpoint.ip.is_ipv4() == (made.families.first == Family::V4) {
-                    with.insert(endpoint.bucket);
+            for (bucket, endpoint) in slice.entries() {
+                if endpoint.address().is_ipv4() == (made.families.first == Family::V4) {
+                    with.insert(bucket);
                 } else {
-                    without.insert(endpoint.bucket);
+                    without.insert(bucket);
                 }
             }
         }

@@ -1,41 +1,49 @@
 //! Which entries are one endpoint, and what it looks like.
 
-use std::{cmp::Reverse, net::SocketAddr, sync::Arc};
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use portolan_core::{Endpoint, Placement};
+use portolan_core::{Endpoint, Uid};
 
 use super::FamilyOrder;
 use crate::{
     service::Family,
-    slice::{Slice, SliceEndpoint},
+    slice::{self, Slice},
 };
 
 /// An entry of a slice, with the port that this slice gives it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member<'a> {
-    pub(super) endpoint: &'a SliceEndpoint,
+    pub(super) endpoint: &'a Arc<Endpoint>,
     pub(super) slice: &'a Slice,
     pub(super) port: u16,
 }
 
 impl<'a> Member<'a> {
     pub(super) fn family(&self) -> Family {
-        Family::of(self.endpoint.ip)
+        Family::of(self.ip())
+    }
+
+    fn ip(&self) -> IpAddr {
+        self.endpoint.address().ip()
     }
 
     fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.endpoint.ip, self.port)
+        SocketAddr::new(self.ip(), self.port)
     }
 
-    fn uid(&self) -> Option<&'a str> {
-        self.endpoint.uid.as_deref()
+    fn uid(&self) -> Option<&'a Uid> {
+        self.endpoint.uid()
     }
 
     /// Which of two entries of one endpoint is believed, the lowest first. While an endpoint moves
     /// from slice to slice it stands in both: the one that is ready, so that it is never dropped in
     /// between; else the one in the slice that was written last.
     fn precedence(&self) -> impl Ord + use<'a> {
-        let conditions = self.endpoint.conditions;
+        let conditions = self.endpoint.conditions();
         (
             Reverse(conditions.is_ready()),
             Reverse(conditions.is_serving()),
@@ -54,7 +62,7 @@ impl<'a> Member<'a> {
 pub(super) fn merge(
     mut members: Vec<Member<'_>>,
     families: FamilyOrder,
-    endpoints: &mut Vec<Endpoint>,
+    endpoints: &mut Vec<Arc<Endpoint>>,
 ) {
     members.sort_by(|a, b| {
         let identity = |member: &Member<'_>| member.uid().is_none().then(|| member.address());
@@ -76,17 +84,14 @@ pub(super) fn merge(
 ///
 /// A Pod is one endpoint, unless it has several addresses of the same family: each is one then, and
 /// is paired with one of the other family as far as there are any.
-fn merge_one(entries: &[Member<'_>], families: FamilyOrder, endpoints: &mut Vec<Endpoint>) {
+fn merge_one(entries: &[Member<'_>], families: FamilyOrder, endpoints: &mut Vec<Arc<Endpoint>>) {
     let of_rank = |rank: usize| {
         let mut addresses: Vec<Member<'_>> = Vec::new();
         for entry in entries
             .iter()
             .filter(|entry| families.rank(entry.family()) == Some(rank))
         {
-            if addresses
-                .iter()
-                .all(|known| known.endpoint.ip != entry.endpoint.ip)
-            {
+            if addresses.iter().all(|known| known.ip() != entry.ip()) {
                 addresses.push(*entry);
             }
         }
@@ -102,37 +107,14 @@ fn merge_one(entries: &[Member<'_>], families: FamilyOrder, endpoints: &mut Vec<
     }
 }
 
-fn endpoint(primary: &Member<'_>, alternate: Option<&Member<'_>>) -> Endpoint {
-    let entry = primary.endpoint;
-    let address = primary.address();
-    let placement = match entry.hostname.as_ref().or(entry.pod.as_ref()) {
-        Some(name) => Placement::new(Arc::clone(name)),
-        None => Placement::new(address.to_string()),
-    };
-    // Only a hostname that Kubernetes gave ends with an ordinal. The name of a Deployment's Pod may
-    // end with digits by chance.
-    let ordinal = entry.hostname.as_ref().and_then(|_| placement.ordinal());
-    let mut endpoint = Endpoint::new(placement, address).with_conditions(entry.conditions);
-    if let Some(uid) = &entry.uid {
-        endpoint = endpoint.with_uid(Arc::clone(uid));
+/// The endpoint of an entry: the one that the slice has, wherever that says all there is to say.
+fn endpoint(primary: &Member<'_>, alternate: Option<&Member<'_>>) -> Arc<Endpoint> {
+    if alternate.is_none() && primary.endpoint.address().port() == primary.port {
+        return Arc::clone(primary.endpoint);
     }
-    if let Some(alternate) = alternate {
-        endpoint = endpoint.with_alternate(alternate.address());
-    }
-    if let Some(ordinal) = ordinal {
-        endpoint = endpoint.with_ordinal(ordinal);
-    }
-    if let Some(pod) = &entry.pod {
-        endpoint = endpoint.with_pod(Arc::clone(pod));
-    }
-    if let Some(node) = &entry.node {
-        endpoint = endpoint.with_node(Arc::clone(node));
-    }
-    if let Some(zone) = &entry.zone {
-        endpoint = endpoint.with_zone(Arc::clone(zone));
-    }
-    if let Some(hints) = &entry.hints {
-        endpoint = endpoint.with_hints(Arc::clone(hints));
-    }
-    endpoint
+    let endpoint = slice::at_port(primary.endpoint, primary.port);
+    Arc::new(match alternate {
+        Some(alternate) => endpoint.with_alternate(alternate.address()),
+        None => endpoint,
+    })
 }

@@ -32,7 +32,8 @@ mod world;
 use std::sync::Arc;
 
 use portolan_core::{
-    Endpoint, EndpointSet, InternalTraffic, Reach, Resolution, SourceError, SourceErrorKind,
+    Endpoint, EndpointSet, InternalTraffic, PortRef, Reach, Resolution, SourceError,
+    SourceErrorKind,
 };
 
 use self::pods::Made;
@@ -40,7 +41,7 @@ pub(crate) use self::{
     want::{FamilyOrder, Want},
     world::{Followed, Host, Needs, Nodes, ServiceState, Touched, World},
 };
-use crate::{cluster::IpFamilies, service::Service};
+use crate::{cluster::IpFamilies, service::Service, slice::SlicePort};
 
 /// The endpoints behind one port of a Service, reached in one way.
 #[derive(Debug)]
@@ -80,6 +81,29 @@ impl View {
 
     pub(crate) fn families(&self) -> IpFamilies {
         self.want.families
+    }
+
+    /// Which of these ports of a slice this view is likely to want, as far as that can be told before
+    /// the slice is part of the world.
+    pub(crate) fn likely_port(&self, world: &World, ports: &[SlicePort]) -> Option<u16> {
+        let wanted = self.want.port.as_ref();
+        if let ServiceState::Known(service) = &world.service
+            && let Ok(plan) = port::plan(&world.name, wanted, Ok(service), world.all_slices())
+        {
+            return plan.in_ports(ports);
+        }
+        let port = match wanted {
+            Some(PortRef::Name(name)) => ports.iter().find(|port| port.name == *name),
+            // Most have only one.
+            _ => ports.first(),
+        };
+        port?.number
+    }
+
+    /// The endpoint of the set that equals this one.
+    pub(crate) fn known(&self, endpoint: &Endpoint) -> Option<Arc<Endpoint>> {
+        let known = self.set.get(splice::find(&self.set, endpoint).ok()?)?;
+        (**known == *endpoint).then(|| Arc::clone(known))
     }
 
     /// What the world means to this view, after these slices were touched. Nothing, as long as not
@@ -168,7 +192,8 @@ impl View {
         let Some(endpoints) = found? else {
             return Ok(None);
         };
-        let (set, changes) = splice::replace(&self.set, endpoints);
+        let (set, changes) =
+            splice::replace(&self.set, endpoints.into_iter().map(Arc::new).collect());
         if !changes.is_none() {
             self.set = set;
         }

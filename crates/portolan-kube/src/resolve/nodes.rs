@@ -13,6 +13,7 @@ use crate::{
     cluster::NodeAddresses,
     node::Node,
     service::{ServiceKind, ServicePort},
+    slice::Slice,
 };
 
 /// An endpoint for each Node that takes traffic, at the Service's `nodePort`.
@@ -98,13 +99,13 @@ fn holding_endpoints(of: Of<'_>) -> Result<BTreeSet<&str>, SourceError> {
     let mut by_node: HashMap<&str, (bool, bool)> = HashMap::new();
     let offering = world
         .all_slices()
-        .filter(|slice| plan.in_slice(slice).is_some());
-    for endpoint in offering.flat_map(|slice| &slice.endpoints) {
-        let Some(node) = endpoint.node.as_deref() else {
+        .filter(|slice| plan.in_ports(&slice.ports).is_some());
+    for endpoint in offering.flat_map(Slice::endpoints) {
+        let Some(node) = endpoint.node() else {
             continue;
         };
         let (ready, lingering) = by_node.entry(node).or_default();
-        let conditions = endpoint.conditions;
+        let conditions = endpoint.conditions();
         *ready |= conditions.is_ready();
         *lingering |= conditions.is_serving() && conditions.is_terminating();
     }

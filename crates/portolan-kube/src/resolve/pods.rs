@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
 };
 
 use portolan_core::{Endpoint, EndpointSet};
@@ -13,7 +14,10 @@ use super::{
     port::PortPlan,
     splice::{self, Changes},
 };
-use crate::slice::Slice;
+use crate::{
+    service::Family,
+    slice::{Bucket, Slice},
+};
 
 /// What a set of Pods depends on besides the slices.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +31,11 @@ impl Made {
     pub(super) fn rebuild(&self, former: &EndpointSet, world: &World) -> (EndpointSet, Changes) {
         let mut buckets: Buckets<Vec<Member<'_>>> = Buckets::default();
         for slice in world.all_slices() {
-            for member in self.members(slice) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .push(member);
+            for (bucket, member) in self.members(slice) {
+                buckets.entry(bucket).or_default().push(member);
             }
         }
-        let mut endpoints: Vec<Endpoint> = Vec::with_capacity(buckets.len());
+        let mut endpoints = Vec::with_capacity(buckets.len());
         for members in buckets.into_values() {
             merge::merge(members, self.families, &mut endpoints);
         }
@@ -52,19 +53,11 @@ impl Made {
         // all other slices, since which entry is believed depends on them all.
         let mut buckets: Buckets<BeforeAndAfter<'_>> = Buckets::default();
         for Touched { before, after } in touched {
-            for member in before.iter().flat_map(|slice| self.members(slice)) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .before
-                    .push(member);
+            for (bucket, member) in before.iter().flat_map(|slice| self.members(slice)) {
+                buckets.entry(bucket).or_default().before.push(member);
             }
-            for member in after.iter().flat_map(|slice| self.members(slice)) {
-                buckets
-                    .entry(member.endpoint.bucket)
-                    .or_default()
-                    .after
-                    .push(member);
+            for (bucket, member) in after.iter().flat_map(|slice| self.members(slice)) {
+                buckets.entry(bucket).or_default().after.push(member);
             }
         }
         if buckets.is_empty() {
@@ -77,8 +70,8 @@ impl Made {
             after.any(|after| std::ptr::eq(after, slice))
         };
         for slice in world.all_slices().filter(|slice| !was_touched(slice)) {
-            for member in self.members(slice) {
-                if let Some(endpoint) = buckets.get_mut(&member.endpoint.bucket) {
+            for (bucket, member) in self.members(slice) {
+                if let Some(endpoint) = buckets.get_mut(&bucket) {
                     endpoint.before.push(member);
                     endpoint.after.push(member);
                 }
@@ -99,24 +92,30 @@ impl Made {
         splice::splice(former, &mut old, new)
     }
 
-    /// The entries of a slice that have the port, of the families in use.
-    fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = Member<'a>> {
-        let families = self.families;
-        let port = self.plan.in_slice(slice);
-        let with_port = move |endpoint| {
-            Some(Member {
+    /// The entries of a slice that have the port, of the families in use, each with its bucket.
+    fn members<'a>(&self, slice: &'a Slice) -> impl Iterator<Item = (Bucket, Member<'a>)> {
+        // All entries of a slice are of one family, so whether one is used is asked of the first only: the
+        // others need not even come from memory.
+        let is_used = |first: &Arc<Endpoint>| {
+            let family = Family::of(first.address().ip());
+            self.families.rank(family).is_some()
+        };
+        let used = slice.endpoints().first().is_some_and(is_used);
+        let port = self.plan.in_ports(&slice.ports).filter(|_| used);
+        let with_port = move |(bucket, endpoint)| {
+            let member = Member {
                 endpoint,
                 slice,
                 port: port?,
-            })
+            };
+            Some((bucket, member))
         };
-        let members = slice.endpoints.iter().filter_map(with_port);
-        members.filter(move |member| families.rank(member.family()).is_some())
+        slice.entries().map_while(with_port)
     }
 }
 
-/// By [`SliceEndpoint::bucket`](crate::slice::SliceEndpoint), which is a hash already.
-type Buckets<T> = HashMap<u64, T, BuildHasherDefault<AlreadyHashed>>;
+/// By [`Bucket`], which is a hash already.
+type Buckets<T> = HashMap<Bucket, T, BuildHasherDefault<AlreadyHashed>>;
 
 #[derive(Default)]
 struct BeforeAndAfter<'a> {
@@ -138,7 +137,8 @@ impl Hasher for AlreadyHashed {
         }
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+    fn write_u32(&mut self, hash: u32) {
+        // The map wants 64 bits, the highest above all.
+        self.0 = u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

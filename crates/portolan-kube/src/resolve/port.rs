@@ -7,7 +7,7 @@ use portolan_core::{PortRef, SourceError};
 use super::invalid;
 use crate::{
     service::{Service, ServiceKind, ServicePort, TargetPort},
-    slice::Slice,
+    slice::{Slice, SlicePort},
 };
 
 /// How the port is found in each slice. A slice that does not have it has no endpoints for us: its
@@ -27,9 +27,9 @@ pub(super) enum PortPlan {
 }
 
 impl PortPlan {
-    /// The port of this slice's endpoints.
-    pub(super) fn in_slice(&self, slice: &Slice) -> Option<u16> {
-        let mut ports = slice.ports.iter();
+    /// The port of the endpoints of a slice with these ports.
+    pub(super) fn in_ports(&self, ports: &[SlicePort]) -> Option<u16> {
+        let mut ports = ports.iter();
         match self {
             Self::Named { name, otherwise } => {
                 let port = ports.find(|port| port.name == *name)?;
@@ -78,8 +78,8 @@ fn by_service<'a>(
             .ports
             .iter()
             .any(|port| self::target(port).is_none());
-        let empty = slices.clone().all(|slice| slice.endpoints.is_empty());
-        if open && (empty || slices.any(|slice| target.in_slice(slice).is_some())) {
+        let empty = slices.clone().all(|slice| slice.endpoints().is_empty());
+        if open && (empty || slices.any(|slice| target.in_ports(&slice.ports).is_some())) {
             return Ok(target);
         }
     }

@@ -45,14 +45,17 @@ fn order(a: &Endpoint, b: &Endpoint) -> Ordering {
     by_placement.then_with(|| a.incarnation().cmp(&b.incarnation()))
 }
 
-fn find(set: &EndpointSet, endpoint: &Endpoint) -> Result<usize, usize> {
+pub(super) fn find(set: &EndpointSet, endpoint: &Endpoint) -> Result<usize, usize> {
     set.binary_search_by(|other| order(other, endpoint))
 }
 
 /// A set of these endpoints, in any order. An endpoint that is in `set` already is taken from there, and of
 /// several that are the same the first stays.
-pub(super) fn replace(set: &EndpointSet, mut endpoints: Vec<Endpoint>) -> (EndpointSet, Changes) {
-    endpoints.sort_by(order);
+pub(super) fn replace(
+    set: &EndpointSet,
+    mut endpoints: Vec<Arc<Endpoint>>,
+) -> (EndpointSet, Changes) {
+    endpoints.sort_by(|a, b| order(a, b));
     endpoints.dedup_by(|a, b| order(a, b).is_eq());
     let mut changes = Changes::default();
     let mut kept = 0;
@@ -62,17 +65,17 @@ pub(super) fn replace(set: &EndpointSet, mut endpoints: Vec<Endpoint>) -> (Endpo
             |endpoint| match find(set, &endpoint).ok().and_then(|at| set.get(at)) {
                 Some(known) => {
                     kept += 1;
-                    if **known == endpoint {
+                    if *known == endpoint {
                         Arc::clone(known)
                     } else {
                         changes.changed += 1;
-                        Arc::new(endpoint)
+                        endpoint
                     }
                 }
                 None => {
                     changes.joined += 1;
                     log_one(&endpoint, "endpoint joined");
-                    Arc::new(endpoint)
+                    endpoint
                 }
             },
         )
@@ -84,12 +87,12 @@ pub(super) fn replace(set: &EndpointSet, mut endpoints: Vec<Endpoint>) -> (Endpo
 /// The set with `new` in the place of `old`, or nothing where that is no change.
 pub(super) fn splice(
     set: &EndpointSet,
-    old: &mut [Endpoint],
-    mut new: Vec<Endpoint>,
+    old: &mut [Arc<Endpoint>],
+    mut new: Vec<Arc<Endpoint>>,
 ) -> Option<(EndpointSet, Changes)> {
     let mut changes = Changes::default();
-    old.sort_by(order);
-    new.sort_by(order);
+    old.sort_by(|a, b| order(a, b));
+    new.sort_by(|a, b| order(a, b));
     new.dedup_by(|a, b| order(a, b).is_eq());
     let mut edits: Vec<Edit> = Vec::with_capacity(old.len() + new.len());
     for gone in old.iter() {
@@ -111,14 +114,14 @@ pub(super) fn splice(
     }
     for endpoint in new {
         match find(set, &endpoint) {
-            Ok(at) if set.get(at).is_some_and(|known| **known == endpoint) => {}
+            Ok(at) if set.get(at).is_some_and(|known| *known == endpoint) => {}
             Ok(at) => {
                 changes.changed += 1;
                 log_one(&endpoint, "endpoint changed");
                 edits.push(Edit {
                     at,
                     skip: true,
-                    insert: Some(Arc::new(endpoint)),
+                    insert: Some(endpoint),
                 });
             }
             Err(at) => {
@@ -127,7 +130,7 @@ pub(super) fn splice(
                 edits.push(Edit {
                     at,
                     skip: false,
-                    insert: Some(Arc::new(endpoint)),
+                    insert: Some(endpoint),
                 });
             }
         }

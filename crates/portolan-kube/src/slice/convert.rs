@@ -1,12 +1,16 @@
 //! From what was read to what is kept. Whatever cannot be used is left out and counted; the rest of
 //! its slice stays.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
-use portolan_core::Conditions;
+use portolan_core::{Conditions, Endpoint, Placement};
 
 use super::{
-    Names, Slice, SliceEndpoint, SlicePort, bucket,
+    Names, Slice, SlicePort, entry,
     wire::{WireEndpoint, WirePort, WireSlice},
 };
 
@@ -41,14 +45,20 @@ impl Rejected {
 }
 
 impl Slice {
-    /// The slice, and what of it was left out.
-    pub(crate) fn from_wire(wire: WireSlice, names: &mut Names) -> (Self, Rejected) {
+    /// The slice, and what of it was left out. `port` says which of its ports is likely to be wanted.
+    pub(crate) fn from_wire(
+        wire: WireSlice,
+        names: &mut Names,
+        port: impl FnOnce(&[SlicePort]) -> Option<u16>,
+    ) -> (Self, Rejected) {
         let mut rejected = Rejected::default();
-        let ports = wire
+        let ports: Box<[SlicePort]> = wire
             .ports
             .iter()
             .filter_map(|port| convert_port(port, names, &mut rejected))
             .collect();
+        // Any will do where none is wanted.
+        let likely = port(&ports).unwrap_or_default();
         let family = match wire.address_type.as_str() {
             "IPv4" => Some(IpAddr::is_ipv4 as fn(&IpAddr) -> bool),
             "IPv6" => Some(IpAddr::is_ipv6 as fn(&IpAddr) -> bool),
@@ -59,7 +69,8 @@ impl Slice {
                 .endpoints
                 .into_iter()
                 .filter_map(|endpoint| {
-                    convert_endpoint(endpoint, is_of_family, names, &mut rejected)
+                    convert_endpoint(endpoint, is_of_family, likely, names, &mut rejected)
+                        .map(Arc::new)
                 })
                 .collect(),
             None => {
@@ -67,16 +78,12 @@ impl Slice {
                 if rejected.names > 0 {
                     rejected.note(format_args!("addressType {}", wire.address_type));
                 }
-                Box::default()
+                Vec::new()
             }
         };
         names.sweep();
-        let slice = Self {
-            version: wire.metadata.version().unwrap_or(0),
-            name: wire.metadata.name.into(),
-            ports,
-            endpoints,
-        };
+        let version = wire.metadata.version().unwrap_or(0);
+        let slice = Self::new(wire.metadata.name.into(), version, ports, endpoints);
         (slice, rejected)
     }
 }
@@ -102,9 +109,10 @@ fn convert_port(port: &WirePort, names: &mut Names, rejected: &mut Rejected) -> 
 fn convert_endpoint(
     wire: WireEndpoint,
     is_of_family: fn(&IpAddr) -> bool,
+    port: u16,
     names: &mut Names,
     rejected: &mut Rejected,
-) -> Option<SliceEndpoint> {
+) -> Option<Endpoint> {
     // "No semantics are defined for additional addresses beyond the first, and kube-proxy does not
     // look at them." (discovery.k8s.io/v1, Endpoint.addresses)
     let text = wire.addresses.first().map_or("no address", String::as_str);
@@ -116,37 +124,45 @@ fn convert_endpoint(
     };
     let target = wire.target_ref.unwrap_or_default();
     let is_pod = target.kind.as_deref().is_none_or(|kind| kind == "Pod");
-    let given = |text: &Option<String>| {
-        text.as_deref()
-            .filter(|text| !text.is_empty())
-            .map(Arc::<str>::from)
+    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let pod = given(target.name).filter(|_| is_pod).map(Arc::<str>::from);
+    let hostname = given(wire.hostname);
+    let address = SocketAddr::new(ip, port);
+    let (placement, ordinal) = match (hostname, &pod) {
+        (Some(hostname), _) => {
+            let placement = Placement::new(hostname);
+            // Only a hostname that Kubernetes gave ends with an ordinal. The name of a Deployment's Pod
+            // may end with digits by chance.
+            let ordinal = placement.ordinal();
+            (placement, ordinal)
+        }
+        (None, Some(pod)) => (Placement::new(Arc::clone(pod)), None),
+        (None, None) => (entry::nameless(address), None),
     };
-    let pod = if is_pod { given(&target.name) } else { None };
-    let hostname = match (wire.hostname.as_deref(), &pod) {
-        // The usual case in a StatefulSet: one string is enough.
-        (Some(hostname), Some(pod)) if hostname == &**pod => Some(Arc::clone(pod)),
-        _ => given(&wire.hostname),
-    };
-    let uid = given(&target.uid);
     let conditions = Conditions::new(
         wire.conditions.ready,
         wire.conditions.serving,
         wire.conditions.terminating,
     );
-    Some(SliceEndpoint {
-        ip,
-        conditions,
-        hostname,
-        bucket: bucket(uid.as_deref(), ip),
-        pod,
-        uid,
-        node: wire.node_name.as_deref().map(|node| names.share(node)),
-        zone: wire.zone.as_deref().map(|zone| names.share(zone)),
-        hints: names.share_hints(
-            wire.hints.for_zones.iter().map(|hint| hint.name.as_str()),
-            wire.hints.for_nodes.iter().map(|hint| hint.name.as_str()),
-        ),
-    })
+    let topology = names.share_topology(
+        wire.node_name.as_deref(),
+        wire.zone.as_deref(),
+        wire.hints.for_zones.iter().map(|hint| hint.name.as_str()),
+        wire.hints.for_nodes.iter().map(|hint| hint.name.as_str()),
+    );
+    let mut endpoint = Endpoint::new(placement, address)
+        .with_conditions(conditions)
+        .with_topology(topology);
+    if let Some(uid) = given(target.uid) {
+        endpoint = endpoint.with_uid(uid);
+    }
+    if let Some(pod) = pod {
+        endpoint = endpoint.with_pod(pod);
+    }
+    if let Some(ordinal) = ordinal {
+        endpoint = endpoint.with_ordinal(ordinal);
+    }
+    Some(endpoint)
 }
 
 /// Whether a TCP connection to it makes sense at all. Loopback does: a test's Pods live there.

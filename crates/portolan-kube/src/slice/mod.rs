@@ -1,22 +1,21 @@
 //! EndpointSlices, kept slim.
 //!
 //! A Service of 10,000 Pods has a hundred slices, and a process keeps them all, since an event
-//! brings one slice whole and the rest must still be known. So a slice here holds what an endpoint
-//! is made of and nothing else, and strings that repeat are shared ([`Names`]).
+//! brings one slice whole and the rest must still be known. So an entry of a slice is the very endpoint that is
+//! handed out, as far as that can be told when the slice comes, and what endpoints have in common is kept once
+//! ([`Names`]).
 
 mod convert;
+mod entry;
 mod names;
 mod wire;
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use portolan_core::{Conditions, Hints};
+use portolan_core::Endpoint;
 
 pub(crate) use convert::Rejected;
+pub(crate) use entry::at_port;
 pub(crate) use names::Names;
 pub(crate) use wire::WireSlice;
 
@@ -27,7 +26,10 @@ pub(crate) struct Slice {
     /// Its resource version: of two slices with the same endpoint, the higher knows better.
     pub(crate) version: u64,
     pub(crate) ports: Box<[SlicePort]>,
-    pub(crate) endpoints: Box<[SliceEndpoint]>,
+    endpoints: Box<[Arc<Endpoint>]>,
+    /// Of each endpoint, in a place of its own: to find the entries of an endpoint in 100 slices is to look
+    /// through 10,000 numbers, and nothing else should have to come from memory for that.
+    buckets: Box<[Bucket]>,
 }
 
 /// A port of a slice. Slices of one Service may have different numbers under the same name, since a
@@ -40,42 +42,69 @@ pub(crate) struct SlicePort {
     pub(crate) number: Option<u16>,
 }
 
-/// An endpoint of a slice.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SliceEndpoint {
-    pub(crate) ip: IpAddr,
-    pub(crate) conditions: Conditions,
-    pub(crate) hostname: Option<Arc<str>>,
-    pub(crate) pod: Option<Arc<str>>,
-    pub(crate) uid: Option<Arc<str>>,
-    pub(crate) node: Option<Arc<str>>,
-    pub(crate) zone: Option<Arc<str>>,
-    pub(crate) hints: Option<Arc<Hints>>,
-    /// The same for all entries that may be one and the same endpoint; different endpoints seldom
-    /// share one. To find the entries of an endpoint in 100 slices is to compare numbers.
-    pub(crate) bucket: u64,
-}
+/// The same for all entries that may be one and the same endpoint; different endpoints seldom share one.
+pub(crate) type Bucket = u32;
 
 impl Slice {
-    /// Takes over from `former` each endpoint that did not change, so that its strings are kept once
-    /// and not once per event.
-    pub(crate) fn share_with(&mut self, former: &Self) {
-        let (prefix, suffix) = common_ends(&former.endpoints, &self.endpoints);
-        let same = |endpoints: usize, at: usize| at < prefix || at >= endpoints - suffix;
-        let (before, after) = (former.endpoints.len(), self.endpoints.len());
-        let kept = (0..before).filter(|at| same(before, *at));
-        let taking = (0..after).filter(|at| same(after, *at));
-        for (from, to) in kept.zip(taking) {
-            if let (Some(old), Some(new)) = (former.endpoints.get(from), self.endpoints.get_mut(to))
-            {
-                new.clone_from(old);
+    pub(crate) fn new(
+        name: Arc<str>,
+        version: u64,
+        ports: Box<[SlicePort]>,
+        endpoints: Vec<Arc<Endpoint>>,
+    ) -> Self {
+        Self {
+            name,
+            version,
+            ports,
+            buckets: endpoints.iter().map(|one| entry::bucket(one)).collect(),
+            endpoints: endpoints.into(),
+        }
+    }
+
+    /// Its entries: each an endpoint, at the port that was likely to be wanted when the slice came (see
+    /// [`at_port`]).
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.endpoints
+    }
+
+    /// Its entries, each with its bucket.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Bucket, &Arc<Endpoint>)> {
+        self.buckets.iter().copied().zip(&self.endpoints)
+    }
+
+    /// Takes over the endpoints that did not change, so that each is kept once and not once per event:
+    /// from `former`, and those that have another place there, or come from another slice, from where
+    /// `known` finds them.
+    pub(crate) fn share_with(
+        &mut self,
+        former: Option<&Self>,
+        known: impl Fn(&Endpoint) -> Option<Arc<Endpoint>>,
+    ) {
+        let former = former.map_or(&[][..], |former| &former.endpoints);
+        let (prefix, suffix) = common_ends(former, &self.endpoints);
+        let (before, after) = (former.len(), self.endpoints.len());
+        for (at, endpoint) in self.endpoints.iter_mut().enumerate() {
+            let place = if at < prefix {
+                former.get(at)
+            } else if at >= after - suffix {
+                former.get(at + before - after)
+            } else {
+                None
+            };
+            match place {
+                Some(same) => *endpoint = Arc::clone(same),
+                None => {
+                    if let Some(same) = known(endpoint) {
+                        *endpoint = same;
+                    }
+                }
             }
         }
     }
 }
 
 /// How many entries at the beginning, and then at the end, are equal in both.
-pub(crate) fn common_ends<T: PartialEq>(a: &[T], b: &[T]) -> (usize, usize) {
+fn common_ends<T: PartialEq>(a: &[T], b: &[T]) -> (usize, usize) {
     let shorter = a.len().min(b.len());
     let prefix = a.iter().zip(b).take_while(|(a, b)| a == b).count();
     let suffix = a
@@ -85,16 +114,6 @@ pub(crate) fn common_ends<T: PartialEq>(a: &[T], b: &[T]) -> (usize, usize) {
         .take_while(|(a, b)| a == b)
         .count();
     (prefix, suffix.min(shorter - prefix))
-}
-
-/// The bucket of an endpoint: by its Pod's UID, else by its address.
-pub(crate) fn bucket(uid: Option<&str>, ip: IpAddr) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match uid {
-        Some(uid) => uid.hash(&mut hasher),
-        None => ip.hash(&mut hasher),
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,21 +1,18 @@
-//! One copy of each name that many endpoints share.
+//! One copy of what many endpoints have in common.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, hash::Hash, sync::Arc};
 
-use portolan_core::Hints;
+use portolan_core::{Hints, Topology};
 
-/// Node, zone and port names, and hints: 10,000 endpoints on 100 nodes in 3 zones keep 103 strings.
+/// Port names, and where endpoints run: 10,000 of them on 100 nodes in 3 zones keep 100 topologies, of 103
+/// strings.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     names: HashSet<Arc<str>>,
-    hints: HashMap<HintsKey, Arc<Hints>>,
+    hints: HashSet<Arc<Hints>>,
+    topologies: HashSet<Arc<Topology>>,
     swept_at: usize,
 }
-
-type HintsKey = (Box<[Arc<str>]>, Box<[Arc<str>]>);
 
 /// Below this many names it is not worth while to look for unused ones.
 const SWEEP_FLOOR: usize = 1024;
@@ -31,38 +28,62 @@ impl Names {
         shared
     }
 
-    /// The shared hints of these zones and nodes, or nothing where there are none.
-    pub(crate) fn share_hints<'a>(
+    /// The shared topology of these.
+    pub(crate) fn share_topology<'a>(
         &mut self,
-        zones: impl Iterator<Item = &'a str>,
-        nodes: impl Iterator<Item = &'a str>,
-    ) -> Option<Arc<Hints>> {
-        let key: HintsKey = (
-            zones.map(|zone| self.share(zone)).collect(),
-            nodes.map(|node| self.share(node)).collect(),
-        );
-        if key.0.is_empty() && key.1.is_empty() {
-            return None;
+        node: Option<&str>,
+        zone: Option<&str>,
+        hinted_zones: impl Iterator<Item = &'a str>,
+        hinted_nodes: impl Iterator<Item = &'a str>,
+    ) -> Arc<Topology> {
+        let mut topology = Topology::UNKNOWN;
+        if let Some(node) = node {
+            topology = topology.with_node(self.share(node));
         }
-        let hints = self.hints.entry(key).or_insert_with_key(|(zones, nodes)| {
-            Arc::new(Hints {
-                zones: zones.clone(),
-                nodes: nodes.clone(),
-            })
-        });
-        Some(Arc::clone(hints))
+        if let Some(zone) = zone {
+            topology = topology.with_zone(self.share(zone));
+        }
+        let hints = Hints {
+            zones: hinted_zones.map(|zone| self.share(zone)).collect(),
+            nodes: hinted_nodes.map(|node| self.share(node)).collect(),
+        };
+        if !(hints.zones.is_empty() && hints.nodes.is_empty()) {
+            topology = topology.with_hints(share(&mut self.hints, hints));
+        }
+        share(&mut self.topologies, topology)
     }
 
     /// Forgets what nobody uses any more, once enough came in since the last time: nodes come and
     /// go, and a process may run for months.
     pub(crate) fn sweep(&mut self) {
-        if self.names.len() + self.hints.len() < SWEEP_FLOOR.max(2 * self.swept_at) {
+        if self.len() < SWEEP_FLOOR.max(2 * self.swept_at) {
             return;
         }
-        self.hints.retain(|_, hints| Arc::strong_count(hints) > 1);
-        self.names.retain(|name| Arc::strong_count(name) > 1);
-        self.swept_at = self.names.len() + self.hints.len();
+        // What is made of others first.
+        sweep(&mut self.topologies);
+        sweep(&mut self.hints);
+        sweep(&mut self.names);
+        self.swept_at = self.len();
     }
+
+    fn len(&self) -> usize {
+        self.names.len() + self.hints.len() + self.topologies.len()
+    }
+}
+
+fn share<T: Eq + Hash>(all: &mut HashSet<Arc<T>>, one: T) -> Arc<T> {
+    if let Some(shared) = all.get(&one) {
+        return Arc::clone(shared);
+    }
+    let shared = Arc::new(one);
+    all.insert(Arc::clone(&shared));
+    shared
+}
+
+fn sweep<T: Eq + Hash + ?Sized>(all: &mut HashSet<Arc<T>>) {
+    all.retain(|one| Arc::strong_count(one) > 1);
+    // As many again may come before the next time, and no more than that is held for them.
+    all.shrink_to(2 * all.len());
 }
 
 #[cfg(test)]
@@ -74,10 +95,22 @@ mod tests {
         let mut names = Names::default();
         let (a, b) = (names.share("eu-1a"), names.share("eu-1a"));
         assert!(Arc::ptr_eq(&a, &b));
-        let one = names.share_hints(["eu-1a"].into_iter(), [].into_iter());
-        let two = names.share_hints(["eu-1a"].into_iter(), [].into_iter());
-        assert!(Arc::ptr_eq(&one.unwrap(), &two.unwrap()));
-        assert_eq!(names.share_hints([].into_iter(), [].into_iter()), None);
+        let topology = |names: &mut Names, node| {
+            names.share_topology(
+                Some(node),
+                Some("eu-1a"),
+                ["eu-1a"].into_iter(),
+                [].into_iter(),
+            )
+        };
+        let (one, two) = (topology(&mut names, "n1"), topology(&mut names, "n1"));
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!((one.node(), one.zone()), (Some("n1"), Some("eu-1a")));
+        let other = topology(&mut names, "n2");
+        let hints = |topology: &Topology| std::ptr::from_ref(topology.hints().unwrap());
+        assert_eq!(hints(&one), hints(&other), "the same hints");
+        let unknown = names.share_topology(None, None, [].into_iter(), [].into_iter());
+        assert_eq!(*unknown, Topology::UNKNOWN);
     }
 
     #[test]
@@ -85,14 +118,15 @@ mod tests {
         let mut names = Names::default();
         let kept = names.share("kept");
         for n in 0..10 * SWEEP_FLOOR {
-            names.share(&format!("node-{n}"));
+            let node = format!("node-{n}");
+            let hinted = [node.as_str()].into_iter();
+            names.share_topology(Some(&node), None, [].into_iter(), hinted);
             names.sweep();
         }
-        assert!(
-            names.names.len() <= 2 * SWEEP_FLOOR,
-            "{}",
-            names.names.len()
-        );
+        assert!(names.len() <= 2 * SWEEP_FLOOR, "{}", names.len());
         assert!(Arc::ptr_eq(&kept, &names.share("kept")));
+        names.swept_at = 0;
+        names.sweep();
+        assert!(names.topologies.capacity() <= 2 * SWEEP_FLOOR);
     }
 }

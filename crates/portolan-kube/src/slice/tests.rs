@@ -1,21 +1,22 @@
 //! What is read of a slice, however odd it is.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
+use portolan_core::Endpoint;
 use serde_json::json;
 
 use super::{Names, Rejected, Slice, WireSlice};
 
 fn read(json: serde_json::Value) -> (Slice, Rejected) {
     let wire: WireSlice = serde_json::from_value(json).unwrap();
-    Slice::from_wire(wire, &mut Names::default())
+    Slice::from_wire(wire, &mut Names::default(), |ports| ports.first()?.number)
 }
 
 fn ips(slice: &Slice) -> Vec<String> {
     slice
-        .endpoints
+        .endpoints()
         .iter()
-        .map(|endpoint| endpoint.ip.to_string())
+        .map(|endpoint| endpoint.address().ip().to_string())
         .collect()
 }
 
@@ -44,25 +45,29 @@ fn a_slice_of_a_stateful_set() {
         (&*slice.ports[0].name, slice.ports[0].number),
         ("pg", Some(5432))
     );
-    let endpoint = &slice.endpoints[0];
-    assert_eq!(endpoint.ip, "10.244.1.7".parse::<IpAddr>().unwrap());
-    assert!(
-        !endpoint.conditions.is_ready()
-            && endpoint.conditions.is_serving()
-            && endpoint.conditions.is_terminating()
-    );
-    assert_eq!(endpoint.uid.as_deref(), Some("8c4f"));
+    let endpoint = &slice.endpoints()[0];
     assert_eq!(
-        (endpoint.node.as_deref(), endpoint.zone.as_deref()),
+        endpoint.address(),
+        "10.244.1.7:5432".parse().unwrap(),
+        "at the likely port"
+    );
+    assert!(
+        !endpoint.conditions().is_ready()
+            && endpoint.conditions().is_serving()
+            && endpoint.conditions().is_terminating()
+    );
+    assert!(endpoint.uid().is_some_and(|uid| uid == "8c4f"));
+    assert_eq!(
+        (endpoint.node(), endpoint.zone()),
         (Some("n1"), Some("eu-1a"))
     );
-    let hints = endpoint.hints.as_ref().unwrap();
+    let hints = endpoint.hints().unwrap();
     assert_eq!((&*hints.zones[0], &*hints.nodes[0]), ("eu-1a", "n1"));
-    // The host's name is the Pod's: one string.
-    assert!(Arc::ptr_eq(
-        endpoint.hostname.as_ref().unwrap(),
-        endpoint.pod.as_ref().unwrap()
-    ));
+    assert_eq!(endpoint.placement().as_str(), "db-0");
+    assert_eq!(
+        (endpoint.ordinal(), endpoint.pod()),
+        (Some(0), Some("db-0"))
+    );
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn nil_lists_are_empty_and_nil_conditions_mean_ready() {
         "metadata": { "name": "empty", "labels": null, "resourceVersion": null },
         "addressType": "IPv4", "endpoints": null, "ports": null,
     }));
-    assert!(rejected.is_empty() && slice.endpoints.is_empty() && slice.ports.is_empty());
+    assert!(rejected.is_empty() && slice.endpoints().is_empty() && slice.ports.is_empty());
     assert_eq!(slice.version, 0);
 
     for conditions in [
@@ -83,7 +88,7 @@ fn nil_lists_are_empty_and_nil_conditions_mean_ready() {
             "metadata": { "name": "s" }, "addressType": "IPv4",
             "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": conditions, "targetRef": null, "hints": null }],
         }));
-        let conditions = slice.endpoints[0].conditions;
+        let conditions = slice.endpoints()[0].conditions();
         assert!(conditions.is_ready() && conditions.is_serving() && !conditions.is_terminating());
     }
 }
@@ -141,7 +146,7 @@ fn names_instead_of_addresses_are_left_out() {
             "metadata": { "name": "s" }, "addressType": kind,
             "endpoints": [{ "addresses": ["pod.example.com"] }, { "addresses": ["10.0.0.1"] }],
         }));
-        assert!(slice.endpoints.is_empty());
+        assert!(slice.endpoints().is_empty());
         assert_eq!(rejected.names, 2);
     }
 }
@@ -152,13 +157,10 @@ fn a_target_that_is_no_pod_has_a_uid_but_no_pod() {
         "metadata": { "name": "s" }, "addressType": "IPv4",
         "endpoints": [{ "addresses": ["10.0.0.1"], "targetRef": { "kind": "Node", "name": "n1", "uid": "u1" } }],
     }));
-    assert_eq!(
-        (
-            slice.endpoints[0].pod.as_deref(),
-            slice.endpoints[0].uid.as_deref()
-        ),
-        (None, Some("u1"))
-    );
+    let endpoint = &slice.endpoints()[0];
+    assert!(endpoint.uid().is_some_and(|uid| uid == "u1"));
+    assert_eq!(endpoint.pod(), None);
+    assert_eq!(endpoint.placement().as_str(), "10.0.0.1:0");
 }
 
 #[test]
@@ -172,29 +174,75 @@ fn what_did_not_change_is_kept_once() {
         slice
     };
     let same = |a: &Slice, at: usize, b: &Slice, to: usize| {
-        Arc::ptr_eq(
-            a.endpoints[at].uid.as_ref().unwrap(),
-            b.endpoints[to].uid.as_ref().unwrap(),
-        )
+        Arc::ptr_eq(&a.endpoints()[at], &b.endpoints()[to])
     };
+    let uids = |slice: &Slice| -> Vec<_> {
+        let endpoints = slice.endpoints().iter();
+        endpoints
+            .map(|one| one.uid().unwrap().to_string())
+            .collect()
+    };
+    let unknown = |_: &Endpoint| None;
     let before = endpoints(&["a", "b", "c", "d"]);
     let mut after = endpoints(&["a", "x", "c", "d"]);
-    after.share_with(&before);
+    after.share_with(Some(&before), unknown);
     assert!(
         same(&before, 0, &after, 0) && same(&before, 2, &after, 2) && same(&before, 3, &after, 3)
     );
-    assert_eq!(after.endpoints[1].uid.as_deref(), Some("x"));
+    assert_eq!(uids(&after), ["a", "x", "c", "d"]);
 
     let mut shorter = endpoints(&["a", "d"]);
-    shorter.share_with(&before);
+    shorter.share_with(Some(&before), unknown);
     assert!(same(&before, 0, &shorter, 0) && same(&before, 3, &shorter, 1));
 
     let mut longer = endpoints(&["a", "b", "c", "c", "d"]);
-    longer.share_with(&before);
-    let uids: Vec<_> = longer
-        .endpoints
-        .iter()
-        .map(|endpoint| endpoint.uid.as_deref().unwrap())
+    longer.share_with(Some(&before), unknown);
+    assert_eq!(uids(&longer), ["a", "b", "c", "c", "d"]);
+    assert!(same(&before, 3, &longer, 4));
+
+    // In another order, and in another slice: by whoever knows them.
+    let known = |endpoint: &Endpoint| {
+        let known = before
+            .endpoints()
+            .iter()
+            .find(|known| ***known == *endpoint);
+        known.map(Arc::clone)
+    };
+    for former in [Some(&before), None] {
+        let mut turned = endpoints(&["d", "c", "new", "a"]);
+        turned.share_with(former, known);
+        assert!(
+            same(&before, 3, &turned, 0)
+                && same(&before, 2, &turned, 1)
+                && same(&before, 0, &turned, 3)
+        );
+        assert_eq!(uids(&turned), ["d", "c", "new", "a"]);
+    }
+}
+
+#[test]
+fn placement_is_the_hostname_else_the_pod_else_the_address() {
+    let pod = |name: &str| json!({ "kind": "Pod", "name": name, "uid": name });
+    let (slice, _) = read(json!({
+        "metadata": { "name": "s" }, "addressType": "IPv4", "ports": [{ "port": 8080 }],
+        "endpoints": [
+            { "addresses": ["10.0.0.1"], "hostname": "cache-3", "targetRef": pod("cache-3-x7k") },
+            { "addresses": ["10.0.0.2"], "targetRef": pod("web-77") },
+            { "addresses": ["10.0.0.3"] },
+            { "addresses": ["10.0.0.4"], "hostname": "", "targetRef": pod("") },
+        ],
+    }));
+    let said = slice.endpoints().iter();
+    let said: Vec<_> = said
+        .map(|one| (one.placement().as_str(), one.ordinal(), one.pod()))
         .collect();
-    assert_eq!(uids, ["a", "b", "c", "c", "d"]);
+    assert_eq!(
+        said,
+        [
+            ("cache-3", Some(3), Some("cache-3-x7k")),
+            ("web-77", None, Some("web-77")),
+            ("10.0.0.3:8080", None, None),
+            ("10.0.0.4:8080", None, None),
+        ]
+    );
 }

@@ -266,11 +266,15 @@ impl Following {
 
     /// Puts a slice in the place of its former self.
     fn put_slice(&mut self, before: Option<Arc<Slice>>, slice: WireSlice) -> Touched {
-        let (mut slice, rejected) = Slice::from_wire(slice, &mut self.names);
+        let views = || self.views.iter().map(|shown| &shown.view);
+        let world = &self.world;
+        let (mut slice, rejected) = Slice::from_wire(slice, &mut self.names, |ports| {
+            views().find_map(|view| view.likely_port(world, ports))
+        });
+        slice.share_with(before.as_deref(), |endpoint| {
+            views().find_map(|view| view.known(endpoint))
+        });
         self.note_rejected(&slice.name, rejected);
-        if let Some(before) = &before {
-            slice.share_with(before);
-        }
         let slice = Arc::new(slice);
         let slices = self.world.slices.get_or_insert_default();
         slices.insert(Arc::clone(&slice.name), Arc::clone(&slice));

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+#[cfg(feature = "cached")]
+use portolan_core::Uid;
 use portolan_core::{Conditions, Endpoint, Hints, Placement, Weight};
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +102,7 @@ impl From<&Endpoint> for EndpointRecord {
         Self {
             address: endpoint.address(),
             placement: Some(endpoint.placement().as_str().to_owned()),
-            uid: owned(endpoint.uid()),
+            uid: endpoint.uid().map(Uid::to_string),
             alternate: endpoint.alternate(),
             ready: Some(conditions.is_ready()),
             serving: Some(conditions.is_serving()),

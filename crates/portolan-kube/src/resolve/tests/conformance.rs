@@ -164,11 +164,11 @@ fn of_two_entries_the_ready_one_is_believed_then_the_newer() {
     machine.delete("b");
     assert!(!machine.set()[0].conditions().is_ready());
 
-    let in_zone = |zone: &str| SliceEndpoint {
-        zone: Some(zone.into()),
-        ..pod("a-0", "10.0.0.1")
+    let in_zone = |zone: &str| pod("a-0", "10.0.0.1").with_zone(zone);
+    let at = |version, mut slice: Slice| {
+        slice.version = version;
+        slice
     };
-    let at = |version, slice: Slice| Slice { version, ..slice };
     machine.relist(vec![
         at(9, slice("a", vec![in_zone("nine")])),
         at(8, slice("b", vec![in_zone("eight")])),
@@ -243,11 +243,7 @@ fn unready_and_terminating_endpoints_are_in_the_set_with_what_they_are() {
 
 #[test]
 fn the_placement_outlives_the_pod_and_the_incarnation_does_not() {
-    let of = |uid: &str, ip: &str| SliceEndpoint {
-        hostname: Some("db-0".into()),
-        pod: Some("db-0".into()),
-        ..target(Some(uid), ip)
-    };
+    let of = |uid: &str, ip: &str| stateful("db-0", uid, ip);
     let mut machine = Machine::new();
     machine.apply(slice("a", vec![of("first", "10.0.0.1")]));
     let before = machine.set();
@@ -274,32 +270,6 @@ fn the_placement_outlives_the_pod_and_the_incarnation_does_not() {
     assert_eq!(
         machine.endpoints(),
         ["db-0@10.0.0.1:8080", "db-0@10.0.0.2:8080"]
-    );
-}
-
-#[test]
-fn placement_is_the_hostname_else_the_pod_else_the_address() {
-    let mut machine = Machine::new();
-    let hostname = SliceEndpoint {
-        hostname: Some("cache-3".into()),
-        ..pod("cache-3-x7k", "10.0.0.1")
-    };
-    machine.apply(slice(
-        "a",
-        vec![hostname, pod("web-77", "10.0.0.2"), bare("10.0.0.3")],
-    ));
-    let set = machine.set();
-    let seen: Vec<_> = set
-        .iter()
-        .map(|endpoint| (endpoint.placement().as_str(), endpoint.ordinal()))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("10.0.0.3:8080", None),
-            ("cache-3", Some(3)),
-            ("web-77", None)
-        ]
     );
 }
 

@@ -8,14 +8,14 @@ mod reach;
 use std::{collections::BTreeMap, sync::Arc};
 
 use portolan_core::{
-    Conditions, Endpoint, EndpointSet, InternalTraffic, PortRef, Resolution, SourceError,
+    Conditions, Endpoint, EndpointSet, InternalTraffic, Placement, PortRef, Resolution, SourceError,
 };
 
 use super::{ServiceState, Touched, View, Want, World};
 use crate::{
     cluster::IpFamilies,
     service::{Family, Service, ServiceKind, ServicePort, TargetPort},
-    slice::{Slice, SliceEndpoint, SlicePort, bucket},
+    slice::{Slice, SlicePort, at_port},
 };
 
 /// A world, a view of it, and events.
@@ -178,53 +178,47 @@ pub(super) fn port(name: &str, number: u16, target: u16) -> ServicePort {
 }
 
 /// A slice with the port `http` at 8080.
-pub(super) fn slice(name: &str, endpoints: Vec<SliceEndpoint>) -> Slice {
+pub(super) fn slice(name: &str, endpoints: Vec<Endpoint>) -> Slice {
     slice_with(name, &[("http", Some(8080))], endpoints)
 }
 
 pub(super) fn slice_with(
     name: &str,
     ports: &[(&str, Option<u16>)],
-    endpoints: Vec<SliceEndpoint>,
+    endpoints: Vec<Endpoint>,
 ) -> Slice {
-    let ports = ports.iter().map(|(name, number)| SlicePort {
-        name: (*name).into(),
-        number: *number,
-    });
-    Slice {
-        name: name.into(),
-        version: 1,
-        ports: ports.collect(),
-        endpoints: endpoints.into(),
-    }
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|(name, number)| SlicePort {
+            name: (*name).into(),
+            number: *number,
+        })
+        .collect();
+    // As where the first port is the one that is likely to be wanted, be it or not.
+    let likely = ports.first().and_then(|port| port.number).unwrap_or(0);
+    let endpoints = endpoints.iter().map(|one| Arc::new(at_port(one, likely)));
+    Slice::new(name.into(), 1, ports.into(), endpoints.collect())
 }
 
 /// A Pod whose UID is its name with a `u-` before.
-pub(super) fn pod(name: &str, ip: &str) -> SliceEndpoint {
-    SliceEndpoint {
-        pod: Some(name.into()),
-        ..target(Some(&format!("u-{name}")), ip)
-    }
+pub(super) fn pod(name: &str, ip: &str) -> Endpoint {
+    bare(ip)
+        .with_placement(Placement::new(name))
+        .with_pod(name)
+        .with_uid(format!("u-{name}"))
+}
+
+/// A Pod of a StatefulSet, in a life of its own.
+pub(super) fn stateful(name: &str, uid: &str, ip: &str) -> Endpoint {
+    let placement = Placement::new(name);
+    let ordinal = placement.ordinal().unwrap();
+    pod(name, ip).with_uid(uid).with_ordinal(ordinal)
 }
 
 /// An endpoint of which nothing is known but its address.
-pub(super) fn bare(ip: &str) -> SliceEndpoint {
-    target(None, ip)
-}
-
-pub(super) fn target(uid: Option<&str>, ip: &str) -> SliceEndpoint {
-    let ip = ip.parse().unwrap();
-    SliceEndpoint {
-        ip,
-        conditions: Conditions::READY,
-        hostname: None,
-        pod: None,
-        uid: uid.map(Into::into),
-        node: None,
-        zone: None,
-        hints: None,
-        bucket: bucket(uid, ip),
-    }
+pub(super) fn bare(ip: &str) -> Endpoint {
+    let address = std::net::SocketAddr::new(ip.parse().unwrap(), 0);
+    Endpoint::new(Placement::new(address.to_string()), address)
 }
 
 pub(super) const UNREADY: (Option<bool>, Option<bool>, Option<bool>) = (Some(false), None, None);
@@ -232,9 +226,8 @@ pub(super) const TERMINATING: (Option<bool>, Option<bool>, Option<bool>) =
     (Some(false), Some(true), Some(true));
 
 pub(super) fn but(
-    mut endpoint: SliceEndpoint,
+    endpoint: Endpoint,
     (ready, serving, terminating): (Option<bool>, Option<bool>, Option<bool>),
-) -> SliceEndpoint {
-    endpoint.conditions = Conditions::new(ready, serving, terminating);
-    endpoint
+) -> Endpoint {
+    endpoint.with_conditions(Conditions::new(ready, serving, terminating))
 }

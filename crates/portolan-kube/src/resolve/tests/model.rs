@@ -102,8 +102,11 @@ impl SliceModel {
                 Some(n) => pod(&format!("pod-{n}"), &ip),
                 None => bare(&ip),
             };
-            let zone = entry.zone.map(|zone| if zone { "a" } else { "b" }.into());
-            but(SliceEndpoint { zone, ..endpoint }, entry.conditions)
+            let endpoint = but(endpoint, entry.conditions);
+            match entry.zone {
+                Some(zone) => endpoint.with_zone(if zone { "a" } else { "b" }),
+                None => endpoint,
+            }
         });
         let mut slice = slice_with(&format!("slice-{}", self.name), &ports, endpoints.collect());
         slice.version = version;
@@ -120,22 +123,20 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
     };
     let only_first = matches!(families, IpFamilies::V4Only | IpFamilies::V6Only);
     // Every entry with its port, the most believed first.
-    let mut entries: Vec<(&SliceEndpoint, &Slice, SocketAddr)> = Vec::new();
+    let mut entries: Vec<(&Endpoint, &Slice, SocketAddr)> = Vec::new();
     for slice in slices.values() {
         let Some(port) = slice.ports.iter().find(|port| &*port.name == "http") else {
             continue;
         };
         let port = port.number.unwrap_or(8080);
-        entries.extend(
-            slice
-                .endpoints
-                .iter()
-                .map(|endpoint| (endpoint, slice, SocketAddr::new(endpoint.ip, port))),
-        );
+        entries.extend(slice.endpoints().iter().map(|endpoint| {
+            let address = SocketAddr::new(endpoint.address().ip(), port);
+            (&**endpoint, slice, address)
+        }));
     }
-    entries.retain(|(endpoint, ..)| !only_first || endpoint.ip.is_ipv6() == v6_first);
+    entries.retain(|(endpoint, ..)| !only_first || endpoint.address().is_ipv6() == v6_first);
     entries.sort_by_key(|(endpoint, slice, _)| {
-        let conditions = endpoint.conditions;
+        let conditions = endpoint.conditions();
         (
             !conditions.is_ready(),
             !conditions.is_serving(),
@@ -145,10 +146,10 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
         )
     });
     // One address each: by Pod and IP, or by address where there is no Pod.
-    let mut addresses: Vec<(&SliceEndpoint, SocketAddr)> = Vec::new();
+    let mut addresses: Vec<(&Endpoint, SocketAddr)> = Vec::new();
     for (endpoint, _, address) in entries {
-        let same = |(known, at): &&(&SliceEndpoint, SocketAddr)| match (&known.uid, &endpoint.uid) {
-            (Some(a), Some(b)) => a == b && known.ip == endpoint.ip,
+        let same = |(known, at): &&(&Endpoint, SocketAddr)| match (known.uid(), endpoint.uid()) {
+            (Some(a), Some(b)) => a == b && at.ip() == address.ip(),
             (None, None) => *at == address,
             _ => false,
         };
@@ -160,7 +161,7 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
     let mut endpoints = Vec::new();
     let mut uids: Vec<_> = addresses
         .iter()
-        .filter_map(|(endpoint, _)| endpoint.uid.clone())
+        .filter_map(|(endpoint, _)| endpoint.uid())
         .collect();
     uids.sort();
     uids.dedup();
@@ -168,9 +169,9 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
         let of = |six: bool| {
             let of_uid = addresses
                 .iter()
-                .filter(|(endpoint, _)| endpoint.uid.as_ref() == Some(&uid));
+                .filter(|(endpoint, _)| endpoint.uid() == Some(uid));
             let mut of: Vec<_> = of_uid
-                .filter(|(endpoint, _)| endpoint.ip.is_ipv6() == six)
+                .filter(|(endpoint, _)| endpoint.address().is_ipv6() == six)
                 .copied()
                 .collect();
             of.sort_by_key(|(_, address)| *address);
@@ -190,36 +191,31 @@ fn model(slices: &BTreeMap<Arc<str>, Slice>, v6_first: bool, families: IpFamilie
     endpoints.extend(
         addresses
             .iter()
-            .filter(|(endpoint, _)| endpoint.uid.is_none())
+            .filter(|(endpoint, _)| endpoint.uid().is_none())
             .map(endpoint),
     );
     endpoints.into_iter().collect()
 }
 
-fn endpoint((entry, address): &(&SliceEndpoint, SocketAddr)) -> Endpoint {
-    let placement = entry
-        .pod
-        .as_deref()
-        .map_or_else(|| address.to_string(), Into::into);
+fn endpoint((entry, address): &(&Endpoint, SocketAddr)) -> Endpoint {
+    let placement = entry.pod().map_or_else(|| address.to_string(), Into::into);
     let mut endpoint =
-        Endpoint::new(Placement::new(placement), *address).with_conditions(entry.conditions);
-    if let (Some(pod), Some(uid)) = (&entry.pod, &entry.uid) {
-        endpoint = endpoint.with_pod(Arc::clone(pod)).with_uid(Arc::clone(uid));
+        Endpoint::new(Placement::new(placement), *address).with_conditions(entry.conditions());
+    if let (Some(pod), Some(uid)) = (entry.pod(), entry.uid()) {
+        endpoint = endpoint.with_pod(pod).with_uid(uid.clone());
     }
-    match &entry.zone {
-        Some(zone) => endpoint.with_zone(Arc::clone(zone)),
+    match entry.zone() {
+        Some(zone) => endpoint.with_zone(zone),
         None => endpoint,
     }
 }
 
 /// A copy of a slice, so that the machine and the model share nothing.
 fn copy(slice: &Slice) -> Slice {
-    Slice {
-        name: slice.name.to_string().into(),
-        version: slice.version,
-        ports: slice.ports.clone(),
-        endpoints: slice.endpoints.clone(),
-    }
+    let endpoints = slice.endpoints().iter();
+    let endpoints = endpoints.map(|one| Arc::new(Endpoint::clone(one)));
+    let (name, ports) = (slice.name.to_string(), slice.ports.clone());
+    Slice::new(name.into(), slice.version, ports, endpoints.collect())
 }
 
 fn families() -> impl Strategy<Value = IpFamilies> {

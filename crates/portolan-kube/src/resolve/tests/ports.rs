@@ -223,3 +223,49 @@ mod without_the_service {
         assert_eq!(machine.error().kind(), SourceErrorKind::Forbidden);
     }
 }
+
+#[test]
+fn the_likely_port_of_a_slice_is_the_one_that_is_wanted() {
+    let two = service(&[port("metrics", 9090, 9090), port("http", 80, 8080)]);
+    let slice = slice_with(
+        "a",
+        &[("metrics", Some(9090)), ("http", Some(3000))],
+        vec![pod("a-0", "10.0.0.1")],
+    );
+    let likely = |machine: &Machine| machine.view.likely_port(&machine.world, &slice.ports);
+    for wanted in ["http", "80"] {
+        let mut machine = Machine::of(two.clone(), Some(wanted));
+        assert_eq!(likely(&machine), Some(3000), "{wanted}");
+        // Before the Service is known, and where it may not be read, a number could be any port's.
+        machine.world.service = ServiceState::Unknown;
+        let by_name = if wanted == "http" { 3000 } else { 9090 };
+        assert_eq!(likely(&machine), Some(by_name), "{wanted}");
+    }
+    let machine = Machine::of(service(&[port("gone", 80, 8080)]), Some("gone"));
+    assert_eq!(likely(&machine), None, "the slice does not have it");
+}
+
+#[test]
+fn an_endpoint_at_the_likely_port_is_the_one_that_the_slice_has() {
+    let mut machine = Machine::new();
+    machine.apply(slice("a", vec![pod("a-0", "10.0.0.1"), bare("10.0.0.2")]));
+    let (set, slices) = (machine.set(), machine.world.slices.as_ref().unwrap());
+    let entries = slices["a"].endpoints();
+    assert!(
+        set.iter()
+            .all(|one| entries.iter().any(|entry| Arc::ptr_eq(one, entry)))
+    );
+    assert!(entries.iter().all(|entry| {
+        let known = machine.view.known(entry).unwrap();
+        Arc::ptr_eq(&known, entry)
+    }));
+    // Another port is wanted: the endpoints are others, and say so.
+    let other = slice_with(
+        "b",
+        &[("metrics", Some(9090)), ("http", Some(8080))],
+        vec![bare("10.0.0.3")],
+    );
+    assert!(machine.view.known(&other.endpoints()[0]).is_none());
+    machine.apply(other);
+    assert_eq!(machine.endpoints()[1], "10.0.0.3:8080@10.0.0.3:8080");
+}

@@ -113,7 +113,7 @@ fn set(field: &str, list: List) -> Result<EndpointSet, String> {
         let endpoint = record.value.into_endpoint();
         let identity = (
             endpoint.placement().clone(),
-            endpoint.uid().map(str::to_owned),
+            endpoint.uid().cloned(),
             endpoint.address(),
         );
         if !seen.insert(identity) {

@@ -98,9 +98,8 @@ impl Machine {
             }
             Event::Slice(number, pods) => {
                 let pods = pods.iter().map(|pod| {
-                    let mut endpoint = super::pod(&format!("db-{pod}"), &format!("10.0.0.{pod}"));
-                    endpoint.node = Some(format!("n{}", pod % 3).into());
-                    endpoint
+                    super::pod(&format!("db-{pod}"), &format!("10.0.0.{pod}"))
+                        .with_node(format!("n{}", pod % 3))
                 });
                 self.apply(slice(&format!("slice-{number}"), pods.collect()));
             }

@@ -31,9 +31,8 @@ fn local(kind: ServiceKind) -> Service {
     }
 }
 
-fn on(node: &str, mut endpoint: SliceEndpoint) -> SliceEndpoint {
-    endpoint.node = Some(node.into());
-    endpoint
+fn on(node: &str, endpoint: Endpoint) -> Endpoint {
+    endpoint.with_node(node)
 }
 
 #[test]
@@ -49,10 +48,8 @@ fn those_that_take_traffic_at_the_node_port() {
     assert_eq!(machine.reach(), Reach::Nodes);
     let set = machine.set();
     let first = &set[0];
-    assert_eq!(
-        (first.uid(), first.node(), first.zone()),
-        (Some("u-n1"), Some("n1"), Some("eu-1a"))
-    );
+    assert!(first.uid().is_some_and(|uid| uid == "u-n1"));
+    assert_eq!((first.node(), first.zone()), (Some("n1"), Some("eu-1a")));
     assert_eq!(
         first.alternate(),
         Some("[fd00:1::1]:30080".parse().unwrap())
