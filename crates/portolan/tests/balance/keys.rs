@@ -30,7 +30,7 @@ async fn a_key_stays_where_it_is_through_a_restart_of_all() {
         let uid = format!("uid-0-{life}");
         let is_known = |view: &portolan::View| {
             let mut endpoints = view.endpoints().iter();
-            endpoints.any(|one| one.endpoint.uid() == Some(&uid))
+            endpoints.any(|one| one.endpoint.uid().is_some_and(|one| *one == *uid))
         };
         while !is_known(&observer.view()) {
             observer.changed().await.unwrap();
@@ -38,7 +38,14 @@ async fn a_key_stays_where_it_is_through_a_restart_of_all() {
         let mut places = Vec::new();
         for key in 0..100_u32 {
             let lease = nodes.pick(key.to_be_bytes()).await.unwrap();
-            assert!(lease.endpoint().uid().unwrap().ends_with(&life.to_string()));
+            assert!(
+                lease
+                    .endpoint()
+                    .uid()
+                    .unwrap()
+                    .to_string()
+                    .ends_with(&life.to_string())
+            );
             places.push(lease.endpoint().placement().clone());
         }
         lives.push(places);

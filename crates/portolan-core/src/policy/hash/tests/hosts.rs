@@ -225,7 +225,7 @@ fn while_a_pod_is_there_twice_its_keys_are_its_own() {
         (0..5)
             .map(|one| endpoint(one, 1, 0))
             .chain([endpoint(2, 1, 1)])
-            .map(|one| match one.uid() {
+            .map(|one| match one.uid().map(ToString::to_string).as_deref() {
                 Some("0-2") => one.with_conditions(terminating),
                 _ => one,
             }),
