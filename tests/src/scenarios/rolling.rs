@@ -135,7 +135,7 @@ async fn owners(cache: &Nodes, old: &HashSet<String>) -> Result<(Vec<Placement>,
     let uids = loop {
         let view = observer.view();
         let uids = view.endpoints().iter().filter_map(|one| one.endpoint.uid());
-        let uids: HashSet<_> = uids.map(str::to_owned).collect();
+        let uids: HashSet<_> = uids.map(ToString::to_string).collect();
         if uids.len() == 3 && uids.is_disjoint(old) {
             break uids;
         }
