@@ -11,14 +11,17 @@
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
+//! | [`Shard`] | each key on the Pod of its shard, and on no other | O(log n) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
+mod changes;
 mod context;
 mod group;
 mod hash;
 mod p2c;
 mod random;
 mod round_robin;
+mod shard;
 mod weighted_round_robin;
 mod zone_aware;
 
@@ -32,6 +35,10 @@ pub use hash::key_hash;
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
+pub use shard::{
+    Absent, KeySpan, Keys, Shard, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle,
+    ShardMapProblem, ShardMaps, Shards, Slots, StaleShardMap,
+};
 pub use weighted_round_robin::WeightedRoundRobin;
 pub use zone_aware::ZoneAware;
 
@@ -160,6 +167,28 @@ pub enum Reason {
     /// The endpoint to which the request is pinned is not among the endpoints.
     #[error("the endpoint to which the request is pinned is not there")]
     PinNotFound,
+    /// There are no shards.
+    #[error("there are no shards: their number is 0")]
+    NoShards,
+    /// No Pod of the key's shard is there, and the policy does not wait for one.
+    #[error(
+        "no Pod of shard {shard} is there: it restarts, or none bears its ordinal or a name that the map lists"
+    )]
+    ShardAbsent {
+        /// The shard of the key.
+        shard: u32,
+    },
+    /// The map of shards says that no shard has the key.
+    #[error("the map of shards says that no shard has the key")]
+    KeyUnassigned,
+    /// Pods of different names have the ordinal of the key's shard.
+    #[error(
+        "Pods of different names have the ordinal of shard {shard}: the Service must select one StatefulSet only"
+    )]
+    ShardAmbiguous {
+        /// The shard of the key.
+        shard: u32,
+    },
 }
 
 /// The policy when none is named.
