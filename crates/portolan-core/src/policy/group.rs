@@ -104,4 +104,10 @@ impl Group {
     pub fn is_timed(&self) -> bool {
         self.picker.is_timed()
     }
+
+    /// Whether the picker [is known never to panic](Picker::never_panics).
+    #[must_use]
+    pub fn never_panics(&self) -> bool {
+        self.picker.never_panics()
+    }
 }

@@ -216,6 +216,11 @@ impl Picker for ShardPicker {
         let mut places = self.places.iter();
         places.any(|place| matches!(place, Place::At(group) if group.is_timed()))
     }
+
+    fn never_panics(&self) -> bool {
+        let mut places = self.places.iter();
+        places.all(|place| !matches!(place, Place::At(group) if !group.never_panics()))
+    }
 }
 
 #[cfg(test)]

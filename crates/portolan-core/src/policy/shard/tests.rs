@@ -5,7 +5,8 @@ use std::{num::NonZeroU32, sync::Arc};
 use super::{Absent, Shard, ShardMap, ShardMaps, Shards, jump::jump, slot};
 use crate::{
     Candidate, Candidates, Endpoint, EndpointState, Index, Measurement, PickContext, Placement,
-    Policy, Reason, Time, Tried, Verdict, policy::key_hash,
+    Policy, Reason, Time, Tried, Verdict,
+    policy::{PeakEwma, key_hash},
 };
 
 fn pods(ordinals: &[(&str, u32)]) -> Candidates {
@@ -82,6 +83,12 @@ fn what_is_not_clear_is_refused() {
     let two = pods(&[("db", 0), ("standby", 0)]);
     let one = Shard::by_ordinal(Shards::fixed(1)).build(&two);
     assert_eq!(one.pick(&context), Verdict::Fail(Reason::NoKey));
+    let timed = |policy: Shard| policy.build(&pods(&[("db", 0)])).is_timed();
+    assert!(!timed(Shard::by_ordinal(Shards::fixed(1))));
+    assert!(timed(
+        Shard::by_ordinal(Shards::fixed(1)).over(PeakEwma::new())
+    ));
+    assert!(one.never_panics());
     let ambiguous = Verdict::Fail(Reason::ShardAmbiguous { shard: 0 });
     assert_eq!(one.pick(&context.with_key(b"")), ambiguous);
     let none = Shard::by_ordinal(Shards::fixed(0)).build(&two);
