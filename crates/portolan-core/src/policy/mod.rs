@@ -17,8 +17,10 @@
 //! | [`JumpHash`] | the same, over the ordinals of a StatefulSet | O(log n) |
 //! | [`GrpcRingHash`], [`Ketama`] | the same, as gRPC and Envoy, or nginx and pingora, have it | O(1) |
 //! | [`Routes`] | servers that say themselves who serves what (`MOVED`, "not the leader"), over any of the others | O(1) |
+//! | [`Shard`] | each key on the Pod of its shard, and on no other | O(log n) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 
+mod changes;
 mod context;
 mod explain;
 mod group;
@@ -27,6 +29,7 @@ mod learnt;
 mod p2c;
 mod random;
 mod round_robin;
+mod shard;
 mod weighted_round_robin;
 mod zone_aware;
 
@@ -42,6 +45,10 @@ pub use learnt::{ByRoutes, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
+pub use shard::{
+    Absent, KeySpan, Keys, Shard, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle,
+    ShardMapProblem, ShardMaps, Shards, Slots, StaleShardMap,
+};
 pub use weighted_round_robin::WeightedRoundRobin;
 pub use zone_aware::ZoneAware;
 
@@ -199,6 +206,28 @@ pub enum Reason {
         "several endpoints have the ordinal to which the request is pinned: pin it to the name of one"
     )]
     PinAmbiguous,
+    /// There are no shards.
+    #[error("there are no shards: their number is 0")]
+    NoShards,
+    /// No Pod of the key's shard is there, and the policy does not wait for one.
+    #[error(
+        "no Pod of shard {shard} is there: it restarts, or none bears its ordinal or a name that the map lists"
+    )]
+    ShardAbsent {
+        /// The shard of the key.
+        shard: u32,
+    },
+    /// The map of shards says that no shard has the key.
+    #[error("the map of shards says that no shard has the key")]
+    KeyUnassigned,
+    /// Pods of different names have the ordinal of the key's shard.
+    #[error(
+        "Pods of different names have the ordinal of shard {shard}: the Service must select one StatefulSet only"
+    )]
+    ShardAmbiguous {
+        /// The shard of the key.
+        shard: u32,
+    },
 }
 
 /// The policy when none is named.
