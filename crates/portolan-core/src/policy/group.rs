@@ -52,11 +52,20 @@ impl Group {
         such: impl Fn(&crate::Candidate) -> bool,
         policy: &dyn Policy,
     ) -> Self {
-        let all = candidates.iter().enumerate();
-        let (members, list): (Vec<_>, Vec<_>) = all
-            .filter(|(_, one)| such(one))
-            .map(|(position, one)| (Index::at(position), one.clone()))
-            .unzip();
+        let all = (0u32..).map(Index::new).zip(candidates);
+        let members = all.filter(|(_, one)| such(one)).map(|(index, _)| index);
+        Self::from_members(candidates, members.collect(), policy)
+    }
+
+    /// These candidates, in order, among which `policy` chooses. What is no candidate is left out.
+    pub(super) fn from_members(
+        candidates: &Candidates,
+        mut members: Vec<Index>,
+        policy: &dyn Policy,
+    ) -> Self {
+        members.retain(|index| candidates.get(*index).is_some());
+        let list = members.iter().filter_map(|index| candidates.get(*index));
+        let list: Vec<_> = list.cloned().collect();
         // Groups that are alike must not all start at the same place.
         let first = members.first().map_or(0, |index| index.position() as u64);
         let seed = next_entropy(candidates.seed() ^ first);

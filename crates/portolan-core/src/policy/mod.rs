@@ -46,8 +46,9 @@ pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use shard::{
-    Absent, KeySpan, Keys, Shard, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle,
-    ShardMapProblem, ShardMaps, Shards, Slots, StaleShardMap,
+    Absent, KeySpan, Keys, Ordinals, Shard, ShardMap, ShardMapBuilder, ShardMapError,
+    ShardMapHandle, ShardMapProblem, ShardMaps, Sharding, Shards, ShardsHandle, Slots,
+    StaleShardMap,
 };
 pub use weighted_round_robin::WeightedRoundRobin;
 pub use zone_aware::ZoneAware;
@@ -217,8 +218,8 @@ pub enum Reason {
         /// The shard of the key.
         shard: u32,
     },
-    /// The map of shards says that no shard has the key.
-    #[error("the map of shards says that no shard has the key")]
+    /// No shard has the key: the map of shards says so, or the way from keys to shards.
+    #[error("no shard has the key: the map of shards, or the way from keys to shards, says so")]
     KeyUnassigned,
     /// Pods of different names have the ordinal of the key's shard.
     #[error(

@@ -1,48 +1,65 @@
 //! Each key on the Pods of its own shard, and on no others.
 
-mod jump;
+mod count;
+mod layout;
 mod map;
+mod picker;
+mod sharding;
 mod slot;
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::changes::merged;
-use super::{Changes, Group, LeastRequest, PickContext, Picker, Policy, Reason, Verdict, key_hash};
-use crate::{Candidate, Candidates, Placement};
+use super::{Changes, LeastRequest, Picker, Policy, changes::merged};
+use crate::Candidates;
+pub use count::{Shards, ShardsHandle};
+use layout::Layout;
+pub use layout::Ordinals;
 pub use map::{
     KeySpan, Keys, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem,
     ShardMaps, Slots, StaleShardMap,
 };
+use picker::{ShardPicker, Way};
+pub use sharding::Sharding;
 
-/// A key goes to the Pod of its shard, and never to that of another.
+/// A key goes to the Pods of its shard, and never to those of another.
 ///
-/// The shard of a key is that of jump hash over [`key_hash`]: from n to n + 1 shards, 1 in n + 1 keys moves. Shard 3
-/// is the Pod of ordinal 3 of the StatefulSet. While it is not there, its requests wait.
+/// Three things are to be said, each of which has a default: which shard a key is of ([`Sharding`]), which
+/// Pods have a shard, and what becomes of a request while they are [absent](Absent).
 ///
 /// ```
 /// use portolan_core::policy::{Absent, Shard, Shards};
 /// use std::time::Duration;
 ///
+/// // Eight shards, one for each Pod of a StatefulSet. While a Pod restarts, its requests wait for it.
 /// let policy = Shard::by_ordinal(Shards::fixed(8)).while_absent(Absent::Wait(Duration::from_secs(2)));
 /// # let _: &dyn portolan_core::Policy = &policy;
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Where a shard has several Pods, another policy chooses among them:
+///
+/// ```
+/// use portolan_core::policy::{PeakEwma, Shard, Sharding, Shards};
+///
+/// // `cache-0-0`, `cache-0-1`, … are of shard 0: a StatefulSet for each shard.
+/// let policy = Shard::by_stateful_set(Shards::fixed(3))
+///     .keys(Sharding::slots())
+///     .over(PeakEwma::new());
+/// # let _: &dyn portolan_core::Policy = &policy;
+/// ```
+///
+/// # What must hold
+/// Whatever restarts, scales or fails, a request for a key goes to a Pod of the key's shard, or waits, or fails
+/// with an error that says why: absent is not removed. Only a [standby](Self::standby) that was named for the
+/// shard may stand in.
+#[derive(Clone)]
 pub struct Shard {
+    sharding: Sharding,
     layout: Layout,
     absent: Option<Absent>,
+    standby: Option<Standby>,
+    without_key: Option<Arc<dyn Policy>>,
     inner: Arc<dyn Policy>,
 }
-
-/// Which shard a key belongs to, and where that is.
-#[derive(Clone, Debug)]
-enum Layout {
-    Ordinals(Shards),
-    Map(ShardMaps),
-}
-
-/// How many shards there are.
-#[derive(Clone, Debug)]
-pub struct Shards(u32);
 
 /// What becomes of a request while no Pod of its shard is there. It never goes to another shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,34 +71,72 @@ pub enum Absent {
     FailFast,
 }
 
-impl Shards {
-    /// Always so many.
-    #[must_use]
-    pub fn fixed(shards: u32) -> Self {
-        Self(shards)
-    }
-}
+/// Who reads for a shard while that is absent.
+type Standby = Arc<dyn Fn(u32) -> String + Send + Sync>;
 
 impl Shard {
-    /// A shard is the Pod of the same ordinal, from 0 on.
+    /// A shard is the Pod of the same ordinal in a StatefulSet, from 0 on; [`by_ordinals`](Self::by_ordinals) says
+    /// so of others.
+    ///
+    /// Pods that are of several StatefulSets have the same ordinals, and then nobody is chosen
+    /// ([`Reason::ShardAmbiguous`](crate::Reason)): say [which one](Ordinals::of) is meant.
     #[must_use]
     pub fn by_ordinal(shards: Shards) -> Self {
-        Self::of(Layout::Ordinals(shards))
+        Self::by_ordinals(Ordinals::new(), shards)
     }
 
-    /// A shard, and the Pods that it is on, are what a map says, which must list the Pods of its shards. Until there
-    /// is a map, requests wait. The picker is built anew with each map, and goes by one of them only.
+    /// A shard is one Pod of a StatefulSet, or several, by their ordinals.
+    ///
+    /// ```
+    /// use portolan_core::policy::{Ordinals, Shard, Shards};
+    ///
+    /// // Three Pods a shard: `db-100`, `db-101` and `db-102` are shard 0.
+    /// let policy = Shard::by_ordinals(Ordinals::of("db").starting_at(100).replicas(3), Shards::fixed(4));
+    /// ```
+    #[must_use]
+    pub fn by_ordinals(ordinals: Ordinals, shards: Shards) -> Self {
+        Self::new(Layout::Ordinals(ordinals, shards))
+    }
+
+    /// There is a StatefulSet for each shard, whose name ends with the shard's number: `cache-3-0` and `cache-3-1`
+    /// are of shard 3.
+    #[must_use]
+    pub fn by_stateful_set(shards: Shards) -> Self {
+        Self::new(Layout::StatefulSets(shards))
+    }
+
+    /// A label of the Pods has the number of their shard. The source must [tell](crate::Endpoint::label) it; Pods
+    /// without it, or with anything else in it, are of no shard.
+    #[must_use]
+    pub fn by_label(label: impl Into<Arc<str>>, shards: Shards) -> Self {
+        Self::new(Layout::Label(label.into(), shards))
+    }
+
+    /// A shard, the keys that it has, and the Pods that it is on, are what a map says, which must list the Pods of
+    /// its shards. Until there is a map, requests wait. The picker is built anew with each map, and goes by one of
+    /// them only.
     #[must_use]
     pub fn by_map(maps: impl Into<ShardMaps>) -> Self {
-        Self::of(Layout::Map(maps.into()))
+        Self::new(Layout::Map(maps.into()))
     }
 
-    fn of(layout: Layout) -> Self {
+    fn new(layout: Layout) -> Self {
         Self {
+            sharding: Sharding::default(),
             layout,
             absent: None,
+            standby: None,
+            without_key: None,
             inner: Arc::new(LeastRequest::new()),
         }
+    }
+
+    /// Sets which shard a key is of. Default: [`Sharding::jump`]. A [map](Self::by_map) says that itself, and
+    /// then this does not count.
+    #[must_use]
+    pub fn keys(mut self, sharding: Sharding) -> Self {
+        self.sharding = sharding;
+        self
     }
 
     /// Sets the policy that chooses among the Pods of a shard. Default: [`LeastRequest`].
@@ -98,128 +153,96 @@ impl Shard {
         self.absent = Some(absent);
         self
     }
+
+    /// Names the Pod that reads for a shard while no Pod of that is there. Requests that may write are not sent to
+    /// it, whether they say so or say nothing.
+    ///
+    /// ```
+    /// use portolan_core::policy::{Shard, Shards};
+    ///
+    /// let policy = Shard::by_ordinal(Shards::fixed(8)).standby(|shard| format!("db-standby-{shard}"));
+    /// ```
+    #[must_use]
+    pub fn standby(mut self, name: impl Fn(u32) -> String + Send + Sync + 'static) -> Self {
+        self.standby = Some(Arc::new(name));
+        self
+    }
+
+    /// Sets who chooses, among all endpoints, for requests without a key. Default: nobody, they fail with
+    /// [`Reason::NoKey`](crate::Reason::NoKey). The empty key is a key.
+    #[must_use]
+    pub fn without_key(mut self, policy: impl Policy + 'static) -> Self {
+        self.without_key = Some(Arc::new(policy));
+        self
+    }
+
+    /// The shard of a key, as it is now; `None` where no shard has it, or no map has come yet.
+    ///
+    /// ```
+    /// use portolan_core::policy::{Shard, Sharding, Shards};
+    ///
+    /// let policy = Shard::by_ordinal(Shards::fixed(4)).keys(Sharding::number());
+    /// assert_eq!(policy.shard_of(b"17"), Some(1));
+    /// ```
+    #[must_use]
+    pub fn shard_of(&self, key: &[u8]) -> Option<u32> {
+        self.way().shard_of(key).ok().flatten()
+    }
+
+    fn way(&self) -> Way {
+        match &self.layout {
+            Layout::Ordinals(_, shards)
+            | Layout::StatefulSets(shards)
+            | Layout::Label(_, shards) => Way::Sharding(self.sharding.clone(), shards.current()),
+            Layout::Map(maps) => maps.current().map_or(Way::Pending, Way::Map),
+        }
+    }
 }
 
 impl Policy for Shard {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
-        let (way, places) = match &self.layout {
-            Layout::Ordinals(shards) => {
-                let place = |shard| Place::of_ordinal(candidates, shard, &*self.inner);
-                let places = (0..shards.0).map(place).collect();
-                (Way::Jump(NonZeroU32::new(shards.0)), places)
-            }
-            Layout::Map(maps) => match maps.current() {
-                None => (Way::Pending, Box::default()),
-                Some(map) => {
-                    let place = |pods: &[_]| Place::of_pods(candidates, pods, &*self.inner);
-                    let places = map.owners().map(|(_, pods)| place(pods)).collect();
-                    (Way::Map(map), places)
-                }
-            },
+        let way = self.way();
+        let places = match &way {
+            Way::Pending => Box::default(),
+            way => self.layout.places(candidates, way, &*self.inner),
         };
+        let standby = |name| self.layout.standbys(candidates, &places, &way, name);
+        let without_key = self.without_key.as_ref();
         Arc::new(ShardPicker {
+            standbys: self.standby.as_deref().map(standby).unwrap_or_default(),
+            without_key: without_key.map(|policy| policy.build(candidates)),
+            candidates: candidates.clone(),
             way,
             places,
             absent: self.absent,
         })
     }
 
+    /// A shard is where it is, whatever is near.
+    fn is_by_identity(&self) -> bool {
+        true
+    }
+
     fn changes(&self) -> Option<Changes> {
-        let map = match &self.layout {
-            Layout::Ordinals(_) => None,
-            Layout::Map(maps) => Some(maps.changes()),
-        };
-        merged([map, self.inner.changes()])
+        let without_key = self.without_key.as_ref();
+        merged([
+            self.layout.changes(),
+            self.inner.changes(),
+            without_key.and_then(|policy| policy.changes()),
+        ])
     }
 }
 
-#[derive(Debug)]
-struct ShardPicker {
-    way: Way,
-    places: Box<[Place]>,
-    absent: Option<Absent>,
-}
-
-/// From a key to its shard.
-#[derive(Debug)]
-enum Way {
-    /// Nothing where there are no shards.
-    Jump(Option<NonZeroU32>),
-    Map(Arc<ShardMap>),
-    /// No map has come yet.
-    Pending,
-}
-
-/// Where a shard is.
-#[derive(Debug)]
-enum Place {
-    Nowhere,
-    At(Group),
-    /// Pods of different names have its ordinal.
-    Ambiguous,
-}
-
-impl Place {
-    /// In one walk over the candidates for each shard, off the request path.
-    fn of_ordinal(candidates: &Candidates, ordinal: u32, inner: &dyn Policy) -> Self {
-        let has_it = |one: &Candidate| one.endpoint.ordinal() == Some(ordinal);
-        let mut names = candidates.iter().filter(|one| has_it(one));
-        let Some(first) = names.next() else {
-            return Self::Nowhere;
-        };
-        if names.any(|one| one.endpoint.placement() != first.endpoint.placement()) {
-            return Self::Ambiguous;
-        }
-        Self::At(Group::of(candidates, has_it, inner))
-    }
-
-    /// `pods` are in order.
-    fn of_pods(candidates: &Candidates, pods: &[Placement], inner: &dyn Policy) -> Self {
-        let is_one = |one: &Candidate| pods.binary_search(one.endpoint.placement()).is_ok();
-        match candidates.iter().any(is_one) {
-            true => Self::At(Group::of(candidates, is_one, inner)),
-            false => Self::Nowhere,
-        }
-    }
-}
-
-impl Picker for ShardPicker {
-    fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        let Some(key) = context.key else {
-            return Verdict::Fail(Reason::NoKey);
-        };
-        let (shard, position) = match &self.way {
-            Way::Pending => return Verdict::Wait,
-            Way::Jump(None) => return Verdict::Fail(Reason::NoShards),
-            Way::Jump(Some(shards)) => {
-                let shard = jump::jump(key_hash(key), *shards);
-                (shard, shard as usize)
-            }
-            Way::Map(map) => {
-                let shard = map.shard_of(key);
-                match shard.and_then(|shard| Some((shard, map.position(shard)?))) {
-                    Some(found) => found,
-                    None => return Verdict::Fail(Reason::KeyUnassigned),
-                }
-            }
-        };
-        match (self.places.get(position), self.absent) {
-            (Some(Place::At(group)), _) => group.pick(context),
-            (Some(Place::Ambiguous), _) => Verdict::Fail(Reason::ShardAmbiguous { shard }),
-            (_, None) => Verdict::Wait,
-            (_, Some(Absent::Wait(limit))) => Verdict::WaitUpTo(limit),
-            (_, Some(Absent::FailFast)) => Verdict::Fail(Reason::ShardAbsent { shard }),
-        }
-    }
-
-    fn is_timed(&self) -> bool {
-        let mut places = self.places.iter();
-        places.any(|place| matches!(place, Place::At(group) if group.is_timed()))
-    }
-
-    fn never_panics(&self) -> bool {
-        let mut places = self.places.iter();
-        places.all(|place| !matches!(place, Place::At(group) if !group.never_panics()))
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("sharding", &self.sharding)
+            .field("layout", &self.layout)
+            .field("absent", &self.absent)
+            .field("standby", &self.standby.is_some())
+            .field("without_key", &self.without_key)
+            .field("over", &self.inner)
+            .finish()
     }
 }
 
