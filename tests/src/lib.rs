@@ -12,6 +12,7 @@ pub mod caller;
 pub mod failure;
 pub mod follow;
 pub mod guide;
+pub mod key_value;
 #[cfg(feature = "real")]
 pub mod kube_proxy;
 pub mod line;

@@ -48,6 +48,9 @@ macro_rules! suite {
                 every_pod_is_killed_in_turn
                 the_only_pod_is_killed
             }
+            sharded {
+                every_key_stays_on_its_shard
+            }
             scaling {
                 from_three_to_six_to_two
                 to_zero_and_back

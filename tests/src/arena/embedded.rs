@@ -23,6 +23,7 @@ use super::Backend;
 use crate::{
     access::{self, Account, Document},
     failure::{Failure, Result},
+    key_value,
 };
 
 /// A cluster for one scenario.
@@ -46,6 +47,7 @@ impl Embedded {
         // A grace period is waited for in real time here, and only by Pods that do not stop.
         let cluster = TestCluster::builder()
             .grace_period(Duration::from_secs(5))
+            .image(key_value::IMAGE, key_value::program())
             .start()
             .await?;
         let endpoint = cluster.serve().await?;

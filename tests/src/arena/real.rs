@@ -26,6 +26,7 @@ use super::{Backend, eventually};
 use crate::{
     access::{Account, Document},
     failure::{Failure, Result},
+    key_value,
     real::{RealCluster, RealOptions},
 };
 
@@ -72,6 +73,7 @@ impl Shared {
         let cluster = RealCluster::start(RealOptions::default()).await?;
         let images = Images::default();
         images.register("echo", programs::echo());
+        images.register(key_value::IMAGE, key_value::program());
         let mut config = KubeletConfig::default();
         config.nodes = ["a", "b", "c"]
             .map(|zone| NodeSpec::new(format!("node-{zone}"), format!("zone-{zone}")))

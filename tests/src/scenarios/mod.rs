@@ -13,6 +13,7 @@ pub mod readiness;
 pub mod rolling;
 pub mod scale;
 pub mod scaling;
+pub mod sharded;
 pub mod types;
 pub mod watch;
 

@@ -16,8 +16,11 @@ enum Kind {
     Modulo,
     Number,
     Slots,
-    By(Arc<dyn Fn(&[u8], u32) -> Option<u32> + Send + Sync>),
+    By(Arc<Closure>),
 }
+
+/// From a key, and the number of shards, to a shard.
+type Closure = dyn Fn(&[u8], u32) -> Option<u32> + Send + Sync;
 
 impl Sharding {
     /// Jump hash of the [`key_hash`] (Lamping and Veach 2014): from n to n + 1 shards, one key in n + 1 moves, and to
