@@ -109,7 +109,7 @@ impl Load {
         };
         let patience = Duration::from_secs(60);
         let reached = timeout(patience, enough).await;
-        Ok(reached.map_err(|_| Failure::new("the clients are stuck"))?)
+        reached.map_err(|_| Failure::new("the clients are stuck"))
     }
 }
 

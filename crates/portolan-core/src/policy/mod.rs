@@ -46,9 +46,9 @@ pub use p2c::{LeastRequest, PeakEwma};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use shard::{
-    Absent, KeySpan, Keys, Ordinals, Shard, ShardMap, ShardMapBuilder, ShardMapError,
-    ShardMapHandle, ShardMapProblem, ShardMaps, Sharding, Shards, ShardsHandle, Slots,
-    StaleShardMap,
+    Absent, KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard, ShardMap,
+    ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem, ShardMaps, Sharding, Shards,
+    ShardsHandle, Side, Slots, StaleShardMap, Writes,
 };
 pub use weighted_round_robin::WeightedRoundRobin;
 pub use zone_aware::ZoneAware;
@@ -221,6 +221,11 @@ pub enum Reason {
     /// No shard has the key: the map of shards says so, or the way from keys to shards.
     #[error("no shard has the key: the map of shards, or the way from keys to shards, says so")]
     KeyUnassigned,
+    /// While keys move from one way of sharding to another, requests such as this do not go to this side.
+    #[error(
+        "requests such as this do not go to this side of the resharding now: ask which sides they go to"
+    )]
+    OtherSide,
     /// Pods of different names have the ordinal of the key's shard.
     #[error(
         "Pods of different names have the ordinal of shard {shard}: the Service must select one StatefulSet only"

@@ -4,6 +4,7 @@ mod count;
 mod layout;
 mod map;
 mod picker;
+mod resharding;
 mod sharding;
 mod slot;
 
@@ -19,6 +20,7 @@ pub use map::{
     ShardMaps, Slots, StaleShardMap,
 };
 use picker::{ShardPicker, Way};
+pub use resharding::{OnSide, Reads, Resharding, ReshardingPhase, Side, Writes};
 pub use sharding::Sharding;
 
 /// A key goes to the Pods of its shard, and never to those of another.

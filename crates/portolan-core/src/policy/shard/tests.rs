@@ -9,7 +9,7 @@ use crate::{
     policy::{PeakEwma, RoundRobin, hash::jump::jump, key_hash},
 };
 
-fn pods(ordinals: &[(&str, u32)]) -> Candidates {
+pub(super) fn pods(ordinals: &[(&str, u32)]) -> Candidates {
     let list: Vec<_> = ordinals
         .iter()
         .map(|(set, ordinal)| {
