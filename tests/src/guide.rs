@@ -95,3 +95,7 @@ mod reach {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/hashing.md")]
 mod hashing {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sharding.md")]
+mod sharding {}

@@ -311,9 +311,7 @@ mod tests {
                 let reached = at.iter().filter(|start| **start <= turn).count();
                 let phase = PHASES[reached.min(PHASES.len() - 1)];
                 let before = resharding.enter(phase);
-                if before.writes == Writes::Both && phase.writes == Writes::New
-                    || before.writes == Writes::Old && phase.writes == Writes::New
-                {
+                if before.writes != Writes::New && phase.writes == Writes::New {
                     // The copying is done before the old place is retired.
                     for (key, value) in &model {
                         stores.insert((u32::from(*key % 3), *key), *value);
