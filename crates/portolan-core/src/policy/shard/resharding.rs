@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{super::changes, Shard};
+use super::Shard;
 use crate::{
     Candidates, Intent, PickContext, Picker, Policy, Reason, Verdict,
-    policy::{Changes, Explanation, changes::merged},
+    policy::{Changes, Explanation},
+    sync::{AtomicU32, Ordering},
 };
 
 /// Goes from one way of sharding to another, while requests go on: more shards, another map, other Pods.
@@ -40,9 +41,13 @@ use crate::{
 pub struct Resharding {
     old: Arc<Shard>,
     new: Arc<Shard>,
-    set: Arc<changes::Setter<ReshardingPhase>>,
-    phase: changes::Reader<ReshardingPhase>,
+    phase: Arc<Current>,
 }
+
+/// The phase as it is now, for picks to look at: a request is refused by the phase that its sender sees, and not
+/// by the one before, for which a picker was built.
+#[derive(Debug)]
+struct Current(AtomicU32);
 
 /// The old place of a key, or the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,7 +99,7 @@ pub enum Writes {
 pub struct OnSide {
     side: Side,
     shard: Arc<Shard>,
-    phase: changes::Reader<ReshardingPhase>,
+    phase: Arc<Current>,
 }
 
 impl ReshardingPhase {
@@ -123,9 +128,45 @@ impl ReshardingPhase {
         }
     }
 
+    const fn as_number(self) -> u32 {
+        let reads = match self.reads {
+            Reads::Old => 0,
+            Reads::OldThenNew => 1,
+            Reads::NewThenOld => 2,
+            Reads::New => 3,
+        };
+        let writes = match self.writes {
+            Writes::Old => 0,
+            Writes::Both => 1,
+            Writes::New => 2,
+        };
+        reads << 8 | writes
+    }
+
+    const fn from_number(number: u32) -> Self {
+        let reads = match number >> 8 {
+            0 => Reads::Old,
+            1 => Reads::OldThenNew,
+            2 => Reads::NewThenOld,
+            _ => Reads::New,
+        };
+        let writes = match number & 0xff {
+            0 => Writes::Old,
+            1 => Writes::Both,
+            _ => Writes::New,
+        };
+        Self { reads, writes }
+    }
+
     /// Whether a request of this intent may go there.
     fn allows(self, intent: Intent, side: Side) -> bool {
         self.sides(intent).contains(&side)
+    }
+}
+
+impl Current {
+    fn now(&self) -> ReshardingPhase {
+        ReshardingPhase::from_number(self.0.load(Ordering::Acquire))
     }
 }
 
@@ -133,25 +174,24 @@ impl Resharding {
     /// From the one to the other. It begins with the old place only, for reads and writes.
     #[must_use]
     pub fn new(old: Shard, new: Shard) -> Self {
-        let (set, phase) = changes::cell(ReshardingPhase::new(Reads::Old, Writes::Old));
+        let phase = ReshardingPhase::new(Reads::Old, Writes::Old);
         Self {
             old: Arc::new(old),
             new: Arc::new(new),
-            set: Arc::new(set),
-            phase,
+            phase: Arc::new(Current(AtomicU32::new(phase.as_number()))),
         }
     }
 
     /// Goes to another phase, and returns the former one.
     pub fn enter(&self, phase: ReshardingPhase) -> ReshardingPhase {
-        self.set
-            .update(|before| ((*before != phase).then_some(phase), *before))
+        let before = self.phase.0.swap(phase.as_number(), Ordering::AcqRel);
+        ReshardingPhase::from_number(before)
     }
 
     /// The phase as it is now.
     #[must_use]
     pub fn phase(&self) -> ReshardingPhase {
-        self.phase.read()
+        self.phase.now()
     }
 
     /// Where a request of this intent is to go [now](ReshardingPhase::sides).
@@ -170,7 +210,7 @@ impl Resharding {
                 Side::Old => &self.old,
                 Side::New => &self.new,
             }),
-            phase: self.phase.clone(),
+            phase: Arc::clone(&self.phase),
         }
     }
 
@@ -186,7 +226,7 @@ impl Policy for OnSide {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         Arc::new(SidePicker {
             side: self.side,
-            phase: self.phase.read(),
+            phase: Arc::clone(&self.phase),
             inner: self.shard.build(candidates),
         })
     }
@@ -196,27 +236,27 @@ impl Policy for OnSide {
     }
 
     fn changes(&self) -> Option<Changes> {
-        merged([Some(self.phase.changes()), self.shard.changes()])
+        self.shard.changes()
     }
 }
 
 #[derive(Debug)]
 struct SidePicker {
     side: Side,
-    phase: ReshardingPhase,
+    phase: Arc<Current>,
     inner: Arc<dyn Picker>,
 }
 
 impl Picker for SidePicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        match self.phase.allows(context.intent, self.side) {
+        match self.phase.now().allows(context.intent, self.side) {
             true => self.inner.pick(context),
             false => Verdict::Fail(Reason::OtherSide),
         }
     }
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
-        let (side, phase) = (self.side, self.phase);
+        let (side, phase) = (self.side, self.phase.now());
         explanation.note(
             "Resharding",
             format!(
@@ -224,7 +264,7 @@ impl Picker for SidePicker {
                 phase.reads, phase.writes
             ),
         );
-        match self.phase.allows(context.intent, self.side) {
+        match self.phase.now().allows(context.intent, self.side) {
             true => self.inner.explain(context, explanation),
             false => self.pick(context),
         }
@@ -273,6 +313,16 @@ mod tests {
         match picker.pick(&context.with_key(key.as_bytes()).with_intent(intent)) {
             Verdict::Use(index) => Ok(candidates.get(index).unwrap().endpoint.ordinal().unwrap()),
             other => Err(other),
+        }
+    }
+
+    #[test]
+    fn every_phase_is_a_number_and_back() {
+        for reads in [Reads::Old, Reads::OldThenNew, Reads::NewThenOld, Reads::New] {
+            for writes in [Writes::Old, Writes::Both, Writes::New] {
+                let phase = ReshardingPhase::new(reads, writes);
+                assert_eq!(ReshardingPhase::from_number(phase.as_number()), phase);
+            }
         }
     }
 
