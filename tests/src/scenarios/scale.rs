@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{AsyncBufReadExt, StreamExt};
 use http::Request;
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use kube::{
@@ -27,6 +28,8 @@ const PER_SLICE: u32 = 100;
 const SLICES: u32 = 100;
 /// A thousand where it is measured; a build that is not optimised only has to show that they all come.
 const SERVICES: u32 = if cfg!(debug_assertions) { 200 } else { 1_000 };
+/// How often the first snapshot is waited for.
+const TURNS: usize = 5;
 /// How many objects are written at once.
 const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,20 +47,28 @@ pub async fn ten_thousand_endpoints(arena: &Arena) -> Result {
     })
     .await?;
 
-    // Twice, for the first fetch finds caches cold.
-    let mut fetch = Duration::MAX;
-    for _ in 0..2 {
-        fetch = fetch.min(fetch_all(arena).await?);
-    }
-    let cluster = arena.discovery()?;
-    let started = Instant::now();
-    let nodes = cluster.service(arena.full("db:http"))?.nodes()?;
-    let mut observer = nodes.observe();
-    until(&mut observer, |view| view.endpoints().len() == all).await?;
-    let first = started.elapsed();
+    // Each several times, by turns, and the best of each: the first fetch finds caches cold, and machines are busy.
+    let (mut plain, mut streamed, mut first) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    let mut lists = 0;
+    let (_cluster, _nodes, mut observer) = loop {
+        plain = plain.min(fetch_plain(arena).await?);
+        streamed = streamed.min(fetch_streamed(arena).await?);
+        let cluster = arena.discovery()?;
+        let started = Instant::now();
+        let nodes = cluster.service(arena.full("db:http"))?.nodes()?;
+        let mut observer = nodes.observe();
+        until(&mut observer, |view| view.endpoints().len() == all).await?;
+        first = first.min(started.elapsed());
+        lists += 1;
+        if lists == TURNS {
+            break (cluster, nodes, observer);
+        }
+    };
+    let of = |fetch: Duration| first.as_secs_f64() / fetch.as_secs_f64();
     arena.note(format_args!(
-        "first snapshot of {all} endpoints after {} ms, {:.2} of a bare fetch of the same list ({} ms)",
-        first.as_millis(), first.as_secs_f64() / fetch.as_secs_f64(), fetch.as_millis(),
+        "first snapshot of {all} endpoints after {} ms, {:.2} of a bare fetch of the same streaming list ({} ms), \
+         {:.2} of one of a plain list ({} ms)",
+        first.as_millis(), of(streamed), streamed.as_millis(), of(plain), plain.as_millis(),
     ));
 
     // A rolling update, slice by slice: other Pods at other addresses.
@@ -85,7 +96,7 @@ pub async fn ten_thousand_endpoints(arena: &Arena) -> Result {
     ));
     assert_eq!(
         arena.questions().lists("endpointslices"),
-        1,
+        lists,
         "what was listed once is followed"
     );
     assert_eq!(arena.open_watches("endpointslices").await?, 1);
@@ -149,20 +160,40 @@ async fn until(observer: &mut Observer, such: impl Fn(&View) -> bool) -> Result 
     .await?
 }
 
-/// The whole list as it comes, read and thrown away: no client can know it sooner.
-async fn fetch_all(arena: &Arena) -> Result<Duration> {
+/// The whole list as `curl` fetches it, with a connection of its own, read and thrown away.
+async fn fetch_plain(arena: &Arena) -> Result<Duration> {
     let client = arena.client_by_line()?;
-    let namespace = arena.namespace();
+    let request = Request::get(slices_of_db(arena)).body(Vec::new())?;
+    let started = Instant::now();
+    client.request_text(request).await?;
+    Ok(started.elapsed())
+}
+
+/// The same list as a stream (KEP-3157), up to the mark at its end. A server without streaming lists never
+/// sends that: there is none among those that this runs on.
+async fn fetch_streamed(arena: &Arena) -> Result<Duration> {
+    let client = arena.client_by_line()?;
     let path = format!(
+        "{}&watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+        slices_of_db(arena)
+    );
+    let request = Request::get(path).body(Vec::new())?;
+    let started = Instant::now();
+    let mut lines = client.request_stream(request).await?.lines();
+    while let Some(line) = timeout(PATIENCE, lines.next()).await? {
+        if line?.contains("k8s.io/initial-events-end") {
+            return Ok(started.elapsed());
+        }
+    }
+    Err("the streaming list ended before it was whole".into())
+}
+
+fn slices_of_db(arena: &Arena) -> String {
+    let namespace = arena.namespace();
+    format!(
         "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices\
          ?labelSelector=kubernetes.io%2Fservice-name%3Ddb"
-    );
-    let request = || Request::get(&path).body(Vec::new());
-    // A connection is not part of it, nor is a first answer that nobody has asked for yet.
-    client.request_text(request()?).await?;
-    let started = Instant::now();
-    client.request_text(request()?).await?;
-    Ok(started.elapsed())
+    )
 }
 
 async fn create_service(client: &Client, namespace: &str, name: &str) -> Result {
