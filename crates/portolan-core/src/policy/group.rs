@@ -53,9 +53,22 @@ impl Group {
         policy: &dyn Policy,
     ) -> Self {
         let all = candidates.iter().enumerate();
-        let (members, list): (Vec<_>, Vec<_>) = all
-            .filter(|(_, one)| such(one))
-            .map(|(position, one)| (Index::at(position), one.clone()))
+        let members = all.filter(|(_, one)| such(one));
+        Self::at(
+            candidates,
+            members.map(|(position, _)| Index::at(position)),
+            policy,
+        )
+    }
+
+    /// The candidates at these places, which are in order, among which `policy` chooses.
+    pub(super) fn at(
+        candidates: &Candidates,
+        members: impl Iterator<Item = Index>,
+        policy: &dyn Policy,
+    ) -> Self {
+        let (members, list): (Vec<_>, Vec<_>) = members
+            .filter_map(|index| Some((index, candidates.get(index)?.clone())))
             .unzip();
         // Groups that are alike must not all start at the same place.
         let first = members.first().map_or(0, |index| index.position() as u64);

@@ -12,12 +12,14 @@
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
+//! | [`PrimaryReplica`] | one primary that takes writes, replicas that answer reads by any of the others | as theirs |
 
 mod context;
 mod explain;
 mod group;
 mod hash;
 mod p2c;
+mod primary_replica;
 mod random;
 mod round_robin;
 mod weighted_round_robin;
@@ -32,6 +34,10 @@ pub use explain::{Explanation, Step};
 pub use group::Group;
 pub use hash::key_hash;
 pub use p2c::{LeastRequest, PeakEwma};
+pub use primary_replica::{
+    Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel,
+    WithoutPrimary, preset,
+};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use weighted_round_robin::WeightedRoundRobin;
@@ -191,6 +197,23 @@ pub enum Reason {
         "several endpoints have the ordinal to which the request is pinned: pin it to the name of one"
     )]
     PinAmbiguous,
+    /// No endpoint is known to be the primary.
+    #[error(
+        "no endpoint is known to be the primary: is a failover going on, and is the source told to read the \
+         label, or the leadership told of the Lease?"
+    )]
+    NoPrimary,
+    /// Several endpoints claim to be the primary, and no epoch tells which of them is.
+    #[error(
+        "several endpoints claim to be the primary, and no epoch tells which of them is: wait for the failover to \
+         end, or fence it by a leadership"
+    )]
+    SeveralPrimaries,
+    /// Every replica that may be read from is further behind than allowed.
+    #[error(
+        "every replica is further behind than allowed: raise the limit, or read from the primary, too"
+    )]
+    TooFarBehind,
 }
 
 /// The policy when none is named.
