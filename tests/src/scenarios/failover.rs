@@ -49,8 +49,8 @@ pub async fn a_failover_by_label_is_followed(arena: &Arena) -> Result {
     writes.until_answered_by(1, 50).await?;
 
     let mut switches = Vec::new();
-    for nth in 0..SWITCHES {
-        let (old, new) = (PODS[nth % 3], PODS[(nth + 1) % 3]);
+    let turns = PODS.into_iter().cycle();
+    for (nth, (old, new)) in turns.clone().zip(turns.skip(1)).take(SWITCHES).enumerate() {
         // One operator takes the label off first, another one puts the new one on first.
         let (first, second) = match nth % 2 {
             0 => ((old, "replica"), (new, "primary")),
@@ -102,8 +102,7 @@ pub async fn a_failover_by_lease_is_followed(arena: &Arena) -> Result {
     writes.until_answered_by(1, 50).await?;
 
     let mut switches = Vec::new();
-    for nth in 0..SWITCHES {
-        let new = PODS[(nth + 1) % 3];
+    for (nth, new) in PODS.into_iter().cycle().skip(1).take(SWITCHES).enumerate() {
         hold(arena, json!({ "holderIdentity": "" })).await?;
         until(|| leadership.primary().is_none()).await?;
         let nobody = Instant::now();
