@@ -1,10 +1,13 @@
 //! The way of one request: where it has been, and where it may go next.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use portolan_core::{
-    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext,
-    Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
+    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, Intent,
+    PickContext, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
 };
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -19,6 +22,8 @@ pub(crate) struct Journey {
     detours: Option<Box<Detours>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
+    /// The snapshot that it was chosen from.
+    generation: u64,
 }
 
 /// What there is to know once it does not go straight.
@@ -129,6 +134,7 @@ impl Journey {
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
                 self.since = reached.since;
+                self.generation = snapshot.generation();
                 let is_sample = || candidate.state.requests().is_multiple_of(TIMED_ONE_IN);
                 let started = picked_at.or_else(|| is_sample().then(|| published.clock.now()));
                 *lease = Some(Lease::new(in_flight, started, published.clock));
@@ -137,6 +143,43 @@ impl Journey {
             tried.insert(index);
         }
         Err(self.error(published, ErrorKind::Overloaded))
+    }
+
+    /// Whether the endpoint that the request has been waiting for is still where it belongs, by a policy for which
+    /// it matters who that is: the primary, say, may be another one by now. Nothing was sent yet.
+    pub(crate) fn still_belongs_there<S>(
+        &self,
+        published: &Published<S>,
+        routing: &Routing<'_>,
+        lease: Option<&Lease>,
+    ) -> bool {
+        if !published.by_identity.load(Ordering::Relaxed) {
+            return true;
+        }
+        let snapshot = published.load();
+        let tried = self.tried_in(&snapshot);
+        let is_timed = snapshot.is_timed();
+        let now = if is_timed {
+            published.clock.now()
+        } else {
+            Time::ORIGIN
+        };
+        let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
+        routing.apply_to(&mut context);
+        if context.intent == Intent::Read {
+            return true;
+        }
+        match pick(&snapshot, &context) {
+            Verdict::Use(index) => {
+                let chosen = snapshot.get(index).map(|(candidate, _)| &candidate.state);
+                let same = chosen
+                    .zip(lease)
+                    .is_some_and(|(state, lease)| lease.is_of(state));
+                // Among equals it may come out otherwise each time.
+                same || snapshot.generation() == self.generation
+            }
+            _ => false,
+        }
     }
 
     /// Notes that an endpoint did not take the request. Whether another may be asked is for the
