@@ -1,16 +1,16 @@
 //! Making an HTTP client.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use http::{request::Parts, uri::Authority};
+use http::{HeaderMap, request::Parts, uri::Authority};
 
 use super::{
     HttpClient,
     channel::Channel,
-    protocol::Http,
+    protocol::{Http, Learn},
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError, Naming, affinity::Affinity};
+use crate::{BalancerBuilder, BuildError, Endpoint, Naming, affinity::Affinity};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -36,6 +36,7 @@ use crate::{BalancerBuilder, BuildError, Naming, affinity::Affinity};
 pub struct HttpBuilder {
     balancer: BalancerBuilder,
     pub(crate) channel: Channel,
+    learn: Learn,
 }
 
 impl BalancerBuilder {
@@ -44,6 +45,7 @@ impl BalancerBuilder {
         HttpBuilder {
             balancer: self,
             channel: Channel::default(),
+            learn: Learn::default(),
         }
     }
 }
@@ -208,6 +210,36 @@ impl HttpBuilder {
         self
     }
 
+    /// Shows the head of each response, and whose it is, to `learn`, as soon as it is there: who is the primary, and
+    /// how far a replica is behind, may be written in headers. It is called on the request path, and must not block.
+    ///
+    /// ```
+    /// use portolan::{Cluster, policy::{Epoch, Leadership, PrimaryReplica}, source::Fixed};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), portolan::BuildError> {
+    /// # let cluster = Cluster::from_source(Fixed::default());
+    /// let leadership = Leadership::new();
+    /// let told = leadership.clone();
+    /// let db = cluster
+    ///     .service("db.shop:http")?
+    ///     .policy(PrimaryReplica::by_leadership(&leadership))
+    ///     .http()
+    ///     .learn(move |endpoint, headers| {
+    ///         let term = headers.get("x-primary-term").and_then(|term| term.to_str().ok()?.parse().ok());
+    ///         if let Some(term) = term {
+    ///             told.announce(endpoint.placement().clone(), Epoch::new(term));
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn learn(mut self, learn: impl Fn(&Endpoint, &HeaderMap) + Send + Sync + 'static) -> Self {
+        self.learn = Learn(Some(Arc::new(learn)));
+        self
+    }
+
     /// Makes the client, and starts to follow the Service.
     ///
     /// # Errors
@@ -216,6 +248,7 @@ impl HttpBuilder {
         let make = self.channel.make(self.balancer.service_ref())?;
         let protocol = Http {
             affinity: self.channel.affinity.clone(),
+            learn: self.learn,
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,
