@@ -249,10 +249,21 @@ impl Arena {
         account: &Account,
         options: WatchOptions,
     ) -> Result<portolan::Cluster> {
+        Ok(self.kube_as(account, options)?.into())
+    }
+
+    /// The source of that discovery, likewise.
+    ///
+    /// # Errors
+    /// If no client can be made.
+    pub fn kube_as(
+        &self,
+        account: &Account,
+        options: WatchOptions,
+    ) -> Result<portolan_kube::Cluster> {
         let mut config = self.config.clone();
         config.auth_info = AuthInfo::default();
-        let cluster = self.discover(config, Some(account.clone()), options)?;
-        Ok(cluster.into())
+        self.discover(config, Some(account.clone()), options)
     }
 
     fn discover(

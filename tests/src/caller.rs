@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use portolan::{
-    Observer, Reach, View, Wait,
+    BalancerBuilder, Observer, Reach, View, Wait,
     http::{HttpBuilder, HttpClient},
 };
 use serde::Deserialize;
@@ -84,6 +84,19 @@ impl Caller {
     pub fn by(cluster: &portolan::Cluster, service: &str, reach: Reach) -> Result<Self> {
         let balancer = cluster.service(service)?.reach(reach);
         Self::build(balancer.wait(Wait::UpTo(Duration::from_secs(10))).http())
+    }
+
+    /// A client that is set up by `adapt`, whose requests wait for an endpoint, 10 s at most.
+    ///
+    /// # Errors
+    /// If the Service's name makes no sense.
+    pub fn of(
+        cluster: &portolan::Cluster,
+        service: &str,
+        adapt: impl FnOnce(BalancerBuilder) -> HttpBuilder,
+    ) -> Result<Self> {
+        let wait = Wait::UpTo(Duration::from_secs(10));
+        Self::build(adapt(cluster.service(service)?.wait(wait)))
     }
 
     fn build(builder: HttpBuilder) -> Result<Self> {

@@ -87,6 +87,62 @@ impl HostResolver for Known {
     }
 }
 
+/// Tells a snippet on a cluster of its own, in which `db.shop` has a primary `db-0` and two replicas, by the label of
+/// CloudNativePG and by a Lease `db`.
+///
+/// # Panics
+/// If the snippet fails, as a test does.
+pub fn run_primary_replica(
+    name: &str,
+    snippet: impl AsyncFnOnce(portolan_kube::Cluster, TestCluster) -> Result,
+) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let told = match runtime.enable_all().build() {
+        Ok(runtime) => runtime.block_on(tell_primary_replica(snippet)),
+        Err(error) => Err(Failure::new(error)),
+    };
+    assert!(told.is_ok(), "{name}: {told:?}");
+}
+
+async fn tell_primary_replica(
+    snippet: impl AsyncFnOnce(portolan_kube::Cluster, TestCluster) -> Result,
+) -> Result {
+    let cluster = TestCluster::start().await?;
+    cluster.service("shop", "db").headless().create().await?;
+    let pods = cluster
+        .stateful_set("shop", "db", 3)
+        .port("http", 8080)
+        .create()
+        .await?;
+    pods.wait_ready(3).await?;
+    let api: kube::Api<k8s_openapi::api::core::v1::Pod> =
+        kube::Api::namespaced(cluster.client(), "shop");
+    for (pod, role) in [
+        ("db-0", "primary"),
+        ("db-1", "replica"),
+        ("db-2", "replica"),
+    ] {
+        let labels =
+            serde_json::json!({ "metadata": { "labels": { "cnpg.io/instanceRole": role } } });
+        let patch = kube::api::Patch::Merge(labels);
+        api.patch(pod, &kube::api::PatchParams::default(), &patch)
+            .await?;
+    }
+    let lease = serde_json::json!({
+        "metadata": { "name": "db" },
+        "spec": { "holderIdentity": "db-0", "leaseTransitions": 1, "leaseDurationSeconds": 60 },
+    });
+    let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
+        kube::Api::namespaced(cluster.client(), "shop");
+    leases
+        .create(
+            &kube::api::PostParams::default(),
+            &serde_json::from_value(lease)?,
+        )
+        .await?;
+    snippet(portolan_kube::Cluster::from(cluster.client()), cluster).await
+}
+
 /// The guides themselves, for their snippets to be compiled and run.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/reach.md")]
@@ -99,3 +155,7 @@ mod hashing {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/sharding.md")]
 mod sharding {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/primary-replica.md")]
+mod primary_replica {}

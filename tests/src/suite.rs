@@ -97,6 +97,11 @@ macro_rules! suite {
                 a_rolling_restart_that_the_api_cannot_tell_of
                 the_api_server_is_stopped
             }
+            failover {
+                a_failover_by_label_is_followed
+                a_failover_by_lease_is_followed
+                a_refusal_to_show_labels_prints_the_role_that_mends_it
+            }
             outage {
                 api_server_is_stopped_during_a_rollout
                 api_server_is_paused

@@ -38,8 +38,10 @@
 
 mod cluster;
 mod error;
+mod lease;
 mod node;
 mod object;
+mod pod;
 mod rbac;
 mod redact;
 mod resolve;
@@ -51,5 +53,5 @@ pub use cluster::{Cluster, IpFamilies, NodeAddresses, Vantage, WatchOptions};
 pub use error::Error;
 /// The Kubernetes client of [`Cluster::from`], in the version that this crate is built with.
 pub use kube;
-pub use rbac::{CLUSTER_ROLE, LOCATION_ROLE, NODE_ROLE, ROLE};
-pub use watch::WatchStats;
+pub use rbac::{CLUSTER_ROLE, LEASE_ROLE, LOCATION_ROLE, NODE_ROLE, POD_ROLE, ROLE};
+pub use watch::{LeaseWatch, WatchStats};

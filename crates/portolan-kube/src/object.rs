@@ -35,6 +35,10 @@ pub(crate) enum Scope {
     Service { namespace: String, name: String },
     /// All, of a collection that belongs to no namespace.
     Cluster,
+    /// Those of a namespace that have this label, whatever its value.
+    Labelled { namespace: String, label: String },
+    /// The one of this name.
+    Named { namespace: String, name: String },
 }
 
 /// Which objects are wanted.
@@ -45,6 +49,7 @@ pub(crate) enum Scope {
 pub(crate) enum Selector {
     All,
     Label { label: &'static str, value: String },
+    HasLabel(String),
     Name(String),
 }
 
@@ -57,7 +62,9 @@ impl Resource {
             _ => format!("/apis/{group}/v1"),
         };
         match scope {
-            Scope::Service { namespace, .. } => format!("{group}/namespaces/{namespace}/{plural}"),
+            Scope::Service { namespace, .. }
+            | Scope::Labelled { namespace, .. }
+            | Scope::Named { namespace, .. } => format!("{group}/namespaces/{namespace}/{plural}"),
             Scope::Cluster => format!("{group}/{plural}"),
         }
     }
@@ -69,6 +76,7 @@ impl Selector {
         match self {
             Self::All => true,
             Self::Label { label, value } => meta.labels.get(*label) == Some(value),
+            Self::HasLabel(label) => meta.labels.contains_key(label),
             Self::Name(name) => meta.name == *name,
         }
     }
@@ -77,6 +85,7 @@ impl Selector {
     pub(crate) fn labels(&self) -> Option<String> {
         match self {
             Self::Label { label, value } => Some(format!("{label}={value}")),
+            Self::HasLabel(label) => Some(label.clone()),
             Self::All | Self::Name(_) => None,
         }
     }
@@ -85,7 +94,7 @@ impl Selector {
     pub(crate) fn fields(&self) -> Option<String> {
         match self {
             Self::Name(name) => Some(format!("metadata.name={name}")),
-            Self::All | Self::Label { .. } => None,
+            Self::All | Self::Label { .. } | Self::HasLabel(_) => None,
         }
     }
 }

@@ -26,10 +26,32 @@ pub const NODE_ROLE: &str = include_str!("../rbac/node-role.yaml");
 /// ClusterRoleBinding with `get` on `nodes`.
 pub const LOCATION_ROLE: &str = include_str!("../rbac/location-role.yaml");
 
+/// What [`Cluster::with_pod_labels`](crate::Cluster::with_pod_labels) needs besides [`ROLE`] or [`CLUSTER_ROLE`]:
+/// a Role and its RoleBinding in the namespace of the Service, with `list` and `watch` on `pods`.
+pub const POD_ROLE: &str = include_str!("../rbac/pod-role.yaml");
+
+/// What [`Cluster::watch_lease`](crate::Cluster::watch_lease) needs: a Role and its RoleBinding in the namespace of
+/// the Lease, with `list` and `watch` on `leases`.
+pub const LEASE_ROLE: &str = include_str!("../rbac/lease-role.yaml");
+
 /// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
 /// asked.
 pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
-    let role = ROLE.replace(
+    of_namespace(ROLE, namespace, user)
+}
+
+/// [`POD_ROLE`], likewise.
+pub(crate) fn pod_role_for(namespace: &str, user: Option<&str>) -> String {
+    of_namespace(POD_ROLE, namespace, user)
+}
+
+/// [`LEASE_ROLE`], likewise.
+pub(crate) fn lease_role_for(namespace: &str, user: Option<&str>) -> String {
+    of_namespace(LEASE_ROLE, namespace, user)
+}
+
+fn of_namespace(manifest: &str, namespace: &str, user: Option<&str>) -> String {
+    let role = manifest.replace(
         "namespace: default # of the Service",
         &format!("namespace: {namespace} # of the Service"),
     );

@@ -125,6 +125,11 @@ impl Lease {
         self.record(outcome);
     }
 
+    /// Whether it is on the endpoint of this state.
+    pub(crate) fn is_of(&self, state: &Arc<EndpointState>) -> bool {
+        Arc::ptr_eq(self.in_flight.state(), state)
+    }
+
     /// The state of the endpoint, after what there was to record has been.
     pub(crate) fn into_state(self) -> Arc<EndpointState> {
         Arc::clone(self.in_flight.state())

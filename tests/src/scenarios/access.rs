@@ -115,7 +115,7 @@ pub async fn the_cluster_role_is_enough(arena: &Arena) -> Result {
     expect_enough(arena, &account).await
 }
 
-fn with_subject(role: &str, account: &Account) -> String {
+pub(super) fn with_subject(role: &str, account: &Account) -> String {
     role.replace(
         "name: default # who asks",
         &format!("name: {}", account.name()),

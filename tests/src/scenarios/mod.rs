@@ -8,6 +8,7 @@ pub mod dns;
 pub mod dns_answers;
 pub mod dns_changes;
 pub mod dns_takes_over;
+pub mod failover;
 pub mod outage;
 pub mod readiness;
 pub mod rolling;

@@ -54,18 +54,18 @@ impl Group {
     ) -> Self {
         let all = (0u32..).map(Index::new).zip(candidates);
         let members = all.filter(|(_, one)| such(one)).map(|(index, _)| index);
-        Self::from_members(candidates, members.collect(), policy)
+        Self::at(candidates, members, policy)
     }
 
-    /// These candidates, in order, among which `policy` chooses. What is no candidate is left out.
-    pub(super) fn from_members(
+    /// The candidates at these places, which are in order, among which `policy` chooses.
+    pub(super) fn at(
         candidates: &Candidates,
-        mut members: Vec<Index>,
+        members: impl Iterator<Item = Index>,
         policy: &dyn Policy,
     ) -> Self {
-        members.retain(|index| candidates.get(*index).is_some());
-        let list = members.iter().filter_map(|index| candidates.get(*index));
-        let list: Vec<_> = list.cloned().collect();
+        let (members, list): (Vec<_>, Vec<_>) = members
+            .filter_map(|index| Some((index, candidates.get(index)?.clone())))
+            .unzip();
         // Groups that are alike must not all start at the same place.
         let first = members.first().map_or(0, |index| index.position() as u64);
         let seed = next_entropy(candidates.seed() ^ first);

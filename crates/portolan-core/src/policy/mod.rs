@@ -19,6 +19,7 @@
 //! | [`Routes`] | servers that say themselves who serves what (`MOVED`, "not the leader"), over any of the others | O(1) |
 //! | [`Shard`] | each key on the Pod of its shard, and on no other | O(log n) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
+//! | [`PrimaryReplica`] | one primary that takes writes, replicas that answer reads by any of the others | as theirs |
 
 mod changes;
 mod context;
@@ -27,6 +28,7 @@ mod group;
 mod hash;
 mod learnt;
 mod p2c;
+mod primary_replica;
 mod random;
 mod round_robin;
 mod shard;
@@ -43,6 +45,10 @@ pub use group::Group;
 pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key_hash};
 pub use learnt::{ByRoutes, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
+pub use primary_replica::{
+    Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel,
+    WithoutPrimary, preset,
+};
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use shard::{
@@ -234,6 +240,23 @@ pub enum Reason {
         /// The shard of the key.
         shard: u32,
     },
+    /// No endpoint is known to be the primary.
+    #[error(
+        "no endpoint is known to be the primary: is a failover going on, and is the source told to read the \
+         label, or the leadership told of the Lease?"
+    )]
+    NoPrimary,
+    /// Several endpoints claim to be the primary, and no epoch tells which of them is.
+    #[error(
+        "several endpoints claim to be the primary, and no epoch tells which of them is: wait for the failover to \
+         end, or fence it by a leadership"
+    )]
+    SeveralPrimaries,
+    /// Every replica that may be read from is further behind than allowed.
+    #[error(
+        "every replica is further behind than allowed: raise the limit, or read from the primary, too"
+    )]
+    TooFarBehind,
 }
 
 /// The policy when none is named.

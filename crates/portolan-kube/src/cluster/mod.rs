@@ -11,18 +11,21 @@ use std::{fmt, path::Path, pin::Pin, sync::Arc};
 use futures::{Stream, stream};
 use portolan_core::{
     HostResolver, ParseServiceRefError, Resolution, ServiceRef, Source, SourceError,
-    SourceErrorKind,
+    SourceErrorKind, policy::Leadership,
 };
 
 pub(crate) use access::Access;
 pub use options::{IpFamilies, NodeAddresses, Vantage, WatchOptions};
 
-use tokio::sync::Semaphore;
+use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
     Error,
     resolve::Want,
-    watch::{Counters, Key, NodeRegistry, Registry, Streaming, WatchStats, subscribe},
+    watch::{
+        Counters, Key, LeaseWatch, NodeRegistry, Registry, Streaming, WatchStats, subscribe,
+        watch_lease, with_labels,
+    },
 };
 
 /// A Kubernetes cluster, as a [`Source`] of endpoints.
@@ -72,6 +75,8 @@ pub struct Cluster {
     families: IpFamilies,
     vantage: Vantage,
     node_addresses: NodeAddresses,
+    /// In order, each once.
+    pod_labels: Arc<[Arc<str>]>,
 }
 
 /// What the clones of a cluster share.
@@ -129,6 +134,7 @@ impl Cluster {
             families: IpFamilies::default(),
             vantage: infer::vantage(),
             node_addresses: NodeAddresses::default(),
+            pod_labels: Arc::default(),
         })
     }
 
@@ -162,6 +168,68 @@ impl Cluster {
     pub fn with_node_addresses(mut self, addresses: NodeAddresses) -> Self {
         self.node_addresses = addresses;
         self
+    }
+
+    /// The same cluster, where endpoints have these labels of their Pods. Default: none, since slices do not tell
+    /// them, and Pods are large and change often.
+    ///
+    /// For each label the Pods of the Service's namespace that have it are listed and watched, which needs
+    /// [`POD_ROLE`](crate::POD_ROLE) besides; nothing of them is kept but the labels asked for. A label is that of
+    /// the same Pod, by its UID, and not of one that had its name before. Where the watch fails, the last labels
+    /// stay, and the endpoints are said to be stale.
+    ///
+    /// ```
+    /// use portolan_core::policy::preset;
+    ///
+    /// # fn doc(cluster: portolan_kube::Cluster) {
+    /// let cluster = cluster.with_pod_labels(preset::CLOUD_NATIVE_PG.names());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_pod_labels<L: Into<Arc<str>>>(
+        mut self,
+        labels: impl IntoIterator<Item = L>,
+    ) -> Self {
+        let labels: std::collections::BTreeSet<_> = labels.into_iter().map(Into::into).collect();
+        self.pod_labels = labels.into_iter().collect();
+        self
+    }
+
+    /// Watches a Lease of this cluster's [namespace](Self::namespace), and tells the leadership who holds it, until
+    /// the watch is dropped. Needs [`LEASE_ROLE`](crate::LEASE_ROLE).
+    ///
+    /// - The holder is the Pod that `spec.holderIdentity` names, up to the first `_`: client-go appends a random
+    ///   suffix to the name of the host.
+    /// - The epoch is `spec.leaseTransitions`. A Lease that is deleted and made anew counts on from there.
+    /// - A Lease that did not change for `spec.leaseDurationSeconds`, by this machine's own monotonic clock since it
+    ///   was seen to change, has no holder: clocks of different machines are not compared. So it is while the API
+    ///   server cannot be reached, where the holder cannot renew it either. Neither has one that is deleted or
+    ///   let go of.
+    ///
+    /// # Errors
+    /// Where this is not called within a Tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn doc(cluster: portolan_kube::Cluster) -> Result<(), portolan_kube::Error> {
+    /// use portolan_core::policy::{Leadership, PrimaryReplica};
+    ///
+    /// let leadership = Leadership::new();
+    /// let watch = cluster.with_namespace("shop").watch_lease("db", &leadership)?;
+    /// let policy = PrimaryReplica::by_leadership(&leadership);
+    /// # Ok(()) }
+    /// ```
+    pub fn watch_lease(&self, name: &str, leadership: &Leadership) -> Result<LeaseWatch, Error> {
+        let runtime = Handle::try_current().map_err(|cause| Error::Client {
+            cause: cause.into(),
+        })?;
+        let (shared, namespace) = (Arc::clone(&self.shared), self.namespace.to_string());
+        Ok(watch_lease(
+            &runtime,
+            shared,
+            namespace,
+            name.to_owned(),
+            leadership.clone(),
+        ))
     }
 
     /// The same cluster, which asks this resolver for the addresses of DNS names: those that Services of type
@@ -257,6 +325,7 @@ impl From<kube::Client> for Cluster {
             families: IpFamilies::default(),
             vantage: Vantage::default(),
             node_addresses: NodeAddresses::default(),
+            pod_labels: Arc::default(),
         }
     }
 }
@@ -269,6 +338,7 @@ impl fmt::Debug for Cluster {
             .field("families", &self.families)
             .field("vantage", &self.vantage)
             .field("node_addresses", &self.node_addresses)
+            .field("pod_labels", &self.pod_labels)
             .field("hosts", &self.shared.hosts)
             .field("options", &self.shared.options)
             .finish_non_exhaustive()
@@ -293,7 +363,12 @@ impl Source for Cluster {
             families: self.families,
             node_addresses: self.node_addresses,
         };
-        Box::pin(subscribe(Arc::clone(&self.shared), key, want))
+        let namespace = key.namespace.to_string();
+        let resolutions = subscribe(Arc::clone(&self.shared), key, want);
+        match &*self.pod_labels {
+            [] => Box::pin(resolutions),
+            labels => with_labels(&self.shared, namespace, labels, Box::pin(resolutions)),
+        }
     }
 
     /// The API tells of every change by itself, and has nothing to look up. DNS has, where the Service leads

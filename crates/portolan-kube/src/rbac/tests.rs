@@ -185,3 +185,25 @@ fn somebody_whose_name_is_an_attack() {
 fn nobody_knows_who() {
     assert_eq!(filled_in("shop", None).kind, "ServiceAccount");
 }
+
+#[test]
+fn the_manifests_about_roles_grant_what_is_needed_and_nothing_else() {
+    for (yaml, group, resource) in [
+        (POD_ROLE, "", "pods"),
+        (LEASE_ROLE, "coordination.k8s.io", "leases"),
+    ] {
+        let (role, binding): (Role, RoleBinding) = documents(yaml);
+        assert_eq!(binding.role_ref.name, role.metadata.name.unwrap());
+        let rules = role.rules.unwrap();
+        assert_eq!(rules.len(), 1);
+        assert_eq!(rules[0].api_groups, Some(vec![group.to_owned()]));
+        assert_eq!(rules[0].resources, Some(vec![resource.to_owned()]));
+        assert_eq!(rules[0].verbs, ["list", "watch"]);
+    }
+    let filled = lease_role_for("shop", Some("system:serviceaccount:web:app"));
+    assert!(
+        filled.contains("namespace: shop # of the Service"),
+        "{filled}"
+    );
+    assert!(filled.contains("namespace: web # of who asks"), "{filled}");
+}

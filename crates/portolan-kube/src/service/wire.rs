@@ -99,7 +99,8 @@ impl Object for WireService {
 
     fn selector(scope: &Scope) -> Selector {
         match scope {
-            Scope::Service { name, .. } => Selector::Name(name.clone()),
+            Scope::Service { name, .. } | Scope::Named { name, .. } => Selector::Name(name.clone()),
+            Scope::Labelled { label, .. } => Selector::HasLabel(label.clone()),
             Scope::Cluster => Selector::All,
         }
     }

@@ -35,6 +35,8 @@ impl Object for WireSlice {
                 label: SERVICE_NAME_LABEL,
                 value: name.clone(),
             },
+            Scope::Named { name, .. } => Selector::Name(name.clone()),
+            Scope::Labelled { label, .. } => Selector::HasLabel(label.clone()),
             Scope::Cluster => Selector::All,
         }
     }

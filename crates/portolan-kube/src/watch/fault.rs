@@ -169,6 +169,14 @@ impl Errand {
                 format!(" in namespace `{namespace}`"),
                 rbac::role_for(namespace, user),
             ),
+            Scope::Labelled { namespace, .. } => (
+                format!(" in namespace `{namespace}`"),
+                rbac::pod_role_for(namespace, user),
+            ),
+            Scope::Named { namespace, .. } => (
+                format!(" in namespace `{namespace}`"),
+                rbac::lease_role_for(namespace, user),
+            ),
             Scope::Cluster => (String::new(), rbac::node_role_for(user)),
         };
         format!(
@@ -186,6 +194,15 @@ impl std::fmt::Display for Errand {
             }
             Scope::Service { namespace, name } => {
                 write!(f, "{plural} of Service `{name}` in namespace `{namespace}`")
+            }
+            Scope::Labelled { namespace, label } => {
+                write!(
+                    f,
+                    "{plural} with label `{label}` in namespace `{namespace}`"
+                )
+            }
+            Scope::Named { namespace, name } => {
+                write!(f, "`{name}` of the {plural} in namespace `{namespace}`")
             }
             Scope::Cluster => write!(f, "the {plural} of the cluster"),
         }

@@ -4,6 +4,8 @@
 //! - [`subscription`]: what a balancer holds: a stream, and its share of the watch.
 //! - [`follow`]: the task behind them; it puts the two informers and the state machine together.
 //! - [`nodes`]: the Nodes, watched once for all Services that need them.
+//! - [`labels`]: the labels of Pods, joined onto the endpoints for those who asked for them.
+//! - [`lease`]: the holder of a Lease, told to whoever goes by it.
 //! - [`hosts`]: the DNS names that a Service needs, asked of whoever knows DNS.
 //! - [`informer`]: one collection, listed and watched for ever.
 //! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
@@ -16,6 +18,8 @@ mod fault;
 mod follow;
 mod hosts;
 mod informer;
+mod labels;
+mod lease;
 mod nodes;
 mod pace;
 mod registry;
@@ -23,6 +27,9 @@ mod stats;
 mod streaming;
 mod subscription;
 
+pub(crate) use labels::with_labels;
+pub use lease::LeaseWatch;
+pub(crate) use lease::watch_lease;
 pub(crate) use nodes::NodeRegistry;
 pub(crate) use registry::{Key, Registry};
 pub(crate) use stats::Counters;

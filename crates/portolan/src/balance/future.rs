@@ -189,6 +189,21 @@ where
                     patience,
                 } => {
                     let failure = match service.poll_ready(cx) {
+                        Poll::Ready(Ok(()))
+                            if !this.journey.still_belongs_there(
+                                published,
+                                routing(this.handle, request).as_seen(),
+                                this.lease.as_ref(),
+                            ) =>
+                        {
+                            if let Some(mut lease) = this.lease.take() {
+                                lease.untrace();
+                                lease.excuse();
+                            }
+                            let request = request.take();
+                            this.state.set(State::Pick { request });
+                            continue;
+                        }
                         Poll::Ready(Ok(())) => {
                             let Some(request) = request.take() else {
                                 break Err(this.journey.end(published));

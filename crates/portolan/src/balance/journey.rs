@@ -1,10 +1,15 @@
 //! The way of one request: where it has been, and where it may go next.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use portolan_core::{
-    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, PickContext, Pin,
-    Placement, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict, policy::Redirect,
+    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, Intent,
+    PickContext, Pin, Placement, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
+    policy::Redirect,
 };
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -18,6 +23,8 @@ pub(crate) struct Journey<Req> {
     detours: Option<Box<Detours<Req>>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
+    /// The snapshot that it was chosen from.
+    generation: u64,
 }
 
 /// What there is to know once it does not go straight.
@@ -42,6 +49,7 @@ impl<Req> Default for Journey<Req> {
         Self {
             detours: None,
             since: 0,
+            generation: 0,
         }
     }
 }
@@ -151,13 +159,7 @@ impl<Req> Journey<Req> {
         let now = picked_at.unwrap_or(Time::ORIGIN);
         for passed_over in 0..=MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
-            seen.apply_to(&mut context);
-            if let Some(Detours {
-                sent_on: Some(to), ..
-            }) = self.detours.as_deref()
-            {
-                context.pin = Some(to);
-            }
+            self.show(seen, &mut context);
             let index = match pick(&snapshot, &context) {
                 Verdict::Use(index) => index,
                 Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
@@ -186,6 +188,7 @@ impl<Req> Journey<Req> {
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
                 self.since = reached.since;
+                self.generation = snapshot.generation();
                 let is_sample = || candidate.state.requests().is_multiple_of(TIMED_ONE_IN);
                 let started = picked_at.or_else(|| is_sample().then(|| published.clock.now()));
                 *lease = Some(Lease::new(in_flight, started, published.clock));
@@ -194,6 +197,54 @@ impl<Req> Journey<Req> {
             tried.insert(index);
         }
         Err(self.error(published, ErrorKind::Overloaded))
+    }
+
+    /// Shows a picker what decides of the request: what it says itself, unless an answer has sent it on.
+    #[inline]
+    fn show<'c>(&'c self, seen: Seen<'c>, context: &mut PickContext<'c>) {
+        seen.apply_to(context);
+        if let Some(detours) = &self.detours
+            && let Some(to) = &detours.sent_on
+        {
+            context.pin = Some(to);
+        }
+    }
+
+    /// Whether the endpoint that the request has been waiting for is still where it belongs, by a policy for which
+    /// it matters who that is: the primary, say, may be another one by now. Nothing was sent yet.
+    pub(crate) fn still_belongs_there<S>(
+        &self,
+        published: &Published<S>,
+        seen: Seen<'_>,
+        lease: Option<&Lease>,
+    ) -> bool {
+        if !published.by_identity.load(Ordering::Relaxed) {
+            return true;
+        }
+        let snapshot = published.load();
+        let tried = self.tried_in(&snapshot);
+        let is_timed = snapshot.is_timed();
+        let now = if is_timed {
+            published.clock.now()
+        } else {
+            Time::ORIGIN
+        };
+        let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
+        self.show(seen, &mut context);
+        if context.intent == Intent::Read {
+            return true;
+        }
+        match pick(&snapshot, &context) {
+            Verdict::Use(index) => {
+                let chosen = snapshot.get(index).map(|(candidate, _)| &candidate.state);
+                let same = chosen
+                    .zip(lease)
+                    .is_some_and(|(state, lease)| lease.is_of(state));
+                // Among equals it may come out otherwise each time.
+                same || snapshot.generation() == self.generation
+            }
+            _ => false,
+        }
     }
 
     /// Notes that an endpoint did not take the request. Whether another may be asked is for the

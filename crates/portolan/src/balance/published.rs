@@ -34,6 +34,8 @@ pub(crate) struct Published<S> {
     changed: Notify,
     waiting: AtomicUsize,
     closed: AtomicBool,
+    /// The policy [goes by identity](portolan_core::Policy::is_by_identity), as the driver found out.
+    pub(crate) by_identity: AtomicBool,
     /// Endpoints that a request could not reach, for the driver to look after.
     unreachable: Mutex<Vec<Arc<EndpointState>>>,
     pub(crate) reported: Arc<Notify>,
@@ -79,6 +81,7 @@ impl<S> Published<S> {
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            by_identity: AtomicBool::new(false),
             unreachable: Mutex::new(Vec::new()),
             reported: Arc::new(Notify::new()),
         }

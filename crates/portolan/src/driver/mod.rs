@@ -10,7 +10,10 @@ mod pace;
 mod probe;
 mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
@@ -71,10 +74,12 @@ impl<M: MakeEndpoint> Driver<M> {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
         let report = Report::of(&published.service);
+        let by_identity = guarded::is_by_identity(&*policy);
+        published.by_identity.store(by_identity, Ordering::Relaxed);
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             published,
-            by_identity: guarded::is_by_identity(&*policy),
+            by_identity,
             policy,
             source,
             resolutions,

@@ -7,11 +7,11 @@ use http::{HeaderMap, StatusCode, request::Parts, uri::Authority};
 use super::{
     HttpClient,
     channel::Channel,
-    protocol::Http,
+    protocol::{Http, Learn},
     redirect::Redirection,
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError, Follow, Naming, Told, affinity::Affinity};
+use crate::{BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -37,6 +37,7 @@ use crate::{BalancerBuilder, BuildError, Follow, Naming, Told, affinity::Affinit
 pub struct HttpBuilder {
     balancer: BalancerBuilder,
     pub(crate) channel: Channel,
+    learn: Learn,
 }
 
 impl BalancerBuilder {
@@ -45,6 +46,7 @@ impl BalancerBuilder {
         HttpBuilder {
             balancer: self,
             channel: Channel::default(),
+            learn: Learn::default(),
         }
     }
 }
@@ -241,6 +243,36 @@ impl HttpBuilder {
         self
     }
 
+    /// Shows the head of each response, and whose it is, to `learn`, as soon as it is there: who is the primary, and
+    /// how far a replica is behind, may be written in headers. It is called on the request path, and must not block.
+    ///
+    /// ```
+    /// use portolan::{Cluster, policy::{Epoch, Leadership, PrimaryReplica}, source::Fixed};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), portolan::BuildError> {
+    /// # let cluster = Cluster::from_source(Fixed::default());
+    /// let leadership = Leadership::new();
+    /// let told = leadership.clone();
+    /// let db = cluster
+    ///     .service("db.shop:http")?
+    ///     .policy(PrimaryReplica::by_leadership(&leadership))
+    ///     .http()
+    ///     .learn(move |endpoint, headers| {
+    ///         let term = headers.get("x-primary-term").and_then(|term| term.to_str().ok()?.parse().ok());
+    ///         if let Some(term) = term {
+    ///             told.announce(endpoint.placement().clone(), Epoch::new(term));
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn learn(mut self, learn: impl Fn(&Endpoint, &HeaderMap) + Send + Sync + 'static) -> Self {
+        self.learn = Learn(Some(Arc::new(learn)));
+        self
+    }
+
     /// Makes the client, and starts to follow the Service.
     ///
     /// # Errors
@@ -250,6 +282,7 @@ impl HttpBuilder {
         let protocol = Http {
             affinity: self.channel.affinity.clone(),
             redirection: self.channel.redirection.clone(),
+            learn: self.learn,
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,

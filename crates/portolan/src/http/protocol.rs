@@ -1,19 +1,34 @@
 //! How the balancer reads HTTP responses and errors.
 
-use http::StatusCode;
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, StatusCode};
 
 use super::redirect::Redirection;
 use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
 };
-use crate::{Failure, Kept, Lease, Protocol, Routing, Told, affinity::Affinity};
+use crate::{Endpoint, Failure, Kept, Lease, Protocol, Routing, Told, affinity::Affinity};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
 pub(crate) struct Http {
     pub(super) affinity: Affinity,
     pub(super) redirection: Option<Redirection>,
+    pub(super) learn: Learn,
+}
+
+/// Who is shown the heads of responses, if anybody.
+#[derive(Clone, Default)]
+pub(super) struct Learn(pub(super) Option<Arc<Learner>>);
+
+type Learner = dyn Fn(&Endpoint, &HeaderMap) + Send + Sync;
+
+impl fmt::Debug for Learn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Learn" } else { "Nothing" })
+    }
 }
 
 impl Protocol<Request, HttpEndpoint> for Http {
@@ -39,6 +54,9 @@ impl Protocol<Request, HttpEndpoint> for Http {
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
+        if let Learn(Some(learn)) = &self.learn {
+            learn(lease.endpoint(), response.headers());
+        }
         if is_failure(response.status()) {
             lease.fail();
         } else {

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod discovery;
+mod fencing;
 mod handles;
 mod keys;
 mod limits;

@@ -107,7 +107,7 @@ impl Layout {
         let place = |(shard, members): (u32, Vec<Index>)| {
             let place = match self.are_single() && differ(candidates, &members) {
                 true => Place::Ambiguous,
-                false => Place::At(Group::from_members(candidates, members, inner)),
+                false => Place::At(Group::at(candidates, members.into_iter(), inner)),
             };
             (shard, place)
         };

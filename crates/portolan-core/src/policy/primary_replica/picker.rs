@@ -1,0 +1,219 @@
+//! The picker: one primary, several replicas, and what a request is for.
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+
+use super::{
+    Leadership, PrimaryReplica, ReadFrom, WithoutPrimary,
+    readable::{Narrowed, Readable},
+    roles::Cast,
+};
+use crate::{
+    Candidates, Explanation, Index, Intent, PickContext, Picker, Policy, Reason, Verdict,
+    policy::Group,
+};
+
+#[derive(Debug)]
+pub(super) struct RolePicker {
+    candidates: Candidates,
+    primary: Result<Index, Reason>,
+    /// Who may be read from, apart from the primary where that is asked for by itself.
+    readers: Group,
+    readable: Readable,
+    inner: Arc<dyn Policy>,
+    read_from: ReadFrom,
+    without: WithoutPrimary,
+    reads_unless_said: bool,
+    /// What the roles were read from, and its version then.
+    read: Option<(Leadership, u64)>,
+    said: String,
+}
+
+impl RolePicker {
+    pub(super) fn new(policy: &PrimaryReplica, candidates: &Candidates) -> Self {
+        let Cast {
+            primary,
+            said,
+            replicas,
+            version,
+        } = policy.roles.cast(candidates);
+        let with_primary = matches!(policy.read_from, ReadFrom::Nearest | ReadFrom::Within(_));
+        let mut readers = replicas;
+        if let (true, Ok(primary)) = (with_primary, primary) {
+            readers.push(primary);
+            readers.sort_unstable();
+        }
+        Self {
+            readers: Group::at(candidates, readers.iter().copied(), &*policy.inner),
+            candidates: candidates.clone(),
+            primary,
+            readable: Readable::new(policy.limits()),
+            inner: Arc::clone(&policy.inner),
+            read_from: policy.read_from,
+            without: policy.without,
+            reads_unless_said: policy.reads_unless_said,
+            read: policy.roles.leadership.clone().zip(version),
+            said,
+        }
+    }
+
+    fn leave(&self, explanation: &mut Explanation, said: impl Into<String>, group: &Group) {
+        let members = group.members();
+        explanation.narrow("PrimaryReplica", said, &self.candidates, |index, _| {
+            members.binary_search(&index).is_ok()
+        });
+    }
+
+    fn is_read(&self, context: &PickContext<'_>) -> bool {
+        match context.intent {
+            Intent::Read => true,
+            Intent::Write => false,
+            Intent::Any => self.reads_unless_said,
+        }
+    }
+
+    /// Whether somebody has said something of the roles since they were read. A picker that is built by that will
+    /// take this one's place at once.
+    fn is_outdated(&self) -> bool {
+        let read = self.read.as_ref();
+        read.is_some_and(|(leadership, version)| leadership.version() != *version)
+    }
+
+    fn primary(&self, context: &PickContext<'_>) -> Verdict {
+        if self.is_outdated() {
+            return self.wait();
+        }
+        match (self.primary, self.without) {
+            (Ok(primary), _) if context.tried.contains(primary) => Verdict::Fail(Reason::AllTried),
+            (Ok(primary), _) => Verdict::Use(primary),
+            (Err(reason), WithoutPrimary::Fail) => Verdict::Fail(reason),
+            (Err(_), _) => self.wait(),
+        }
+    }
+
+    fn wait(&self) -> Verdict {
+        match self.without {
+            WithoutPrimary::WaitUpTo(limit) => Verdict::WaitUpTo(limit),
+            // Where nobody is to wait for a primary, it is there that moment, or is said to be missing.
+            WithoutPrimary::Wait | WithoutPrimary::Fail => Verdict::Wait,
+        }
+    }
+
+    fn readers(&self, context: &PickContext<'_>) -> Verdict {
+        let narrowed = self.narrowed(context);
+        let Some(narrowed) = &*narrowed else {
+            return self.readers.pick(context);
+        };
+        let near = narrowed.near.pick(context);
+        if let Verdict::Use(_) = near {
+            return near;
+        }
+        // Slow is better than nobody; too far behind is not.
+        match narrowed.fresh.members() {
+            [] => Verdict::Fail(Reason::TooFarBehind),
+            _ => narrowed.fresh.pick(context),
+        }
+    }
+
+    fn narrowed(&self, context: &PickContext<'_>) -> Guard<Option<Arc<Narrowed>>> {
+        let (candidates, members) = (&self.candidates, self.readers.members());
+        self.readable
+            .narrowed(context.now, candidates, members, &*self.inner)
+    }
+
+    fn read(&self, context: &PickContext<'_>) -> Verdict {
+        let (first, second): (Verdict, Option<Verdict>) = match self.read_from {
+            ReadFrom::Primary => (self.primary(context), None),
+            ReadFrom::PrimaryPreferred => match self.primary(context) {
+                Verdict::Use(primary) => (Verdict::Use(primary), None),
+                other => (other, Some(self.readers(context))),
+            },
+            ReadFrom::ReplicasPreferred => match self.readers(context) {
+                Verdict::Use(replica) => (Verdict::Use(replica), None),
+                other => (other, Some(self.primary(context))),
+            },
+            ReadFrom::Replicas | ReadFrom::Nearest | ReadFrom::Within(_) => {
+                (self.readers(context), None)
+            }
+        };
+        match (first, second) {
+            (_, Some(Verdict::Use(index))) => Verdict::Use(index),
+            // While one of the two may still come, it is worth waiting.
+            (Verdict::Fail(_), Some(second)) => second,
+            (first, _) => first,
+        }
+    }
+}
+
+impl Picker for RolePicker {
+    fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        match self.is_read(context) {
+            true => self.read(context),
+            false => self.primary(context),
+        }
+    }
+
+    fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
+        let verdict = self.pick(context);
+        let what = match (context.intent, self.is_read(context)) {
+            (Intent::Any, true) => "a request that says nothing, taken for a read,",
+            (Intent::Any, false) => "a request that says nothing, taken for a write,",
+            (_, true) => "a read",
+            (_, false) => "a write",
+        };
+        let chosen = match verdict {
+            Verdict::Use(index) => {
+                self.primary == Ok(index) && !self.readers.members().contains(&index)
+            }
+            _ => !self.is_read(context) || self.read_from == ReadFrom::Primary,
+        };
+        if chosen {
+            let outdated = match self.is_outdated() {
+                true => "; something else has just been announced",
+                false => "",
+            };
+            let said = format!("{what} goes to the primary ({}{outdated})", self.said);
+            let primary = self.primary.ok().filter(|_| !self.is_outdated());
+            explanation.narrow("PrimaryReplica", said, &self.candidates, |index, _| {
+                primary == Some(index)
+            });
+            return verdict;
+        }
+        let said = format!("{what} goes by {:?} ({})", self.read_from, self.said);
+        self.leave(explanation, said, &self.readers);
+        let narrowed = self.narrowed(context);
+        let said = match &*narrowed {
+            None => self.readers.explain(context, explanation),
+            Some(narrowed) => {
+                let said = "of those, the ones that are neither too far behind nor out of the latency window";
+                self.leave(explanation, said, &narrowed.near);
+                narrowed.near.explain(context, explanation)
+            }
+        };
+        if said != verdict && !matches!(said, Verdict::Use(_)) {
+            explanation.note(
+                "PrimaryReplica",
+                "nobody is left there: the next best is taken",
+            );
+        }
+        verdict_of(said, verdict)
+    }
+
+    fn is_timed(&self) -> bool {
+        self.readable.is_timed() || self.readers.is_timed()
+    }
+
+    /// Where there are limits, the policy inside is asked for pickers on the way.
+    fn never_panics(&self) -> bool {
+        !self.readable.is_timed() && self.readers.never_panics()
+    }
+}
+
+/// What was explained, where it came to somebody: another pick may have come to another one.
+fn verdict_of(explained: Verdict, picked: Verdict) -> Verdict {
+    match explained {
+        Verdict::Use(_) => explained,
+        _ => picked,
+    }
+}
