@@ -63,6 +63,7 @@ mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 mod routing;
+pub mod scatter;
 mod settings;
 pub mod source;
 
