@@ -66,7 +66,7 @@ impl Nodes {
                 return Ok(lease);
             }
             match journey.next(published, routing.as_seen(), &mut lease)? {
-                Step::Go(()) => {}
+                Step::Go((), _) => {}
                 Step::Wait(generation, deadline) => {
                     match Arc::clone(published).wait(generation, deadline).await {
                         Waited::Changed => {}

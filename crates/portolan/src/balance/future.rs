@@ -55,6 +55,8 @@ pin_project! {
         Ready {
             request: Option<Req>,
             service: S,
+            // Of the snapshot that it was chosen from.
+            generation: u64,
             patience: Option<Pin<Box<Sleep>>>,
         },
         /// The request is with it.
@@ -126,7 +128,7 @@ where
                     let routing = routing(this.handle, request);
                     let next = this.journey.next(published, routing.as_seen(), this.lease);
                     match next {
-                        Ok(Step::Go(mut service)) => {
+                        Ok(Step::Go(mut service, generation)) => {
                             trace(this.span.as_ref(), this.lease.as_mut());
                             // Nearly every service is ready at once, and then is not put away first.
                             match service.poll_ready(cx) {
@@ -157,6 +159,7 @@ where
                                 Poll::Pending => State::Ready {
                                     request: request.take(),
                                     service,
+                                    generation,
                                     patience: None,
                                 },
                             }
@@ -186,6 +189,7 @@ where
                 StateProjection::Ready {
                     request,
                     service,
+                    generation,
                     patience,
                 } => {
                     let failure = match service.poll_ready(cx) {
@@ -194,6 +198,7 @@ where
                                 published,
                                 routing(this.handle, request).as_seen(),
                                 this.lease.as_ref(),
+                                *generation,
                             ) =>
                         {
                             if let Some(mut lease) = this.lease.take() {

@@ -23,8 +23,6 @@ pub(crate) struct Journey<Req> {
     detours: Option<Box<Detours<Req>>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
-    /// The snapshot that it was chosen from.
-    generation: u64,
 }
 
 /// What there is to know once it does not go straight.
@@ -49,7 +47,6 @@ impl<Req> Default for Journey<Req> {
         Self {
             detours: None,
             since: 0,
-            generation: 0,
         }
     }
 }
@@ -129,8 +126,8 @@ impl<Req> Detours<Req> {
 /// Where a request is to go next.
 #[derive(Debug)]
 pub(crate) enum Step<S> {
-    /// To this endpoint, with the lease that has been put into its place.
-    Go(S),
+    /// To this endpoint, chosen from the snapshot of this generation, with the lease that has been put into its place.
+    Go(S, u64),
     /// Nowhere, until the snapshot of this generation is replaced, or until the time is up.
     Wait(u64, Instant),
 }
@@ -188,11 +185,10 @@ impl<Req> Journey<Req> {
             let limit = published.settings.max_in_flight_per_endpoint;
             if let Some(in_flight) = InFlight::try_begin(&candidate.state, limit) {
                 self.since = reached.since;
-                self.generation = snapshot.generation();
                 let is_sample = || candidate.state.requests().is_multiple_of(TIMED_ONE_IN);
                 let started = picked_at.or_else(|| is_sample().then(|| published.clock.now()));
                 *lease = Some(Lease::new(in_flight, started, published.clock));
-                return Ok(Step::Go(reached.service.clone()));
+                return Ok(Step::Go(reached.service.clone(), snapshot.generation()));
             }
             tried.insert(index);
         }
@@ -217,6 +213,7 @@ impl<Req> Journey<Req> {
         published: &Published<S>,
         seen: Seen<'_>,
         lease: Option<&Lease>,
+        chosen_from: u64,
     ) -> bool {
         if !published.by_identity.load(Ordering::Relaxed) {
             return true;
@@ -241,7 +238,7 @@ impl<Req> Journey<Req> {
                     .zip(lease)
                     .is_some_and(|(state, lease)| lease.is_of(state));
                 // Among equals it may come out otherwise each time.
-                same || snapshot.generation() == self.generation
+                same || snapshot.generation() == chosen_from
             }
             _ => false,
         }
