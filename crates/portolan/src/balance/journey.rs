@@ -7,14 +7,16 @@ use std::{
 };
 
 use portolan_core::{
-    Candidate, Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, Intent,
-    PickContext, Pin, Placement, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict,
-    policy::Redirect,
+    Endpoint, EndpointState, Explanation, Freshness, InFlight, Intent, PickContext, Pin, Placement,
+    Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict, policy::Redirect,
 };
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
-use super::published::{Published, Reached, Waited};
+use super::{
+    detours::{Asked, Detours},
+    published::{Published, Reached, Waited},
+};
 use crate::{Attempt, BoxError, Error, ErrorKind, Kept, Lease, Misdirection, Sent, routing::Seen};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
@@ -23,23 +25,6 @@ pub(crate) struct Journey<Req> {
     detours: Option<Box<Detours<Req>>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
-}
-
-/// What there is to know once it does not go straight.
-struct Detours<Req> {
-    attempts: Vec<Attempt>,
-    /// Who is not to be asked again, until something has changed.
-    asked: Vec<Asked>,
-    /// Since when the request has been waiting for an endpoint, without having been with one.
-    waiting: Option<Instant>,
-    /// All others have been asked.
-    nobody_else: bool,
-    /// How often an answer has sent the request elsewhere.
-    hops: usize,
-    /// Where the last one sent it.
-    sent_on: Option<Pin>,
-    /// To send it once more, should an answer send it elsewhere.
-    kept: Option<Kept<Req>>,
 }
 
 impl<Req> Default for Journey<Req> {
@@ -56,70 +41,6 @@ impl<Req> fmt::Debug for Journey<Req> {
         f.debug_struct("Journey")
             .field("attempts", &self.attempts())
             .finish_non_exhaustive()
-    }
-}
-
-impl<Req> Default for Detours<Req> {
-    fn default() -> Self {
-        Self {
-            attempts: Vec::new(),
-            asked: Vec::new(),
-            waiting: None,
-            nobody_else: false,
-            hops: 0,
-            sent_on: None,
-            kept: None,
-        }
-    }
-}
-
-/// One who was asked, and did not answer.
-#[derive(Debug)]
-struct Asked {
-    state: Arc<EndpointState>,
-    endpoint: Arc<Endpoint>,
-    sent: Sent,
-    since: u64,
-}
-
-impl Asked {
-    fn is(&self, candidate: &Candidate) -> bool {
-        Arc::ptr_eq(&self.state, &candidate.state) || is_same(&self.endpoint, &candidate.endpoint)
-    }
-}
-
-impl<Req> Detours<Req> {
-    #[cold]
-    fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
-        if self.asked.is_empty() {
-            return Tried::new();
-        }
-        let was_asked = |index: &Index| {
-            let found = snapshot.get(*index);
-            found.is_some_and(|(candidate, reached)| self.rules_out(candidate, reached.since))
-        };
-        (0u32..)
-            .map(Index::new)
-            .take(snapshot.candidates().len())
-            .filter(was_asked)
-            .collect()
-    }
-
-    /// Whether an endpoint, there since that generation, is not to be asked.
-    ///
-    /// One that was asked is, when it has been away since and is back. But where the request may have
-    /// arrived, it may be what made the endpoint break: then it goes there once more at most, and only
-    /// when nobody else is left.
-    fn rules_out(&self, candidate: &Candidate, since: u64) -> bool {
-        let mut may_have_arrived = 0;
-        for asked in self.asked.iter().filter(|asked| asked.is(candidate)) {
-            may_have_arrived += usize::from(asked.sent == Sent::Maybe);
-            let again = asked.sent != Sent::Maybe || self.nobody_else;
-            if !again || since <= asked.since {
-                return true;
-            }
-        }
-        may_have_arrived > 1
     }
 }
 
@@ -482,16 +403,6 @@ fn known_as<S>(published: &Published<S>, state: &Arc<EndpointState>) -> Arc<Endp
     let mut candidates = snapshot.candidates().iter();
     let now = candidates.find(|one| Arc::ptr_eq(&one.state, state));
     Arc::clone(now.map_or(state.endpoint(), |one| &one.endpoint))
-}
-
-/// Whether both are the same life of an endpoint. A UID that only one source knows makes no other.
-fn is_same(a: &Endpoint, b: &Endpoint) -> bool {
-    a.address() == b.address()
-        && match (a.uid(), b.uid()) {
-            (None, None) => true,
-            (Some(a), Some(b)) => a == b,
-            _ => a.placement() == b.placement(),
-        }
 }
 
 /// Whichever attempt it was: once a request may have been processed, nobody may take it for one that was not.

@@ -1,5 +1,6 @@
 //! The balanced service: a tower [`Service`] that sends each request to an endpoint of its choice.
 
+mod detours;
 mod future;
 mod journey;
 mod layer;
