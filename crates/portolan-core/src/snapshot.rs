@@ -1,10 +1,14 @@
 //! One consistent picture of a Service: what a request sees from pick to call.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     Candidate, Candidates, Explanation, Index, Location, Membership, PickContext, Picker, Policy,
-    Reach, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
+    Reach, Reason, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
     traffic::explain_eligible,
 };
 
@@ -25,6 +29,8 @@ pub struct Snapshot<S> {
     membership: Membership,
     /// Where the traffic rules were gone by from.
     seen_from: Location,
+    /// Whom the rules took off, in brief: for the errors of all those who find nobody, computed once.
+    taken_off: OnceLock<Explanation>,
 }
 
 /// How far the source can be believed.
@@ -76,6 +82,7 @@ impl<S> Snapshot<S> {
             pinned: Pinned::default(),
             membership: Membership::default(),
             seen_from: Location::UNKNOWN,
+            taken_off: OnceLock::new(),
         }
     }
 
@@ -110,6 +117,7 @@ impl<S> Snapshot<S> {
             pinned: Pinned::default(),
             membership: Membership::default(),
             seen_from: Location::UNKNOWN,
+            taken_off: OnceLock::new(),
         }
     }
 
@@ -156,12 +164,19 @@ impl<S> Snapshot<S> {
     /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`: whom the cluster's own rules take
     /// off, and who cannot be reached; then what the policies make of the rest.
     pub fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) {
-        explain_eligible(
-            &self.membership,
-            &self.seen_from,
-            &self.candidates,
-            explanation,
-        );
+        let taken_off = |into: &mut Explanation| {
+            explain_eligible(&self.membership, &self.seen_from, &self.candidates, into);
+        };
+        if explanation.is_in_full() {
+            taken_off(explanation);
+        } else {
+            let brief = self.taken_off.get_or_init(|| {
+                let mut brief = Explanation::in_brief();
+                taken_off(&mut brief);
+                brief
+            });
+            explanation.append(brief);
+        }
         explanation.ask(&self.asked(), &self.candidates, context);
     }
 
@@ -200,7 +215,12 @@ impl Picker for Asked<'_> {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         match context.pin {
             None => self.picker.pick(context),
-            Some(pin) => self.pinned.pick(pin, self.candidates, context),
+            Some(pin) => match self.pinned.pick(pin, self.candidates, context) {
+                Verdict::Use(index) if !self.picker.admits(index, context) => {
+                    Verdict::Fail(Reason::PinRefused)
+                }
+                verdict => verdict,
+            },
         }
     }
 

@@ -279,6 +279,7 @@ impl fmt::Debug for Error {
             .field("service", &self.0.service)
             .field("attempts", &self.0.attempts)
             .field("stale", &self.0.stale)
+            .field("explanation", &self.0.explanation)
             .finish()
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use portolan_core::policy::{Redirect, Routes};
+use portolan_core::{
+    Placement,
+    policy::{Learnt, Redirect, Routes},
+};
 use tokio::time::Instant;
 
 /// What an answer says of where a request belongs.
@@ -21,8 +24,9 @@ pub enum Told {
 
 /// How redirects are followed: how many for one request, what is remembered, and who is told.
 ///
-/// A redirect leads to a member of the Service, whether ready or not, and never to anybody else: what names a
-/// stranger ends in [`ErrorKind::Misdirected`](crate::ErrorKind), as does a request that is sent round and round.
+/// A redirect leads to a member of the Service, and never to anybody else; where that gets no requests now (it is
+/// not ready, or for clients elsewhere), the request waits for it. Where the policy does not admit the request
+/// there (a write at a replica), or knows of a later epoch, the policy is asked again. What names a stranger ends in [`ErrorKind::Misdirected`](crate::ErrorKind), as does a request that is sent round and round.
 /// The request is sent again as it was the first time; where that is impossible, since more of
 /// its body was sent than is kept, the answer is given to the caller as it is.
 ///
@@ -82,7 +86,8 @@ impl Follow {
     }
 
     /// Calls `refresh` when a redirect says that what the client goes by is out of date, and no more often than
-    /// once in `every`, however many requests are redirected: where one shard has moved, others may have too.
+    /// once in `every`, however many requests are redirected: where one shard has moved, others may have too. What
+    /// comes within that time is not made up for afterwards: fetch the map from time to time as well.
     /// It is called in the middle of a request, and must not block: it wakes whoever fetches the map.
     pub fn refresh(mut self, every: Duration, refresh: impl Fn() + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).refresh = Some(Arc::new(Refresh {
@@ -98,19 +103,13 @@ impl Follow {
     }
 
     /// Takes up what was said of the request of this key.
-    pub(crate) fn learn(
-        &self,
-        key: Option<&[u8]>,
-        redirect: &Redirect,
-        to: &portolan_core::Placement,
-    ) {
-        let Some(routes) = &self.0.routes else {
-            self.out_of_date();
-            return;
-        };
-        if routes.learn(key, redirect, to) {
+    pub(crate) fn learn(&self, key: Option<&[u8]>, redirect: &Redirect, to: &Placement) -> Learnt {
+        let routes = self.0.routes.as_ref();
+        let learnt = routes.map_or(Learnt::Nothing, |routes| routes.learn(key, redirect, to));
+        if !matches!(learnt, Learnt::Known | Learnt::Outdated) {
             self.out_of_date();
         }
+        learnt
     }
 
     fn out_of_date(&self) {

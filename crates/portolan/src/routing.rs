@@ -49,9 +49,11 @@ impl<'a> Routing<'a> {
         Self::new().with_key(key)
     }
 
-    /// The request must go to the Pod of this name (or, for endpoints that are no Pods, to that
-    /// [placement](crate::Placement)), and to no other: where it is not there, the request waits for it, as long
-    /// as any waits.
+    /// The request must go to the endpoint of this [placement](crate::Placement), a Pod's stable name, and to no other.
+    /// Where it gets no requests now, since it is not ready, or the Service means it for clients elsewhere, the
+    /// request waits for it as long as any waits, and then fails with
+    /// [`Reason::PinNotFound`](crate::Reason::PinNotFound). A policy for which it would be wrong there refuses it
+    /// ([`Reason::PinRefused`](crate::Reason::PinRefused)): what may write goes to a primary only.
     #[must_use]
     pub fn pinned_to(name: &str) -> Self {
         Self::new().with_pin(Pin::Placement(Placement::new(name)))
@@ -146,6 +148,10 @@ pub(crate) struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
+    pub(crate) fn is_pinned(self) -> bool {
+        self.pin.is_some()
+    }
+
     #[inline]
     pub(crate) fn apply_to(self, context: &mut PickContext<'a>) {
         context.key = self.key;

@@ -14,7 +14,8 @@ pub enum Wait {
     /// then costs time instead of failures.
     UpTo(Duration),
     /// It fails at once. Only while discovery has not said anything at all yet, right after the
-    /// start, does it wait, 5 s at most.
+    /// start, does it wait, 5 s at most. A policy that says itself for how long waiting makes sense
+    /// ([`Verdict::WaitUpTo`](crate::Verdict)) goes before this.
     FailFast,
 }
 

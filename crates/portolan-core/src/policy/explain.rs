@@ -92,6 +92,15 @@ impl Explanation {
         }
     }
 
+    pub(crate) fn is_in_full(&self) -> bool {
+        self.in_full
+    }
+
+    /// Adds the steps of another one.
+    pub(crate) fn append(&mut self, other: &Self) {
+        self.steps.extend_from_slice(&other.steps);
+    }
+
     /// Notes what a policy goes by.
     pub fn note(&mut self, policy: &'static str, said: impl Into<String>) {
         self.steps.push(Step {

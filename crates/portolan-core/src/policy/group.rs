@@ -104,6 +104,16 @@ impl Group {
         self.as_member(verdict)
     }
 
+    /// Whether the picker [admits](Picker::admits) a request to this candidate; one that is no member is not its own
+    /// to refuse.
+    #[must_use]
+    pub fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        match self.members.binary_search(&index) {
+            Ok(position) => self.picker.admits(Index::at(position), context),
+            Err(_) => true,
+        }
+    }
+
     /// Which of the group's own candidates have been tried.
     fn tried_here(&self, context: &PickContext<'_>) -> Tried {
         (0u32..)

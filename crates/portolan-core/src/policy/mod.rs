@@ -43,7 +43,7 @@ pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;
 pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key_hash};
-pub use learnt::{ByRoutes, Redirect, Routes};
+pub use learnt::{ByRoutes, Learnt, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use primary_replica::{
     Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel,
@@ -161,6 +161,15 @@ pub trait Picker: fmt::Debug + Send + Sync {
         explain::unexplained(self, context, explanation)
     }
 
+    /// Whether a request may go to this candidate, which something else than this picker has chosen for it: a pin, or
+    /// what an earlier answer said. Default: it may.
+    ///
+    /// A picker for which it would be wrong, as a write at a replica is, says so. One that asks others asks them.
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let _ = (index, context);
+        true
+    }
+
     /// Whether it goes by [`PickContext::now`] or by the endpoints' latency. Default: it does.
     ///
     /// Where a picker says that it does not, the balancer reads no clock for the pick and times only
@@ -208,6 +217,12 @@ pub enum Reason {
     /// The endpoint to which the request is pinned is not among the endpoints.
     #[error("the endpoint to which the request is pinned is not there")]
     PinNotFound,
+    /// The policy does not let a request such as this go to the endpoint that it is pinned to.
+    #[error(
+        "the policy does not let a request such as this go to the endpoint that it is pinned to: a write goes to the \
+         primary only"
+    )]
+    PinRefused,
     /// Several endpoints have the ordinal that the request is pinned to: they are of several StatefulSets.
     #[error(
         "several endpoints have the ordinal to which the request is pinned: pin it to the name of one"

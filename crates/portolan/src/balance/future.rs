@@ -11,6 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
+use portolan_core::policy::Learnt;
 use tokio::time::Sleep;
 use tower_service::Service;
 use tracing::{
@@ -251,15 +252,16 @@ where
                         {
                             match take_up(this.journey, published, &told, kept) {
                                 Ok(Some(request)) => {
-                                    if let Some(mut lease) = this.lease.take() {
-                                        lease.succeed();
-                                    }
+                                    answered(this.lease);
                                     let request = Some(request);
                                     this.state.set(State::Pick { request });
                                     continue;
                                 }
                                 Ok(None) => {}
-                                Err(error) => break Err(error),
+                                Err(error) => {
+                                    answered(this.lease);
+                                    break Err(error);
+                                }
                             }
                         }
                         let Some(lease) = this.lease.take() else {
@@ -307,6 +309,14 @@ where
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
 }
 
+/// The endpoint has answered, and has no more to do with the request.
+fn answered(lease: &mut Option<Lease>) {
+    if let Some(mut lease) = lease.take() {
+        lease.untrace();
+        lease.succeed();
+    }
+}
+
 /// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
 fn take_up<S, Req>(
     journey: &mut Journey<Req>,
@@ -325,7 +335,10 @@ fn take_up<S, Req>(
         }
         Told::Elsewhere(redirect) => {
             let to = journey.redirected(published, redirect, follow.hops())?;
-            follow.learn(kept.key(), redirect, &to);
+            // What is out of date is not followed: the policy knows of something newer.
+            if follow.learn(kept.key(), redirect, &to) != Learnt::Outdated {
+                journey.send_on(to);
+            }
             Ok(kept.again())
         }
     }

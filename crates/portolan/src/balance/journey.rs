@@ -84,9 +84,15 @@ impl<Req> Journey<Req> {
                 Verdict::Fail(Reason::AllTried) => {
                     return self.next_round(published, &snapshot, seen, lease);
                 }
+                Verdict::Fail(Reason::PinRefused) if self.sent_on() => {
+                    // The policy knows better than the answer that sent it there.
+                    self.detours().sent_on = None;
+                    continue;
+                }
                 Verdict::Fail(reason) => {
+                    let why = self.explain(published, seen);
                     let error = self.error(published, ErrorKind::Refused(reason));
-                    return Err(error.with_explanation(explain(published, seen)));
+                    return Err(error.with_explanation(why));
                 }
                 Verdict::WaitUpTo(limit) => {
                     return self.wait(published, &snapshot, seen, Some(limit));
@@ -214,7 +220,12 @@ impl<Req> Journey<Req> {
         self.detours.as_mut()?.kept.take()
     }
 
-    /// An answer says that the request belongs elsewhere: there it goes next.
+    /// The next endpoint is this one, and no other.
+    pub(crate) fn send_on(&mut self, to: Placement) {
+        self.detours().sent_on = Some(Pin::Placement(to));
+    }
+
+    /// An answer says that the request belongs elsewhere: whither, if it may be followed.
     pub(crate) fn redirected<S>(
         &mut self,
         published: &Published<S>,
@@ -225,16 +236,11 @@ impl<Req> Journey<Req> {
         let destination = redirect.destination(snapshot.membership()).cloned();
         let detours = self.detours();
         detours.hops += 1;
+        // It has been answered, and not waited for anybody.
+        detours.waiting = None;
+        detours.sent_on = None;
         let because = match destination {
-            Some(to) if detours.hops <= hops => {
-                tracing::debug!(service = %published.service, %redirect, "a request is sent on");
-                detours.sent_on = Some(Pin::Placement(to.clone()));
-                // It has been answered, and not waited for anybody. Nor is anybody ruled out: who sent it on
-                // may be the right one by the time it is sent back.
-                detours.waiting = None;
-                detours.asked.clear();
-                return Ok(to);
-            }
+            Some(to) if detours.hops <= hops => return Ok(to),
             Some(_) => Misdirection::TooManyHops,
             None => Misdirection::Stranger,
         };
@@ -263,14 +269,15 @@ impl<Req> Journey<Req> {
             (Waited::Closed, ..) => ErrorKind::Closed,
             (_, [_, ..], _) => kind_of_failure(attempts),
             (_, _, Freshness::Absent) => ErrorKind::NotFound { waited },
+            (_, _, Freshness::Live) if seen.is_pinned() => ErrorKind::Refused(Reason::PinNotFound),
             _ => ErrorKind::NoEndpoints { waited },
         };
-        let error = self.error(published, kind);
-        match how {
-            // Why there is nobody. Where there are too many, saying no must be cheap.
-            Waited::TimedOut => error.with_explanation(explain(published, seen)),
-            _ => error,
-        }
+        // Why there is nobody. Where there are too many, saying no must be cheap.
+        let why = match how {
+            Waited::TimedOut => self.explain(published, seen),
+            _ => None,
+        };
+        self.error(published, kind).with_explanation(why)
     }
 
     /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
@@ -356,6 +363,28 @@ impl<Req> Journey<Req> {
             )
     }
 
+    /// Whether an answer has sent it on.
+    fn sent_on(&self) -> bool {
+        let detours = self.detours.as_ref();
+        detours.is_some_and(|detours| detours.sent_on.is_some())
+    }
+
+    /// Why the request has nobody to go to, by what is known now; nothing where nobody is known.
+    #[cold]
+    fn explain<S>(&self, published: &Published<S>, seen: Seen<'_>) -> Option<Explanation> {
+        let snapshot = published.load();
+        if snapshot.membership().members().is_empty() {
+            return None;
+        }
+        let tried = self.tried_in(&snapshot);
+        let mut explanation = Explanation::in_brief();
+        let mut context =
+            PickContext::new(published.clock.now(), fastrand::u64(..)).with_tried(&tried);
+        self.show(seen, &mut context);
+        snapshot.explain(&context, &mut explanation);
+        Some(explanation)
+    }
+
     /// Where those that are not to be asked again stand in this snapshot.
     #[inline]
     fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
@@ -366,34 +395,24 @@ impl<Req> Journey<Req> {
     }
 }
 
-/// Asks the picker. Where somebody listens for that, it says why.
+/// Asks the picker. Where somebody listens for that, the picker is asked why as well.
 #[inline]
 fn pick<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>) -> Verdict {
-    match LevelFilter::current() < LevelFilter::TRACE {
-        true => snapshot.pick(context),
-        false => pick_aloud(snapshot, context),
+    let verdict = snapshot.pick(context);
+    if LevelFilter::current() >= LevelFilter::TRACE {
+        tell(snapshot, context, verdict);
     }
+    verdict
 }
 
 #[cold]
-fn pick_aloud<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>) -> Verdict {
-    let mut explanation = Explanation::in_brief();
-    snapshot.explain(context, &mut explanation);
-    tracing::trace!(%explanation, "an endpoint is chosen");
-    explanation.verdict().unwrap_or(Verdict::Wait)
-}
-
-/// Why a request has nobody to go to, by what is known now; nothing where nobody is known.
-fn explain<S>(published: &Published<S>, seen: Seen<'_>) -> Option<Explanation> {
-    let snapshot = published.load();
-    if snapshot.membership().members().is_empty() {
-        return None;
+fn tell<S>(snapshot: &Snapshot<Reached<S>>, context: &PickContext<'_>, verdict: Verdict) {
+    if !tracing::enabled!(tracing::Level::TRACE) {
+        return;
     }
     let mut explanation = Explanation::in_brief();
-    let mut context = PickContext::new(published.clock.now(), fastrand::u64(..));
-    seen.apply_to(&mut context);
-    snapshot.explain(&context, &mut explanation);
-    Some(explanation)
+    snapshot.explain(context, &mut explanation);
+    tracing::trace!(%explanation, ?verdict, "an endpoint is chosen");
 }
 
 /// The endpoint as it is told now: its UID may have been learnt since it was first seen. Looked up here

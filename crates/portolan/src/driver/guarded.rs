@@ -99,6 +99,11 @@ impl Picker for Guarded {
         catch(|| self.picker.explain(context, explanation))
     }
 
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let admits = AssertUnwindSafe(|| self.picker.admits(index, context));
+        catch_unwind(admits).unwrap_or(false)
+    }
+
     fn is_timed(&self) -> bool {
         self.is_timed
     }

@@ -121,7 +121,8 @@ impl<M: MakeEndpoint> Driver<M> {
                 tokio::select! {
                     () = rest => break,
                     said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
-                    Some(()) = changes.next() => rebuild = true,
+                    // One that always has changed is as good as one that has.
+                    Some(()) = changes.next(), if !rebuild => rebuild = true,
                 }
             }
             let former = pace.work(|since| {

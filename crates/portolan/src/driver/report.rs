@@ -31,6 +31,11 @@ mod told {
             }
         }
 
+        fn endpoints(&self, state: &'static str, count: usize) {
+            gauge!(names::ENDPOINTS, names::SERVICE => self.service(), names::STATE => state)
+                .set(count as f64);
+        }
+
         fn service(&self) -> SharedString {
             self.service.clone()
         }
@@ -56,15 +61,20 @@ mod told {
             (eligible, members): (usize, usize),
             took: Duration,
         ) {
-            let endpoints = |state: &'static str, count: usize| {
-                gauge!(names::ENDPOINTS, names::SERVICE => self.service(), names::STATE => state)
-                    .set(count as f64);
-            };
-            endpoints("eligible", eligible);
-            endpoints("passed_over", members.saturating_sub(eligible));
+            self.endpoints("eligible", eligible);
+            self.endpoints("passed_over", members.saturating_sub(eligible));
             gauge!(names::SNAPSHOT_GENERATION, names::SERVICE => self.service())
                 .set(generation as f64);
             histogram!(names::SNAPSHOT_BUILD, names::SERVICE => self.service()).record(took);
+        }
+    }
+
+    /// What is not followed any more is not old.
+    impl Drop for Report {
+        fn drop(&mut self) {
+            gauge!(names::SOURCE_AGE, names::SERVICE => self.service()).set(0.0);
+            self.endpoints("eligible", 0);
+            self.endpoints("passed_over", 0);
         }
     }
 

@@ -43,6 +43,8 @@ impl Redirection {
 /// What a 307 or 308 says in its `Location`: the request belongs to the host there, which is a Pod by its name or
 /// its address. For [`HttpBuilder::follow`](super::HttpBuilder::follow).
 ///
+/// Only a 308 is remembered ([`Routes`](crate::policy::Routes)): a 307 is for this once.
+///
 /// The request is sent there as it was the first time, whatever path the `Location` has: these statuses are for
 /// servers that mean another *server*. A `Location` without a host is no redirect to anybody.
 ///
@@ -52,7 +54,7 @@ impl Redirection {
 ///
 /// let mut headers = HeaderMap::new();
 /// headers.insert(LOCATION, "http://db-2.db:8080/orders/17".parse()?);
-/// let told = by_location(StatusCode::TEMPORARY_REDIRECT, &headers);
+/// let told = by_location(StatusCode::PERMANENT_REDIRECT, &headers);
 /// assert_eq!(told, Some(Told::Elsewhere(Redirect::to_pod("db-2.db"))));
 /// # Ok::<(), http::header::InvalidHeaderValue>(())
 /// ```
@@ -80,7 +82,10 @@ pub fn by_location(status: StatusCode, headers: &HeaderMap) -> Option<Told> {
         Ok(address) => Redirect::to_address(SocketAddr::new(address, port)),
         Err(_) => Redirect::to_pod(host),
     };
-    Some(Told::Elsewhere(redirect))
+    Some(Told::Elsewhere(match status {
+        StatusCode::PERMANENT_REDIRECT => redirect,
+        _ => redirect.for_now(),
+    }))
 }
 
 impl fmt::Debug for Redirection {

@@ -6,7 +6,8 @@ use std::{
 };
 
 use portolan::{
-    Error, ErrorKind, Explanation, Intent, PickContext, Picker, Policy, Routing, Verdict, Wait,
+    Error, ErrorKind, Explanation, Intent, PickContext, Picker, Policy, Reason, Routing, Verdict,
+    Wait,
     policy::{Candidates, Changes, LeastRequest},
     source::{Teller, channel},
 };
@@ -147,11 +148,13 @@ fn tell_with_ordinals(teller: &Teller, ordinals: impl IntoIterator<Item = u16>) 
 async fn the_error_says_for_whom_a_request_waited_and_who_was_there() {
     let (_teller, cluster) = cluster_of(0..3);
     let nodes = cluster.service("db.shop").unwrap().nodes().unwrap();
+    let began = Instant::now();
     let error = nodes
         .pick_for(Routing::pinned_to("db-7"))
         .await
         .unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::NoEndpoints { waited } if *waited == 5 * SECOND));
+    assert_eq!(*error.kind(), ErrorKind::Refused(Reason::PinNotFound));
+    assert_eq!(began.elapsed(), 5 * SECOND);
     let text = error.to_string();
     assert!(
         text.contains("Pin: it must go to db-7; nobody now: waits"),
@@ -273,4 +276,36 @@ async fn a_policy_is_asked_why() {
         text.contains("LeastRequest: fewest in flight of two drawn from 3"),
         "{text}"
     );
+}
+
+/// Always says that it has changed.
+#[derive(Debug)]
+struct Restless;
+
+impl Policy for Restless {
+    fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
+        LeastRequest::new().build(candidates)
+    }
+
+    fn changes(&self) -> Option<Changes> {
+        Some(Box::pin(futures::stream::repeat(())))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_never_rests_does_not_keep_the_driver_from_resting() {
+    let (teller, cluster) = cluster_of(0..1);
+    let nodes = cluster
+        .service("db")
+        .unwrap()
+        .policy(Restless)
+        .nodes()
+        .unwrap();
+    assert_eq!(name(nodes.pick("").await), "db-0");
+    teller.tell(present(1..2));
+    let mut observer = nodes.observe();
+    let is_new =
+        |view: &portolan::View| view.endpoints()[0].endpoint.placement().as_str() == "db-1";
+    while !is_new(&observer.changed().await.unwrap()) {}
+    assert_eq!(name(nodes.pick("").await), "db-1");
 }

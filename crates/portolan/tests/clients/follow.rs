@@ -198,7 +198,7 @@ async fn strangers_are_not_asked_and_circles_end() {
         .iter()
         .map(|one| one.state.requests())
         .sum();
-    assert!((5..=6).contains(&requests), "{requests}");
+    assert_eq!(requests, 6, "the first one, and five that were sent on");
 }
 
 #[tokio::test]
@@ -262,4 +262,68 @@ async fn where_it_was_sent_on_to_fails_the_policy_is_asked_again() {
         unreachable || matches!(error.kind(), ErrorKind::NoEndpoints { .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn what_is_out_of_date_is_not_followed() {
+    let leader = Leader::default();
+    leader.is("orders-2", 5);
+    let routes = Routes::by_key();
+    let builder = leader.three().await.policy(routes.over(RoundRobin::new()));
+    let follow = Follow::new().remember_in(&routes);
+    let client = builder
+        .http()
+        .affinity(by_key())
+        .follow(follow, classify)
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(put(&client, "a", "x").await.unwrap().1, "orders-2: x");
+    }
+    // All of a sudden it says what was true two epochs ago.
+    leader.is("orders-1", 3);
+    let before = requests_of(&client, "orders-1");
+    let error = put(&client, "a", "x").await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Misdirected { .. }),
+        "{error}"
+    );
+    assert_eq!(requests_of(&client, "orders-1"), before);
+}
+
+fn requests_of(client: &HttpClient, name: &str) -> u64 {
+    let view = client.observe().view();
+    let one = view
+        .endpoints()
+        .iter()
+        .find(|one| one.endpoint.placement().as_str() == name);
+    one.unwrap().state.requests()
+}
+
+#[tokio::test]
+async fn a_write_is_not_sent_on_to_a_replica() {
+    use portolan::policy::{Epoch, Leadership, PrimaryReplica};
+
+    let leader = Leader::default();
+    let leadership = Leadership::new();
+    leadership.announce(portolan::Placement::new("orders-1"), Epoch::new(7));
+    let routes = Routes::by_key();
+    let policy = routes.over(PrimaryReplica::by_leadership(&leadership));
+    let builder = leader.three().await.policy(policy);
+    let follow = Follow::new().remember_in(&routes);
+    // The primary says that a replica is the primary, in whatever epoch.
+    leader.is("orders-0", 99);
+    let affinity = by_key().intent_by_method();
+    let client = builder
+        .http()
+        .affinity(affinity)
+        .follow(follow, classify)
+        .build()
+        .unwrap();
+    let error = put(&client, "a", "x").await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Misdirected { .. }),
+        "{error}"
+    );
+    assert_eq!(requests_of(&client, "orders-0"), 0);
 }

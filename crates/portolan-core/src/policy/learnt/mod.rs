@@ -8,7 +8,8 @@ use std::{fmt, sync::Arc};
 use super::{Changes, Explanation, PickContext, Picker, Policy, Verdict, key_hash};
 use crate::{Candidates, Index, Placement};
 pub use redirect::Redirect;
-use table::{Learnt, NOWHERE, Table};
+pub use table::Learnt;
+use table::{NOWHERE, Table};
 
 /// Where requests belong, as far as answers have said so: learnt from redirects (`MOVED`, "not the leader",
 /// 307), and gone by before the policy that it is put [over](Self::over).
@@ -73,7 +74,7 @@ impl Routes {
         }
     }
 
-    /// Sets how many routes are remembered, rounded up to a power of two; what is learnt beyond that takes the
+    /// Routes of which so many are remembered, apart from those of the value it is called on, rounded up to a power of two; what is learnt beyond that takes the
     /// place of something else. Default: 16,384, the slots of a Redis cluster. At most 1,048,576.
     #[must_use]
     pub fn with_capacity(mut self, routes: usize) -> Self {
@@ -90,15 +91,15 @@ impl Routes {
         }
     }
 
-    /// Learns where requests for this key, or for the shard that the redirect names, belong. `to` is whom it
-    /// [leads to](Redirect::destination), which must be a member. Whether that is news: what is older than what
-    /// is known is not.
-    pub fn learn(&self, key: Option<&[u8]>, redirect: &Redirect, to: &Placement) -> bool {
-        let Some(route) = redirect.shard().or_else(|| Some(self.route(key?))) else {
-            return false;
-        };
-        let learnt = self.table.learn(route, place(to), redirect.epoch());
-        learnt == Learnt::New
+    /// Learns where requests for this key belong, or, where routes are [of shards](Self::by_shard), for the shard that
+    /// the redirect names. `to` is whom it [leads to](Redirect::destination), which must be a member.
+    pub fn learn(&self, key: Option<&[u8]>, redirect: &Redirect, to: &Placement) -> Learnt {
+        let of_shard = redirect.shard().filter(|_| self.number.is_some());
+        let route = of_shard.or_else(|| key.map(|key| self.route(key)));
+        match route.filter(|_| !redirect.is_for_now()) {
+            Some(route) => self.table.learn(route, place(to), redirect.epoch()),
+            None => Learnt::Nothing,
+        }
     }
 
     /// Forgets everything learnt: for a map that is newer than all of it.
@@ -146,8 +147,9 @@ impl RoutePicker {
         let start = self.places.partition_point(|(one, _)| *one < place);
         let same = self.places.get(start..)?.iter();
         let mut same = same.take_while(|(one, _)| *one == place);
-        same.find(|(_, index)| !context.tried.contains(*index))
-            .map(|(_, index)| *index)
+        let may =
+            |index: Index| !context.tried.contains(index) && self.inner.admits(index, context);
+        same.find(|(_, index)| may(*index)).map(|(_, index)| *index)
     }
 }
 
@@ -171,6 +173,10 @@ impl Picker for RoutePicker {
                 self.inner.explain(context, explanation)
             }
         }
+    }
+
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.inner.admits(index, context)
     }
 
     fn is_timed(&self) -> bool {

@@ -18,6 +18,7 @@ pub struct Redirect {
     to: Destination,
     shard: Option<u64>,
     epoch: Option<u64>,
+    for_now: bool,
 }
 
 /// Where to.
@@ -46,6 +47,7 @@ impl Redirect {
             to,
             shard: None,
             epoch: None,
+            for_now: false,
         }
     }
 
@@ -63,6 +65,19 @@ impl Redirect {
         self
     }
 
+    /// It is for this request only, and nothing to be remembered: a 307, whose 308 it is not.
+    #[must_use]
+    pub fn for_now(mut self) -> Self {
+        self.for_now = true;
+        self
+    }
+
+    /// Whether it is for this request only.
+    #[must_use]
+    pub fn is_for_now(&self) -> bool {
+        self.for_now
+    }
+
     /// Of which shard, where it is of a whole one.
     #[must_use]
     pub fn shard(&self) -> Option<u64> {
@@ -75,25 +90,39 @@ impl Redirect {
         self.epoch
     }
 
-    /// The member that it leads to; `None` where that is a stranger, to whom nothing may be sent.
+    /// The member that it leads to; `None` where that is a stranger, to whom nothing may be sent, or where
+    /// several bear the name.
+    ///
+    /// Of a DNS name the first label counts where the whole is nobody's name: it is taken to be of this Service,
+    /// for a server has no reason to name Pods of another.
     #[must_use]
     pub fn destination<'m>(&self, membership: &'m Membership) -> Option<&'m Placement> {
-        let members = membership.members().iter();
-        let mut endpoints = members.map(|one| &*one.endpoint);
-        let found = match &self.to {
+        let endpoints = || membership.members().iter().map(|one| &*one.endpoint);
+        match &self.to {
             Destination::Named(name) => {
                 let label = name.split('.').next().unwrap_or_default();
-                let is_called = |one: &&Endpoint, name: &str| {
-                    one.placement().as_str() == name || one.pod() == Some(name)
+                let called = |name: &str| {
+                    let is_it = |one: &&Endpoint| {
+                        one.placement().as_str().eq_ignore_ascii_case(name)
+                            || one.pod().is_some_and(|pod| pod.eq_ignore_ascii_case(name))
+                    };
+                    let mut found = endpoints().filter(is_it).map(Endpoint::placement);
+                    let first = found.next()?;
+                    Some(found.all(|other| other == first).then_some(first))
                 };
-                let whole = endpoints.clone().find(|one| is_called(one, name));
-                whole.or_else(|| endpoints.find(|one| is_called(one, label)))
+                called(name).or_else(|| called(label)).flatten()
             }
             Destination::At(address) => {
-                endpoints.find(|one| one.address() == *address || one.alternate() == Some(*address))
+                let is_there = |one: &&Endpoint| {
+                    one.address() == *address || one.alternate() == Some(*address)
+                };
+                // An address that was given away is its new Pod's.
+                let stays = |one: &&Endpoint| !one.conditions().is_terminating();
+                let mut found = endpoints().filter(is_there);
+                let live = endpoints().filter(is_there).find(stays);
+                live.or_else(|| found.next()).map(Endpoint::placement)
             }
-        };
-        found.map(Endpoint::placement)
+        }
     }
 }
 

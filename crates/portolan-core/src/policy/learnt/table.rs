@@ -39,13 +39,16 @@ impl Slot {
 
 /// What became of something that was to be learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Learnt {
+#[non_exhaustive]
+pub enum Learnt {
     /// It is gone by from now on.
     New,
     /// It was known.
     Known,
-    /// What is known is newer.
+    /// What is known is of a later epoch.
     Outdated,
+    /// It is of no key and of no shard, or only for this once.
+    Nothing,
 }
 
 impl Table {
@@ -107,9 +110,8 @@ impl Table {
     }
 
     fn position(&self, route: u64) -> usize {
-        // Numbers of shards are small and dense, hashes are neither: both spread well enough by this.
-        let mixed = (route ^ (route >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed >> 32) as usize & (self.slots.len() - 1)
+        // Numbers of shards are dense, and have a slot each where there are as many; hashes are mixed already.
+        route as usize & (self.slots.len() - 1)
     }
 
     fn epochs(&self) -> MutexGuard<'_, Box<[Option<u64>]>> {

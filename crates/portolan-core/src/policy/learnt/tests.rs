@@ -58,10 +58,13 @@ fn what_is_learnt_is_gone_by_and_nothing_else_is_changed() {
     let routes = Routes::by_key();
     let picker = routes.over(RoundRobin::new()).build(&candidates(3));
     let to = Placement::new("db-2");
-    assert!(routes.learn(Some(b"k"), &Redirect::to_pod("db-2"), &to));
-    assert!(
-        !routes.learn(Some(b"k"), &Redirect::to_pod("db-2"), &to),
-        "it is no news"
+    assert_eq!(
+        routes.learn(Some(b"k"), &Redirect::to_pod("db-2"), &to),
+        Learnt::New
+    );
+    assert_eq!(
+        routes.learn(Some(b"k"), &Redirect::to_pod("db-2"), &to),
+        Learnt::Known
     );
     for _ in 0..6 {
         assert_eq!(
@@ -87,7 +90,10 @@ fn a_shards_route_is_of_all_its_keys() {
     let routes = Routes::by_shard(|key| key.len() as u64);
     let picker = routes.over(RoundRobin::new()).build(&candidates(3));
     let moved = Redirect::to_pod("db-1").of_shard(3);
-    assert!(routes.learn(None, &moved, &Placement::new("db-1")));
+    assert_eq!(
+        routes.learn(None, &moved, &Placement::new("db-1")),
+        Learnt::New
+    );
     for key in [&b"abc"[..], b"xyz", b"123"] {
         assert_eq!(
             pick(&*picker, key, Tried::NONE),
@@ -95,7 +101,26 @@ fn a_shards_route_is_of_all_its_keys() {
         );
     }
     // Without a key or a shard there is nothing to learn it of.
-    assert!(!routes.learn(None, &Redirect::to_pod("db-0"), &Placement::new("db-0")));
+    assert_eq!(
+        routes.learn(None, &Redirect::to_pod("db-0"), &Placement::new("db-0")),
+        Learnt::Nothing
+    );
+    let for_now = Redirect::to_pod("db-0").of_shard(3).for_now();
+    assert_eq!(
+        routes.learn(None, &for_now, &Placement::new("db-0")),
+        Learnt::Nothing
+    );
+    // Where routes are of keys, the shard is no matter.
+    let by_key = Routes::by_key();
+    assert_eq!(
+        by_key.learn(Some(b"k"), &moved, &Placement::new("db-1")),
+        Learnt::New
+    );
+    let picker = by_key.over(RoundRobin::new()).build(&candidates(3));
+    assert_eq!(
+        pick(&*picker, b"k", Tried::NONE),
+        Verdict::Use(Index::new(1))
+    );
 }
 
 #[test]
@@ -105,7 +130,7 @@ fn an_older_epoch_is_ignored_and_so_is_none_after_one() {
     let learn = |pod: &str, epoch: Option<u64>| {
         let redirect = Redirect::to_pod(pod);
         let redirect = epoch.map_or(redirect.clone(), |epoch| redirect.at_epoch(epoch));
-        routes.learn(Some(b"k"), &redirect, &Placement::new(pod))
+        routes.learn(Some(b"k"), &redirect, &Placement::new(pod)) == Learnt::New
     };
     assert!(learn("db-0", None));
     assert!(learn("db-1", Some(7)));
@@ -125,11 +150,12 @@ fn an_older_epoch_is_ignored_and_so_is_none_after_one() {
 #[test]
 fn who_is_not_there_is_not_waited_for() {
     let routes = Routes::by_key();
-    assert!(routes.learn(
+    let learnt = routes.learn(
         Some(b"k"),
         &Redirect::to_pod("db-7"),
-        &Placement::new("db-7")
-    ));
+        &Placement::new("db-7"),
+    );
+    assert_eq!(learnt, Learnt::New);
     let picker = routes.over(RoundRobin::new()).build(&candidates(3));
     assert!(matches!(pick(&*picker, b"k", Tried::NONE), Verdict::Use(_)));
 }
@@ -192,6 +218,15 @@ proptest! {
         table.clear();
         prop_assert!(model.keys().all(|route| table.find(*route).is_none()));
     }
+}
+
+#[test]
+fn as_many_shards_as_there_are_slots_have_one_each() {
+    let table = Table::new(16_384);
+    for shard in 0..16_384 {
+        assert_eq!(table.learn(shard, shard + 1, Some(1)), Learnt::New);
+    }
+    assert!((0..16_384).all(|shard| table.find(shard) == Some(shard + 1)));
 }
 
 /// What is read is what was written together, however reads and writes fall: each route's place is its own.

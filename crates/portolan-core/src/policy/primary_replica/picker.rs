@@ -200,6 +200,11 @@ impl Picker for RolePicker {
         verdict_of(said, verdict)
     }
 
+    /// What may write goes to the primary, whoever says otherwise.
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.is_read(context) || self.primary == Ok(index) && !self.is_outdated()
+    }
+
     fn is_timed(&self) -> bool {
         self.readable.is_timed() || self.readers.is_timed()
     }

@@ -177,6 +177,13 @@ impl Picker for ShardPicker {
         }
     }
 
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.places.iter().all(|(_, place)| match place {
+            Place::At(group) => group.admits(index, context),
+            Place::Ambiguous => true,
+        })
+    }
+
     fn is_timed(&self) -> bool {
         let groups = self.places.iter().any(|(_, place)| match place {
             Place::At(group) => group.is_timed(),

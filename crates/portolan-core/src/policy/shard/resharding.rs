@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Shard;
 use crate::{
-    Candidates, Intent, PickContext, Picker, Policy, Reason, Verdict,
+    Candidates, Index, Intent, PickContext, Picker, Policy, Reason, Verdict,
     policy::{Changes, Explanation},
     sync::{AtomicU32, Ordering},
 };
@@ -268,6 +268,10 @@ impl Picker for SidePicker {
             true => self.inner.explain(context, explanation),
             false => self.pick(context),
         }
+    }
+
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.phase.now().allows(context.intent, self.side) && self.inner.admits(index, context)
     }
 
     fn is_timed(&self) -> bool {

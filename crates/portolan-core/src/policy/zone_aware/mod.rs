@@ -10,7 +10,7 @@ use super::{
     Changes, Explanation, Group, LeastRequest, PickContext, Picker, Policy, Verdict,
     random::{low, next_entropy},
 };
-use crate::Candidates;
+use crate::{Candidates, Index};
 
 /// Requests stay in the client's zone, unless that is too small or too busy, and then only as many leave it
 /// as must.
@@ -167,6 +167,10 @@ impl Picker for ZonePicker {
                 self.pick(context)
             }
         }
+    }
+
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.groups().all(|group| group.admits(index, context))
     }
 
     /// Latencies are compared, whatever the policy inside.
