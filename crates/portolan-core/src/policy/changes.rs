@@ -13,6 +13,7 @@ use std::{
 use futures_core::Stream;
 
 use super::Changes;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Sets a value. There is one of it for each value.
 pub(super) struct Setter<T>(Arc<Shared<T>>);
@@ -20,12 +21,14 @@ pub(super) struct Setter<T>(Arc<Shared<T>>);
 /// Reads a value, and hears of changes.
 pub(super) struct Reader<T>(Arc<Shared<T>>);
 
-struct Shared<T>(Mutex<State<T>>);
+struct Shared<T> {
+    /// Counts the changes: written under the lock, and read without it by picks.
+    version: AtomicU64,
+    state: Mutex<State<T>>,
+}
 
 struct State<T> {
     value: T,
-    /// Counts the changes.
-    version: u64,
     /// Whether it can still be set.
     settable: bool,
     readers: usize,
@@ -38,22 +41,28 @@ struct State<T> {
 
 /// A value, with who sets it and who reads it.
 pub(super) fn cell<T: Clone>(value: T) -> (Setter<T>, Reader<T>) {
-    let shared = Arc::new(Shared(Mutex::new(State {
-        value,
-        version: 0,
-        settable: true,
-        readers: 1,
-        waiting: BTreeMap::new(),
-        next: 0,
-        closing: None,
-    })));
+    let shared = Arc::new(Shared {
+        version: AtomicU64::new(0),
+        state: Mutex::new(State {
+            value,
+            settable: true,
+            readers: 1,
+            waiting: BTreeMap::new(),
+            next: 0,
+            closing: None,
+        }),
+    });
     (Setter(Arc::clone(&shared)), Reader(shared))
 }
 
 impl<T> Shared<T> {
     /// A panic while the lock was held cannot have left it half changed.
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 }
 
@@ -78,7 +87,7 @@ impl<T: Clone> Setter<T> {
         };
         // What was there before may take its time to go.
         let before = mem::replace(&mut state.value, value);
-        state.version += 1;
+        self.0.version.fetch_add(1, Ordering::Release);
         let waiting = state.take_waiting();
         drop(state);
         wake(waiting);
@@ -117,6 +126,19 @@ impl<T: Clone> Reader<T> {
     pub(super) fn read(&self) -> T {
         self.0.lock().value.clone()
     }
+
+    /// The value as it is now, and of which version that is.
+    pub(super) fn read_versioned(&self) -> (T, u64) {
+        let state = self.0.lock();
+        (state.value.clone(), self.0.version())
+    }
+}
+
+impl<T> Reader<T> {
+    /// Which version holds, without a lock: for picks, which must not wait.
+    pub(super) fn version(&self) -> u64 {
+        self.0.version()
+    }
 }
 
 impl<T: Clone + Send + 'static> Reader<T> {
@@ -125,7 +147,7 @@ impl<T: Clone + Send + 'static> Reader<T> {
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
-        let seen = state.version;
+        let seen = self.0.version();
         drop(state);
         Box::pin(Listener {
             reader: self.clone(),
@@ -182,8 +204,9 @@ impl<T> Stream for Listener<T> {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<()>> {
         let shared = Arc::clone(&self.reader.0);
         let mut state = shared.lock();
-        if state.version > self.seen {
-            self.seen = state.version;
+        let version = shared.version();
+        if version > self.seen {
+            self.seen = version;
             return Poll::Ready(Some(()));
         }
         if !state.settable {

@@ -1,19 +1,10 @@
 //! Who is the primary, and in which epoch: what several parties learn and one policy goes by.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
-};
-
-use futures_core::Stream;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Endpoint, Placement,
-    policy::Changes,
-    sync::{AtomicU64, Ordering},
+    policy::{Changes, changes},
 };
 
 /// The number of a reign: a term, a timeline, the transitions of a Lease. Each new primary has a higher one.
@@ -59,21 +50,10 @@ impl fmt::Display for Epoch {
 /// assert_eq!(leadership.announce(Placement::new("db-0"), Epoch::new(7)), Announced::Outdated);
 /// assert_eq!(leadership.primary(), Some((Placement::new("db-1"), Epoch::new(8))));
 /// ```
-#[derive(Clone, Default)]
-pub struct Leadership(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    /// Counts the changes; written under the lock, read without it by each pick.
-    version: AtomicU64,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    reign: Option<Reign>,
-    listeners: BTreeMap<u64, Waker>,
-    next_listener: u64,
+#[derive(Clone)]
+pub struct Leadership {
+    set: Arc<changes::Setter<Option<Reign>>>,
+    reign: changes::Reader<Option<Reign>>,
 }
 
 /// What is known of the highest epoch seen.
@@ -111,7 +91,11 @@ impl Leadership {
     /// Nothing is known yet: there is no primary.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let (set, reign) = changes::cell(None);
+        Self {
+            set: Arc::new(set),
+            reign,
+        }
     }
 
     /// Says that this is the primary of this epoch: the [placement](Endpoint::placement) or the name of the Pod.
@@ -163,11 +147,11 @@ impl Leadership {
     /// Who is the primary, and since which epoch; `None` where nobody is known to be, or several say that they are.
     #[must_use]
     pub fn primary(&self) -> Option<(Placement, Epoch)> {
-        match &self.lock().reign {
-            Some(Reign {
+        match self.reign.read()? {
+            Reign {
                 epoch,
                 holder: Holder::Is(holder),
-            }) => Some((holder.clone(), *epoch)),
+            } => Some((holder, epoch)),
             _ => None,
         }
     }
@@ -175,63 +159,44 @@ impl Leadership {
     /// The highest epoch seen.
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {
-        self.lock().reign.as_ref().map(|reign| reign.epoch)
+        self.reign.read().map(|reign| reign.epoch)
     }
 
     /// Yields whenever something else holds than when it was asked last.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        let mut state = self.lock();
-        let id = state.next_listener;
-        state.next_listener += 1;
-        let seen = self.version();
-        drop(state);
-        let shared = Arc::clone(&self.0);
-        Box::pin(Listener { shared, id, seen })
+        self.reign.changes()
     }
 
     /// What is known, and of which version that is.
     pub(super) fn read(&self) -> (Option<Reign>, u64) {
-        let state = self.lock();
-        (state.reign.clone(), self.version())
+        self.reign.read_versioned()
     }
 
-    /// Which version holds.
+    /// Which version holds; without a lock.
     pub(super) fn version(&self) -> u64 {
-        self.0.version.load(Ordering::Acquire)
+        self.reign.version()
     }
 
     fn change(&self, change: impl FnOnce(&mut Option<Reign>) -> Announced) -> Announced {
-        let mut state = self.lock();
-        let former = state.reign.clone();
-        let announced = change(&mut state.reign);
-        if state.reign == former {
-            return announced;
-        }
-        self.0.version.fetch_add(1, Ordering::Release);
-        let woken = std::mem::take(&mut state.listeners);
-        drop(state);
-        woken.into_values().for_each(Waker::wake);
-        announced
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock()
+        self.set.update(|former| {
+            let mut reign = former.clone();
+            let announced = change(&mut reign);
+            let is_news = reign != *former;
+            (is_news.then_some(reign), announced)
+        })
     }
 }
 
-impl Shared {
-    /// A panic while the lock was held cannot have left it half changed.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Leadership {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl fmt::Debug for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Leadership")
-            .field(&self.lock().reign)
-            .finish()
+        f.debug_tuple("Leadership").field(&self.reign).finish()
     }
 }
 
@@ -257,34 +222,5 @@ impl fmt::Display for Reign {
             Holder::Was(None) => write!(f, "there is no primary in {epoch}"),
             Holder::Disputed => write!(f, "several claim to be the primary of {epoch}"),
         }
-    }
-}
-
-/// One who waits for changes. It has one place to be woken, however often it is polled.
-struct Listener {
-    shared: Arc<Shared>,
-    id: u64,
-    seen: u64,
-}
-
-impl Stream for Listener {
-    type Item = ();
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<()>> {
-        let this = self.get_mut();
-        let mut state = this.shared.lock();
-        let version = this.shared.version.load(Ordering::Acquire);
-        if version != this.seen {
-            this.seen = version;
-            return Poll::Ready(Some(()));
-        }
-        state.listeners.insert(this.id, context.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.shared.lock().listeners.remove(&self.id);
     }
 }

@@ -14,7 +14,7 @@ pub use lag::ReplicaLag;
 pub use leadership::{Announced, Epoch, Leadership};
 
 use self::{picker::RolePicker, readable::Limits, roles::Roles};
-use super::{Changes, LeastRequest, Picker, Policy};
+use super::{Changes, LeastRequest, Picker, Policy, changes::merged};
 use crate::Candidates;
 
 /// Writes go to the primary and to nobody else; reads go where [`ReadFrom`] says.
@@ -184,10 +184,8 @@ impl Policy for PrimaryReplica {
     }
 
     fn changes(&self) -> Option<Changes> {
-        roles::both(
-            self.roles.leadership.as_ref().map(Leadership::changes),
-            self.inner.changes(),
-        )
+        let leadership = self.roles.leadership.as_ref();
+        merged([leadership.map(Leadership::changes), self.inner.changes()])
     }
 }
 

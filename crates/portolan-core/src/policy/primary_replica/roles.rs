@@ -1,14 +1,10 @@
 //! Who has which role, by what is known when the picker is built.
 
-use std::{pin::Pin, task::Poll};
-
-use futures_core::Stream;
-
 use super::{
     Leadership, Role, RoleLabel,
     leadership::{Holder, Reign},
 };
-use crate::{Candidates, Endpoint, Index, Reason, policy::Changes};
+use crate::{Candidates, Endpoint, Index, Reason};
 
 /// Who says the roles.
 #[derive(Clone, Debug)]
@@ -93,37 +89,5 @@ impl Roles {
             .chain(reign)
             .collect::<Vec<_>>()
             .join("; ")
-    }
-}
-
-/// Yields when either does.
-pub(super) fn both(one: Option<Changes>, other: Option<Changes>) -> Option<Changes> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(Box::pin(Either(Some(one), Some(other)))),
-        (one, other) => one.or(other),
-    }
-}
-
-struct Either(Option<Changes>, Option<Changes>);
-
-impl Stream for Either {
-    type Item = ();
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Option<()>> {
-        let this = self.get_mut();
-        for side in [&mut this.0, &mut this.1] {
-            match side
-                .as_mut()
-                .map(|changes| changes.as_mut().poll_next(context))
-            {
-                Some(Poll::Ready(Some(()))) => return Poll::Ready(Some(())),
-                Some(Poll::Ready(None)) => *side = None,
-                Some(Poll::Pending) | None => {}
-            }
-        }
-        match (&this.0, &this.1) {
-            (None, None) => Poll::Ready(None),
-            _ => Poll::Pending,
-        }
     }
 }
