@@ -21,6 +21,7 @@
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 //! | [`PrimaryReplica`] | one primary that takes writes, replicas that answer reads by any of the others | as theirs |
 
+mod absent;
 mod changes;
 mod context;
 mod explain;
@@ -39,6 +40,7 @@ use std::{fmt, pin, sync::Arc, time::Duration};
 
 use futures_core::Stream;
 
+pub use absent::Absent;
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;
@@ -46,13 +48,12 @@ pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key
 pub use learnt::{ByRoutes, Learnt, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use primary_replica::{
-    Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel,
-    WithoutPrimary, preset,
+    Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel, preset,
 };
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use shard::{
-    Absent, KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard, ShardMap,
+    KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard, ShardMap,
     ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem, ShardMaps, Sharding, Shards,
     ShardsHandle, Side, Slots, StaleShardMap, Writes,
 };

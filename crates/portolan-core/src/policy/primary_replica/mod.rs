@@ -14,14 +14,14 @@ pub use lag::ReplicaLag;
 pub use leadership::{Announced, Epoch, Leadership};
 
 use self::{picker::RolePicker, readable::Limits, roles::Roles};
-use super::{Changes, LeastRequest, Picker, Policy, changes::merged};
+use super::{Absent, Changes, LeastRequest, Picker, Policy, changes::merged};
 use crate::Candidates;
 
 /// Writes go to the primary and to nobody else; reads go where [`ReadFrom`] says.
 ///
 /// Who is the primary is said by [a label of the Pods](Self::by_label), by [a Lease, a header or a
 /// probe](Self::by_leadership), or by [both](Self::fenced_by). Where nobody is, or two say that they are, a write
-/// waits or fails, as [`WithoutPrimary`] has it; it never goes to one of them on a guess. With epochs, a primary
+/// waits or fails, as [`Absent`] has it; it never goes to one of them on a guess. With epochs, a primary
 /// of a lower epoch than the highest one seen gets no write: from the moment that the higher one is known, not
 /// only once the picker has been built anew.
 ///
@@ -41,7 +41,7 @@ use crate::Candidates;
 pub struct PrimaryReplica {
     roles: Roles,
     read_from: ReadFrom,
-    without: WithoutPrimary,
+    absent: Option<Absent>,
     lag: Option<(Duration, ReplicaLag)>,
     reads_unless_said: bool,
     inner: Arc<dyn Policy>,
@@ -74,19 +74,6 @@ impl ReadFrom {
     pub const NEAR: Self = Self::Within(Duration::from_millis(15));
 }
 
-/// What becomes of a request for the primary while there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum WithoutPrimary {
-    /// It waits as long as the balancer lets requests wait for an endpoint. The default: failovers take seconds.
-    #[default]
-    Wait,
-    /// It waits for so long at most.
-    WaitUpTo(Duration),
-    /// It fails at once, and the error says why.
-    Fail,
-}
-
 impl PrimaryReplica {
     /// Roles are what a label of the Pods says: one of the [presets](preset), or [one's own](RoleLabel::new). The
     /// source has to tell that label.
@@ -111,7 +98,7 @@ impl PrimaryReplica {
         Self {
             roles,
             read_from: ReadFrom::default(),
-            without: WithoutPrimary::default(),
+            absent: None,
             lag: None,
             reads_unless_said: false,
             inner: Arc::new(LeastRequest::new()),
@@ -133,10 +120,11 @@ impl PrimaryReplica {
         self
     }
 
-    /// Sets what becomes of requests for the primary while there is none. Default: [`WithoutPrimary::Wait`].
+    /// Sets what becomes of requests for the primary while there is none. Default: they wait as long as the balancer lets
+    /// requests wait for an endpoint, since failovers take seconds.
     #[must_use]
-    pub fn while_without_primary(mut self, choice: WithoutPrimary) -> Self {
-        self.without = choice;
+    pub fn while_absent(mut self, absent: Absent) -> Self {
+        self.absent = Some(absent);
         self
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{
-    Leadership, PrimaryReplica, ReadFrom, WithoutPrimary,
+    Leadership, PrimaryReplica, ReadFrom,
     readable::{Narrowed, Readable},
     roles::Cast,
 };
 use crate::{
     Candidates, Explanation, Index, Intent, PickContext, Picker, Policy, Reason, Verdict,
-    policy::Group,
+    policy::{Absent, Group},
 };
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct RolePicker {
     readable: Readable,
     inner: Arc<dyn Policy>,
     read_from: ReadFrom,
-    without: WithoutPrimary,
+    absent: Option<Absent>,
     reads_unless_said: bool,
     /// What the roles were read from, and its version then.
     read: Option<(Leadership, u64)>,
@@ -51,7 +51,7 @@ impl RolePicker {
             readable: Readable::new(policy.limits()),
             inner: Arc::clone(&policy.inner),
             read_from: policy.read_from,
-            without: policy.without,
+            absent: policy.absent,
             reads_unless_said: policy.reads_unless_said,
             read: policy.roles.leadership.clone().zip(version),
             said,
@@ -82,21 +82,12 @@ impl RolePicker {
 
     fn primary(&self, context: &PickContext<'_>) -> Verdict {
         if self.is_outdated() {
-            return self.wait();
+            return Absent::wait(self.absent);
         }
-        match (self.primary, self.without) {
-            (Ok(primary), _) if context.tried.contains(primary) => Verdict::Fail(Reason::AllTried),
-            (Ok(primary), _) => Verdict::Use(primary),
-            (Err(reason), WithoutPrimary::Fail) => Verdict::Fail(reason),
-            (Err(_), _) => self.wait(),
-        }
-    }
-
-    fn wait(&self) -> Verdict {
-        match self.without {
-            WithoutPrimary::WaitUpTo(limit) => Verdict::WaitUpTo(limit),
-            // Where nobody is to wait for a primary, it is there that moment, or is said to be missing.
-            WithoutPrimary::Wait | WithoutPrimary::Fail => Verdict::Wait,
+        match self.primary {
+            Ok(primary) if context.tried.contains(primary) => Verdict::Fail(Reason::AllTried),
+            Ok(primary) => Verdict::Use(primary),
+            Err(reason) => Absent::verdict(self.absent, reason),
         }
     }
 

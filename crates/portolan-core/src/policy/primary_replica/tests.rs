@@ -106,14 +106,12 @@ fn where_nobody_or_two_are_the_primary_writes_wait_or_fail() {
         let all = candidates(&roles);
         let policy = by_label().read_from(ReadFrom::ReplicasPreferred);
         assert_eq!(ask(&*policy.build(&all), Intent::Write), Verdict::Wait);
-        let soon = policy
-            .clone()
-            .while_without_primary(WithoutPrimary::WaitUpTo(MS));
+        let soon = policy.clone().while_absent(Absent::Wait(MS));
         assert_eq!(
             ask(&*soon.build(&all), Intent::Write),
             Verdict::WaitUpTo(MS)
         );
-        let fail = policy.while_without_primary(WithoutPrimary::Fail);
+        let fail = policy.while_absent(Absent::FailFast);
         assert_eq!(
             ask(&*fail.build(&all), Intent::Write),
             Verdict::Fail(reason),
@@ -146,9 +144,7 @@ fn of_two_that_are_labelled_the_one_of_the_highest_epoch_is_the_primary() {
         leadership.announce(db(0), Epoch::new(2)),
         Announced::Conflict
     );
-    let fail = policy
-        .while_without_primary(WithoutPrimary::Fail)
-        .build(&two);
+    let fail = policy.while_absent(Absent::FailFast).build(&two);
     assert_eq!(
         ask(&*fail, Intent::Write),
         Verdict::Fail(Reason::SeveralPrimaries)

@@ -8,9 +8,9 @@ mod resharding;
 mod sharding;
 mod slot;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use super::{Changes, LeastRequest, Picker, Policy, changes::merged};
+use super::{Absent, Changes, LeastRequest, Picker, Policy, changes::merged};
 use crate::Candidates;
 pub use count::{Shards, ShardsHandle};
 use layout::Layout;
@@ -61,16 +61,6 @@ pub struct Shard {
     standby: Option<Standby>,
     without_key: Option<Arc<dyn Policy>>,
     inner: Arc<dyn Policy>,
-}
-
-/// What becomes of a request while no Pod of its shard is there. It never goes to another shard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Absent {
-    /// It waits, so long at most.
-    Wait(Duration),
-    /// It fails at once.
-    FailFast,
 }
 
 /// Who reads for a shard while that is absent.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Absent, ShardMap, Sharding};
+use super::{ShardMap, Sharding};
 use crate::{
     Candidates, Index, Intent, PickContext, Picker, Reason, Verdict,
-    policy::{Explanation, Group},
+    policy::{Absent, Explanation, Group},
 };
 
 #[derive(Debug)]
@@ -84,11 +84,7 @@ impl ShardPicker {
         {
             return Verdict::Use(index);
         }
-        match self.absent {
-            None => Verdict::Wait,
-            Some(Absent::Wait(limit)) => Verdict::WaitUpTo(limit),
-            Some(Absent::FailFast) => Verdict::Fail(Reason::ShardAbsent { shard }),
-        }
+        Absent::verdict(self.absent, Reason::ShardAbsent { shard })
     }
 
     /// Who reads for an absent shard.

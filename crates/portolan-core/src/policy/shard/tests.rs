@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Absent, Ordinals, Shard, ShardMap, ShardMaps, Sharding, Shards, slot};
+use super::{Ordinals, Shard, ShardMap, ShardMaps, Sharding, Shards, slot};
 use crate::{
     Candidate, Candidates, Endpoint, EndpointState, Index, Intent, Measurement, PickContext,
     Placement, Policy, Reason, Time, Tried, Verdict,
-    policy::{PeakEwma, RoundRobin, hash::jump::jump, key_hash},
+    policy::{Absent, PeakEwma, RoundRobin, hash::jump::jump, key_hash},
 };
 
 pub(super) fn pods(ordinals: &[(&str, u32)]) -> Candidates {
