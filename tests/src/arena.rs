@@ -1,22 +1,21 @@
 //! Where a scenario takes place: a namespace of its own in a cluster, whichever it is.
 //!
-//! What differs between the clusters is behind a private trait, and there is little of it: how the
+//! What differs between the clusters is behind a private trait (`backend`), and there is little of it: how the
 //! API server is stopped, who may do what. Everything else goes through the Kubernetes API, by the
 //! helpers of `portolan-test`, whose kubelet runs the Pods here and there.
 
+mod backend;
 mod embedded;
 #[cfg(feature = "real")]
 mod real;
+mod tell;
 
 use std::{
     fmt,
-    io::Write as _,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
-use futures::future::LocalBoxFuture;
 use http::Request;
 use kube::{
     Client, Config,
@@ -26,52 +25,19 @@ use kube::{
 use portolan::dns::Dns;
 use portolan_kube::WatchOptions;
 use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
-use tokio::time::{Instant, sleep, timeout};
 use tower::util::MapRequestLayer;
 
+use backend::Backend;
+#[cfg(feature = "real")]
+pub use tell::on_real;
+pub use tell::{eventually, on_embedded};
+
 use crate::{
-    access::{Account, Document, documents},
+    access::{Account, documents},
     failure::{Failure, Result},
     line::Line,
     questions::Questions,
 };
-
-/// What only the cluster itself can do.
-trait Backend: Send + Sync {
-    /// All rights, and a way to the API server of its own.
-    fn client(&self) -> Client;
-    /// A hand that sets the stage, by the same way or a shorter one.
-    fn workloads(&self) -> Workloads;
-    /// All rights.
-    fn kubeconfig(&self) -> String;
-    fn pod(&self, namespace: &str, name: &str) -> Result<PodHandle>;
-    fn pods(&self) -> Vec<PodHandle>;
-    fn is_dual_stack(&self) -> bool;
-    fn stop_api(&self) -> LocalBoxFuture<'_, Result>;
-    fn start_api(&self) -> LocalBoxFuture<'_, Result>;
-    fn pause_api(&self) -> LocalBoxFuture<'_, Result>;
-    fn resume_api(&self) -> LocalBoxFuture<'_, Result>;
-    fn forget_history(&self) -> LocalBoxFuture<'_, Result>;
-    /// The cluster's DNS, which runs from then on.
-    fn nameserver(&self) -> LocalBoxFuture<'_, Result<SocketAddr>>;
-    fn has_pods_on_loopback(&self) -> bool;
-    fn stop_dns(&self) -> LocalBoxFuture<'_, Result>;
-    fn pause_dns(&self) -> LocalBoxFuture<'_, Result>;
-    fn resume_dns(&self) -> LocalBoxFuture<'_, Result>;
-    fn open_watches<'a>(
-        &'a self,
-        namespace: &'a str,
-        resource: &'a str,
-    ) -> LocalBoxFuture<'a, Result<usize>>;
-    fn new_account<'a>(
-        &'a self,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> LocalBoxFuture<'a, Result<Account>>;
-    fn revoke<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
-    fn renew<'a>(&'a self, account: &'a Account) -> LocalBoxFuture<'a, Result>;
-    fn grant<'a>(&'a self, manifest: &'a [Document]) -> LocalBoxFuture<'a, Result>;
-}
 
 /// A namespace of its own in a cluster, and a [`Line`] to the API server.
 ///
@@ -437,71 +403,6 @@ impl fmt::Debug for Arena {
         f.debug_struct("Arena")
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
-    }
-}
-
-/// Tells a scenario on an embedded cluster of its own.
-///
-/// # Errors
-/// What went wrong, or that it did not end.
-pub fn on_embedded(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(2).enable_all().build()?;
-    runtime.block_on(tell(name, Arena::embedded(name), story))
-}
-
-/// Tells a scenario on the real cluster.
-///
-/// # Errors
-/// What went wrong, or that it did not end.
-#[cfg(feature = "real")]
-pub fn on_real(name: &str, story: impl AsyncFnOnce(&Arena) -> Result) -> Result {
-    real::block_on(tell(name, Arena::real(name), story))
-}
-
-/// Says how long it took, so that a suite that becomes slow can be seen to, and what was noted.
-async fn tell(
-    name: &str,
-    arena: impl Future<Output = Result<Arena>>,
-    story: impl AsyncFnOnce(&Arena) -> Result,
-) -> Result {
-    const LIMIT: Duration = Duration::from_secs(120);
-    let arena = arena.await?;
-    let began = Instant::now();
-    let result = timeout(LIMIT, story(&arena))
-        .await
-        .unwrap_or_else(|_| Err(Failure::new(format_args!("it did not end in {LIMIT:?}"))));
-    let took = began.elapsed().as_secs_f64();
-    let notes = arena
-        .notes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .join("; ");
-    // Not by the macro, whose output a test that passes swallows.
-    writeln!(std::io::stdout(), "    {name}: {took:.2} s {notes}")?;
-    result
-}
-
-/// Tries until something holds. For what the cluster does in its own time and tells by no event.
-///
-/// # Errors
-/// What was wrong the last time, after `limit`.
-pub async fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    attempt: impl AsyncFn() -> Result<T>,
-) -> Result<T> {
-    let patience = Instant::now() + limit;
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(wrong) if Instant::now() >= patience => {
-                return Err(Failure::new(format_args!(
-                    "{what}: not in {limit:?}: {wrong:?}"
-                )));
-            }
-            Err(_) => sleep(Duration::from_millis(20)).await,
-        }
     }
 }
 

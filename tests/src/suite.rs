@@ -19,6 +19,8 @@ macro_rules! suite {
                 a_service_made_later
                 a_service_of_a_type_without_endpoints
                 a_service_deleted_and_made_again
+            }
+            slices {
                 slices_written_by_hand
                 slices_that_make_no_sense
             }

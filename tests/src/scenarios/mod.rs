@@ -15,6 +15,7 @@ pub mod rolling;
 pub mod scale;
 pub mod scaling;
 pub mod sharded;
+pub mod slices;
 pub mod types;
 pub mod watch;
 

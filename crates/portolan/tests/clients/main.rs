@@ -22,6 +22,12 @@ mod naming;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(test)]
+#[cfg(feature = "reqwest")]
+mod reqwest_failures;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod runtimes;
+#[cfg(test)]
 #[cfg(feature = "http")]
 mod server;
 #[cfg(test)]
