@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Refused(Reason),
     /// An answer said that the request belongs elsewhere, and it cannot be sent there.
     Misdirected {
+        /// Whose answer it was.
+        by: String,
         /// Where to, in the answer's words.
         to: String,
         /// Why not.
@@ -257,8 +259,8 @@ impl fmt::Display for ErrorKind {
             }
             Self::TooManyWaiting => f.write_str("too many requests are waiting for an endpoint"),
             Self::Refused(reason) => reason.fmt(f),
-            Self::Misdirected { to, because } => {
-                write!(f, "the endpoint says that the request belongs to {to}, ")?;
+            Self::Misdirected { by, to, because } => {
+                write!(f, "{by} says that the request belongs to {to}, ")?;
                 f.write_str(match because {
                     Misdirection::Stranger => "which is no endpoint of the Service",
                     Misdirection::TooManyHops => "and it has been sent on too often already",

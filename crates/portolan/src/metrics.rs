@@ -2,7 +2,7 @@
 //!
 //! | metric | kind | unit | labels | what it is |
 //! |---|---|---|---|---|
-//! | [`portolan.source.age`](SOURCE_AGE) | gauge | s | `service` | how old the endpoints are that are gone by; 0 while discovery works |
+//! | [`portolan.source.age`](SOURCE_AGE) | gauge | s | `service` | how old the endpoints are that are gone by, or, before the first, how long there have been none; 0 while discovery works |
 //! | [`portolan.source.errors`](SOURCE_ERRORS) | counter | | `service`, `error.type` | how often discovery said that it fails |
 //! | [`portolan.endpoints`](ENDPOINTS) | gauge | | `service`, `state` | endpoints: `eligible` for requests, or `passed_over` (not ready, leaving, out of reach, for clients elsewhere) |
 //! | [`portolan.snapshot.generation`](SNAPSHOT_GENERATION) | gauge | | `service` | counts the snapshots published |

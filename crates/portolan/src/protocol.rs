@@ -4,7 +4,7 @@ use std::fmt;
 
 use tower_service::Service;
 
-use crate::{BoxError, Follow, Lease, Routing, Told};
+use crate::{BoxError, Endpoint, Follow, Lease, Routing, Told};
 
 /// How one protocol's responses and errors are to be read.
 ///
@@ -38,6 +38,13 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
         None
     }
 
+    /// An endpoint's response is there, and will be given to the caller, or say that the request belongs elsewhere. For
+    /// what every response says besides: it is called on the request path, and must not block. By default, nothing.
+    #[inline]
+    fn hear(&self, endpoint: &Endpoint, response: &S::Response) {
+        let _ = (endpoint, response);
+    }
+
     /// What an answer says of where the request belongs. Asked only where something [was kept](Self::keep).
     fn told(&self, response: &S::Response) -> Option<Told> {
         let _ = response;
@@ -54,7 +61,7 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
 /// A request that may be made once more.
 pub struct Kept<Req> {
     key: Option<Box<[u8]>>,
-    again: Box<dyn FnOnce() -> Option<Req> + Send>,
+    again: Option<Box<dyn FnOnce() -> Option<Req> + Send>>,
     follow: Follow,
 }
 
@@ -68,7 +75,7 @@ impl<Req> Kept<Req> {
     ) -> Self {
         Self {
             key: key.map(Box::from),
-            again: Box::new(again),
+            again: Some(Box::new(again)),
             follow,
         }
     }
@@ -81,8 +88,9 @@ impl<Req> Kept<Req> {
         &self.follow
     }
 
-    pub(crate) fn again(self) -> Option<Req> {
-        (self.again)()
+    /// The request, the first time that this is called.
+    pub(crate) fn again(&mut self) -> Option<Req> {
+        self.again.take()?()
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Detours<Req> {
     pub(super) waiting: Option<Instant>,
     /// All others have been asked.
     pub(super) nobody_else: bool,
+    /// How often the endpoint that it waited for was not the right one any more when it was ready.
+    pub(super) turned_away: usize,
     /// How often an answer has sent the request elsewhere.
     pub(super) hops: usize,
     /// Where the last one sent it.
@@ -32,6 +34,7 @@ impl<Req> Default for Detours<Req> {
             asked: Vec::new(),
             waiting: None,
             nobody_else: false,
+            turned_away: 0,
             hops: 0,
             sent_on: None,
             kept: None,

@@ -206,6 +206,9 @@ where
                                 lease.untrace();
                                 lease.excuse();
                             }
+                            if let Err(error) = this.journey.turned_away(published) {
+                                break Err(error);
+                            }
                             let request = request.take();
                             this.state.set(State::Pick { request });
                             continue;
@@ -247,21 +250,20 @@ where
                 }
                 StateProjection::Call { response } => match ready!(response.poll(cx)) {
                     Ok(response) => {
+                        if let Some(lease) = this.lease {
+                            this.handle.protocol.hear(lease.endpoint(), &response);
+                        }
                         if let Some(kept) = this.journey.take_kept()
                             && let Some(told) = this.handle.protocol.told(&response)
                         {
-                            match take_up(this.journey, published, &told, kept) {
+                            match take_up(this.journey, published, &told, kept, this.lease) {
                                 Ok(Some(request)) => {
-                                    answered(this.lease);
                                     let request = Some(request);
                                     this.state.set(State::Pick { request });
                                     continue;
                                 }
                                 Ok(None) => {}
-                                Err(error) => {
-                                    answered(this.lease);
-                                    break Err(error);
-                                }
+                                Err(error) => break Err(error),
                             }
                         }
                         let Some(lease) = this.lease.take() else {
@@ -309,39 +311,38 @@ where
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
 }
 
-/// The endpoint has answered, and has no more to do with the request.
-fn answered(lease: &mut Option<Lease>) {
-    if let Some(mut lease) = lease.take() {
-        lease.untrace();
-        lease.succeed();
-    }
-}
-
 /// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
 fn take_up<S, Req>(
     journey: &mut Journey<Req>,
     published: &Published<S>,
     told: &Told,
-    kept: Kept<Req>,
+    mut kept: Kept<Req>,
+    lease: &mut Option<Lease>,
 ) -> Result<Option<Req>, Error> {
+    let (redirect, again) = match told {
+        Told::NextTime(redirect) => (redirect, None),
+        Told::Elsewhere(redirect) => (redirect, kept.again()),
+    };
     let follow = kept.follow();
-    match told {
-        Told::NextTime(redirect) => {
-            let snapshot = published.load();
-            if let Some(to) = redirect.destination(snapshot.membership()) {
-                follow.learn(kept.key(), redirect, to);
-            }
-            Ok(None)
+    let Some(request) = again else {
+        let snapshot = published.load();
+        if let Some(to) = redirect.destination(snapshot.membership()) {
+            follow.learn(kept.key(), redirect, to);
         }
-        Told::Elsewhere(redirect) => {
-            let to = journey.redirected(published, redirect, follow.hops())?;
-            // What is out of date is not followed: the policy knows of something newer.
-            if follow.learn(kept.key(), redirect, &to) != Learnt::Outdated {
-                journey.send_on(to);
-            }
-            Ok(kept.again())
-        }
+        return Ok(None);
+    };
+    // It has answered, and has no more to do with the request.
+    let by = lease.take().map(|mut lease| {
+        lease.untrace();
+        lease.succeed();
+        lease.endpoint().placement().clone()
+    });
+    let to = journey.redirected(published, redirect, by, follow.hops())?;
+    // What is out of date is not followed: the policy knows of something newer.
+    if follow.learn(kept.key(), redirect, &to) != Learnt::Outdated {
+        journey.send_on(to);
     }
+    Ok(Some(request))
 }
 
 /// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and

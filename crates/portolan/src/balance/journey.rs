@@ -171,6 +171,17 @@ impl<Req> Journey<Req> {
         }
     }
 
+    /// Notes that the endpoint for which the request waited is not the right one any more. `Err` where that has
+    /// happened as often as endpoints may be tried.
+    pub(crate) fn turned_away<S>(&mut self, published: &Published<S>) -> Result<(), Error> {
+        let detours = self.detours();
+        detours.turned_away += 1;
+        match detours.turned_away >= published.settings.max_attempts {
+            true => Err(self.end(published)),
+            false => Ok(()),
+        }
+    }
+
     /// Notes that an endpoint did not take the request. Whether another may be asked is for the
     /// caller to know; `Err` where there have been too many already.
     pub(crate) fn failed<S>(
@@ -230,6 +241,7 @@ impl<Req> Journey<Req> {
         &mut self,
         published: &Published<S>,
         redirect: &Redirect,
+        by: Option<Placement>,
         hops: usize,
     ) -> Result<Placement, Error> {
         let snapshot = published.load();
@@ -245,7 +257,8 @@ impl<Req> Journey<Req> {
             None => Misdirection::Stranger,
         };
         let to = redirect.to_string();
-        Err(self.error(published, ErrorKind::Misdirected { to, because }))
+        let by = by.map(|by| by.to_string()).unwrap_or_default();
+        Err(self.error(published, ErrorKind::Misdirected { by, to, because }))
     }
 
     /// The request cannot go on after the last attempt.

@@ -73,7 +73,7 @@ impl<M: MakeEndpoint> Driver<M> {
     ) -> Self {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
-        let report = Report::of(&published.service);
+        let report = Report::of(&published.service, published.clock.now());
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
         Self {

@@ -19,15 +19,18 @@ mod told {
     #[derive(Debug)]
     pub(in crate::driver) struct Report {
         service: SharedString,
+        /// When the Service began to be followed.
+        began: Time,
     }
 
     /// How often an age is told that grows by itself.
     const EVERY: Duration = Duration::from_secs(1);
 
     impl Report {
-        pub(in crate::driver) fn of(service: &ServiceRef) -> Self {
+        pub(in crate::driver) fn of(service: &ServiceRef, now: Time) -> Self {
             Self {
                 service: service.to_string().into(),
+                began: now,
             }
         }
 
@@ -42,7 +45,11 @@ mod told {
 
         /// How old the endpoints are. Returns when to tell that again, where nothing else happens.
         pub(in crate::driver) fn age(&self, freshness: &Freshness, now: Time) -> Option<Duration> {
-            let age = freshness.age(now);
+            // What has never been heard of is as old as the balancer.
+            let age = match freshness {
+                Freshness::Pending => Some(now.since(self.began)),
+                known => known.age(now),
+            };
             gauge!(names::SOURCE_AGE, names::SERVICE => self.service())
                 .set(age.unwrap_or_default().as_secs_f64());
             age.map(|_| EVERY)
@@ -101,7 +108,7 @@ mod untold {
     pub(in crate::driver) struct Report;
 
     impl Report {
-        pub(in crate::driver) fn of(_: &ServiceRef) -> Self {
+        pub(in crate::driver) fn of(_: &ServiceRef, _: Time) -> Self {
             Self
         }
 

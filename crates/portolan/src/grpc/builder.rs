@@ -6,10 +6,10 @@ use http::{HeaderMap, StatusCode, request::Parts, uri::Authority};
 
 use super::{GrpcClient, protocol::Grpc};
 use crate::{
-    BalancerBuilder, BuildError, Follow, Naming, Told,
+    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told,
     affinity::Affinity,
     http::{
-        Channel, Redirection,
+        Channel, Learn, Redirection,
         settings::{KeepAlive, Version},
     },
 };
@@ -73,7 +73,7 @@ impl GrpcBuilder {
     /// Pod it is pinned to. See [`affinity`](mod@crate::affinity). Default: only what a request's own extensions
     /// say ([`Routing`](crate::Routing)).
     pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
-        self.channel.affinity = affinity.into();
+        self.channel.heads.affinity = affinity.into();
         self
     }
 
@@ -100,10 +100,17 @@ impl GrpcBuilder {
         follow: Follow,
         classify: impl Fn(StatusCode, &HeaderMap) -> Option<Told> + Send + Sync + 'static,
     ) -> Self {
-        self.channel.redirection = Some(Redirection {
+        self.channel.heads.redirection = Some(Redirection {
             follow,
             classify: Arc::new(classify),
         });
+        self
+    }
+
+    /// Shows the head of each response, and whose it is, to `learn`, as soon as it is there: who is the primary may be
+    /// written in it. As for [HTTP](crate::http::HttpBuilder::learn); trailers that come after messages are not in it.
+    pub fn learn(mut self, learn: impl Fn(&Endpoint, &HeaderMap) + Send + Sync + 'static) -> Self {
+        self.channel.heads.learn = Learn::by(learn);
         self
     }
 
@@ -182,8 +189,7 @@ impl GrpcBuilder {
     pub fn build(self) -> Result<GrpcClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
         let protocol = Grpc {
-            affinity: self.channel.affinity.clone(),
-            redirection: self.channel.redirection.clone(),
+            heads: self.channel.heads.clone(),
         };
         Ok(GrpcClient {
             balance: self.balancer.build_with(make, protocol)?,

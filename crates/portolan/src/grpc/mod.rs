@@ -88,7 +88,7 @@ impl GrpcClient {
     /// rest, who is chosen, and who would be next. Nothing is sent.
     #[must_use]
     pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
-        let routing = self.balance.protocol().affinity.of(request);
+        let routing = self.balance.protocol().heads.affinity.of(request);
         self.balance.explain(&routing)
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{ResponseBody, status::Code};
 use crate::{
-    Failure, Kept, Lease, Protocol, Routing, Told,
-    affinity::Affinity,
+    Endpoint, Failure, Kept, Lease, Protocol, Routing, Told,
     http::{
-        Redirection,
+        Heads,
         endpoint::{HttpEndpoint, Request, Response, SendError},
     },
 };
@@ -13,8 +12,7 @@ use crate::{
 /// HTTP/2 with a status at the end.
 #[derive(Debug)]
 pub(crate) struct Grpc {
-    pub(super) affinity: Affinity,
-    pub(super) redirection: Option<Redirection>,
+    pub(super) heads: Heads,
 }
 
 impl Protocol<Request, HttpEndpoint> for Grpc {
@@ -26,17 +24,21 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
 
     #[inline]
     fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
-        self.affinity.of(request)
+        self.heads.routing(request)
     }
 
     #[inline]
     fn keep(&self, request: &Request) -> Option<Kept<Request>> {
-        let redirection = self.redirection.as_ref()?;
-        Some(redirection.keep(request, &self.affinity))
+        self.heads.keep(request)
     }
 
     fn told(&self, response: &Response) -> Option<Told> {
-        self.redirection.as_ref()?.told(response)
+        self.heads.told(response)
+    }
+
+    #[inline]
+    fn hear(&self, endpoint: &Endpoint, response: &Response) {
+        self.heads.hear(endpoint, response);
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {

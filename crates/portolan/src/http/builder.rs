@@ -7,7 +7,8 @@ use http::{HeaderMap, StatusCode, request::Parts, uri::Authority};
 use super::{
     HttpClient,
     channel::Channel,
-    protocol::{Http, Learn},
+    heads::Learn,
+    protocol::Http,
     redirect::Redirection,
     settings::{KeepAlive, Version},
 };
@@ -37,7 +38,6 @@ use crate::{BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinit
 pub struct HttpBuilder {
     balancer: BalancerBuilder,
     pub(crate) channel: Channel,
-    learn: Learn,
 }
 
 impl BalancerBuilder {
@@ -46,7 +46,6 @@ impl BalancerBuilder {
         HttpBuilder {
             balancer: self,
             channel: Channel::default(),
-            learn: Learn::default(),
         }
     }
 }
@@ -77,7 +76,7 @@ impl HttpBuilder {
     /// Pod it is pinned to. See [`affinity`](mod@crate::affinity). Default: only what a request's own extensions
     /// say ([`Routing`](crate::Routing)).
     pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
-        self.channel.affinity = affinity.into();
+        self.channel.heads.affinity = affinity.into();
         self
     }
 
@@ -106,7 +105,7 @@ impl HttpBuilder {
         follow: Follow,
         classify: impl Fn(StatusCode, &HeaderMap) -> Option<Told> + Send + Sync + 'static,
     ) -> Self {
-        self.channel.redirection = Some(Redirection {
+        self.channel.heads.redirection = Some(Redirection {
             follow,
             classify: Arc::new(classify),
         });
@@ -269,7 +268,7 @@ impl HttpBuilder {
     /// # }
     /// ```
     pub fn learn(mut self, learn: impl Fn(&Endpoint, &HeaderMap) + Send + Sync + 'static) -> Self {
-        self.learn = Learn(Some(Arc::new(learn)));
+        self.channel.heads.learn = Learn::by(learn);
         self
     }
 
@@ -280,9 +279,7 @@ impl HttpBuilder {
     pub fn build(self) -> Result<HttpClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
         let protocol = Http {
-            affinity: self.channel.affinity.clone(),
-            redirection: self.channel.redirection.clone(),
-            learn: self.learn,
+            heads: self.channel.heads.clone(),
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,

@@ -5,13 +5,13 @@ use portolan_core::{PortRef, ServiceRef};
 
 use super::{
     endpoint::{MakeHttp, Renames},
+    heads::Heads,
     idempotent::Idempotency,
-    redirect::Redirection,
     replay,
     request::Target,
     settings::ConnectionSettings,
 };
-use crate::{BuildError, Naming, affinity::Affinity};
+use crate::{BuildError, Naming};
 
 /// What of an HTTP client can be set, for plain HTTP and for gRPC.
 #[derive(Clone)]
@@ -19,8 +19,7 @@ pub(crate) struct Channel {
     pub(crate) connections: ConnectionSettings,
     pub(crate) authority: Option<Authority>,
     pub(crate) naming: Naming,
-    pub(crate) affinity: Affinity,
-    pub(crate) redirection: Option<Redirection>,
+    pub(crate) heads: Heads,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -42,8 +41,7 @@ impl Default for Channel {
             connections: ConnectionSettings::default(),
             authority: None,
             naming: Naming::default(),
-            affinity: Affinity::new(),
-            redirection: None,
+            heads: Heads::default(),
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -58,7 +56,7 @@ impl Channel {
     /// What makes the services of the endpoints.
     pub(crate) fn make(&self, service: &ServiceRef) -> Result<MakeHttp, BuildError> {
         self.connections.check()?;
-        self.affinity.check()?;
+        self.heads.affinity.check()?;
         #[cfg(feature = "tls")]
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "tls"))]

@@ -50,6 +50,7 @@ mod body;
 mod builder;
 mod channel;
 pub(crate) mod endpoint;
+mod heads;
 mod idempotent;
 mod protocol;
 mod redirect;
@@ -86,12 +87,15 @@ pub(crate) use channel::Channel;
 pub(crate) use channel::Sending;
 #[cfg(feature = "reqwest")]
 pub(crate) use channel::default_authority;
-#[cfg(feature = "grpc")]
-pub(crate) use redirect::Redirection;
 #[cfg(feature = "reqwest")]
 pub(crate) use {
     endpoint::{is_by_caller, is_unprocessed, never_left},
     protocol::is_failure,
+};
+#[cfg(feature = "grpc")]
+pub(crate) use {
+    heads::{Heads, Learn},
+    redirect::Redirection,
 };
 
 use crate::{Balance, BoxError, Error, Explanation, Observer};
@@ -121,7 +125,7 @@ impl HttpClient {
     /// rest, who is chosen, and who would be next. Nothing is sent.
     #[must_use]
     pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
-        let routing = self.balance.protocol().affinity.of(request);
+        let routing = self.balance.protocol().heads.affinity.of(request);
         self.balance.explain(&routing)
     }
 

@@ -1,34 +1,18 @@
 //! How the balancer reads HTTP responses and errors.
 
-use std::{fmt, sync::Arc};
+use http::StatusCode;
 
-use http::{HeaderMap, StatusCode};
-
-use super::redirect::Redirection;
 use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
+    heads::Heads,
 };
-use crate::{Endpoint, Failure, Kept, Lease, Protocol, Routing, Told, affinity::Affinity};
+use crate::{Endpoint, Failure, Kept, Lease, Protocol, Routing, Told};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
 pub(crate) struct Http {
-    pub(super) affinity: Affinity,
-    pub(super) redirection: Option<Redirection>,
-    pub(super) learn: Learn,
-}
-
-/// Who is shown the heads of responses, if anybody.
-#[derive(Clone, Default)]
-pub(super) struct Learn(pub(super) Option<Arc<Learner>>);
-
-type Learner = dyn Fn(&Endpoint, &HeaderMap) + Send + Sync;
-
-impl fmt::Debug for Learn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Learn" } else { "Nothing" })
-    }
+    pub(super) heads: Heads,
 }
 
 impl Protocol<Request, HttpEndpoint> for Http {
@@ -40,23 +24,24 @@ impl Protocol<Request, HttpEndpoint> for Http {
 
     #[inline]
     fn routing<'r>(&'r self, request: &'r Request) -> Routing<'r> {
-        self.affinity.of(request)
+        self.heads.routing(request)
     }
 
     #[inline]
     fn keep(&self, request: &Request) -> Option<Kept<Request>> {
-        let redirection = self.redirection.as_ref()?;
-        Some(redirection.keep(request, &self.affinity))
+        self.heads.keep(request)
     }
 
     fn told(&self, response: &Response) -> Option<Told> {
-        self.redirection.as_ref()?.told(response)
+        self.heads.told(response)
+    }
+
+    #[inline]
+    fn hear(&self, endpoint: &Endpoint, response: &Response) {
+        self.heads.hear(endpoint, response);
     }
 
     fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
-        if let Learn(Some(learn)) = &self.learn {
-            learn(lease.endpoint(), response.headers());
-        }
         if is_failure(response.status()) {
             lease.fail();
         } else {

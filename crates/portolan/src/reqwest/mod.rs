@@ -44,7 +44,7 @@ use tower_service::Service;
 pub use builder::{BuildError, ReqwestBuilder};
 pub use request::{RequestBuilder, RequestError};
 
-use crate::{Balance, Error, Explanation, Observer, affinity::Head};
+use crate::{Balance, Error, Explanation, Observer, Protocol as _, affinity::Head};
 use endpoint::ReqwestEndpoint;
 use protocol::Reqwest;
 use request::Call;
@@ -127,6 +127,11 @@ impl ReqwestClient {
         let affinity = &self.balance.protocol().affinity;
         self.balance
             .explain(&affinity.routing(&Head::of_reqwest(request)))
+    }
+
+    fn explain_call(&self, call: &Call) -> Explanation {
+        let protocol = self.balance.protocol();
+        self.balance.explain(&protocol.routing(call))
     }
 
     /// To look at the endpoints, and what is measured of them.

@@ -8,7 +8,7 @@ use reqwest::{
 };
 
 use super::ReqwestClient;
-use crate::{Error, Routing};
+use crate::{Error, Explanation, Routing};
 
 /// A request in the making, of a [`ReqwestClient`].
 ///
@@ -133,6 +133,16 @@ impl RequestBuilder {
     ) -> Self {
         self.request = change(self.request);
         self
+    }
+
+    /// Why it would go where it would go now, as [`ReqwestClient::explain`] says it, with what it says
+    /// [itself](Self::routing). `None` where it cannot be made, or its body is a stream, which cannot be looked at
+    /// without being sent.
+    #[must_use]
+    pub fn explain(&self) -> Option<Explanation> {
+        let request = self.request.try_clone()?.build().ok()?;
+        let own = self.own.clone();
+        Some(self.client.explain_call(&Call { request, own }))
     }
 
     /// Sends it to an endpoint of the balancer's choice.

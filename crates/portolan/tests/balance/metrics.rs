@@ -62,3 +62,19 @@ async fn the_age_of_what_is_gone_by_is_told_while_it_grows_and_what_there_is() {
     sleep(SECOND).await;
     assert_eq!(look(&snapshotter)(SOURCE_AGE, "db.shop"), Some(0.0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_never_been_heard_of_is_as_old_as_the_wait_for_it() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (_teller, source) = channel();
+    let service = named(Cluster::from_source(source).service("db.shop").unwrap());
+    sleep(20 * SECOND).await;
+    let age = look(&snapshotter)(SOURCE_AGE, "db.shop").unwrap();
+    assert!((18.0..=20.1).contains(&age), "{age}");
+    // What is not followed any more is not old.
+    drop(service);
+    sleep(SECOND).await;
+    assert_eq!(look(&snapshotter)(SOURCE_AGE, "db.shop"), Some(0.0));
+}

@@ -87,6 +87,8 @@ async fn reqwests_requests_go_where_their_heads_or_callers_say() {
             .header("x-pod", "orders-1")
             .routing(Routing::pinned_to(pod));
         for request in [by_head, by_path, by_caller] {
+            let explanation = request.explain().unwrap();
+            assert_eq!(explanation.chosen().unwrap().placement().as_str(), pod);
             let answer = request.send().await.unwrap().text().await.unwrap();
             assert_eq!(answer, expected);
         }

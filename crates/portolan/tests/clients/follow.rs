@@ -163,7 +163,10 @@ async fn strangers_are_not_asked_and_circles_end() {
         _ => None,
     };
     assert_eq!(misdirected(&error), Some(Misdirection::Stranger), "{error}");
-    assert!(error.to_string().contains("evil.example.com"), "{error}");
+    let text = error.to_string();
+    let says =
+        " says that the request belongs to evil.example.com in epoch 1, which is no endpoint";
+    assert!(text.contains("orders-") && text.contains(says), "{text}");
     assert_eq!(leader.asked(), 1);
 
     // Each says that it is another one.
@@ -311,6 +314,8 @@ async fn a_write_is_not_sent_on_to_a_replica() {
     let policy = routes.over(PrimaryReplica::by_leadership(&leadership));
     let builder = leader.three().await.policy(policy);
     let follow = Follow::new().remember_in(&routes);
+    let heard = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&heard);
     // The primary says that a replica is the primary, in whatever epoch.
     leader.is("orders-0", 99);
     let affinity = by_key().intent_by_method();
@@ -318,6 +323,10 @@ async fn a_write_is_not_sent_on_to_a_replica() {
         .http()
         .affinity(affinity)
         .follow(follow, classify)
+        .learn(move |endpoint, headers| {
+            assert_eq!(endpoint.placement().as_str(), "orders-1");
+            count.fetch_add(headers.len().min(1), Ordering::Relaxed);
+        })
         .build()
         .unwrap();
     let error = put(&client, "a", "x").await.unwrap_err();
@@ -326,4 +335,6 @@ async fn a_write_is_not_sent_on_to_a_replica() {
         "{error}"
     );
     assert_eq!(requests_of(&client, "orders-0"), 0);
+    // Whoever learns from heads sees those of answers that send a request on, too.
+    assert_eq!(heard.load(Ordering::Relaxed), 6);
 }

@@ -1,0 +1,62 @@
+//! What a client reads in the heads of requests and responses, over HTTP and gRPC alike.
+
+use std::{fmt, sync::Arc};
+
+use http::HeaderMap;
+
+use super::{
+    endpoint::{Request, Response},
+    redirect::Redirection,
+};
+use crate::{Endpoint, Kept, Routing, Told, affinity::Affinity};
+
+/// Where a client finds what decides who serves a request, and what answers say besides their answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heads {
+    pub(crate) affinity: Affinity,
+    pub(crate) redirection: Option<Redirection>,
+    pub(crate) learn: Learn,
+}
+
+/// Who is shown the heads of responses, if anybody.
+#[derive(Clone, Default)]
+pub(crate) struct Learn(Option<Arc<Learner>>);
+
+type Learner = dyn Fn(&Endpoint, &HeaderMap) + Send + Sync;
+
+impl Heads {
+    #[inline]
+    pub(crate) fn routing<'r>(&self, request: &'r Request) -> Routing<'r> {
+        self.affinity.of(request)
+    }
+
+    /// Something to make the request from once more, where redirects are followed.
+    #[inline]
+    pub(crate) fn keep(&self, request: &Request) -> Option<Kept<Request>> {
+        let redirection = self.redirection.as_ref()?;
+        Some(redirection.keep(request, &self.affinity))
+    }
+
+    pub(crate) fn told(&self, response: &Response) -> Option<Told> {
+        self.redirection.as_ref()?.told(response)
+    }
+
+    #[inline]
+    pub(crate) fn hear(&self, endpoint: &Endpoint, response: &Response) {
+        if let Learn(Some(learn)) = &self.learn {
+            learn(endpoint, response.headers());
+        }
+    }
+}
+
+impl Learn {
+    pub(crate) fn by(learner: impl Fn(&Endpoint, &HeaderMap) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(learner)))
+    }
+}
+
+impl fmt::Debug for Learn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Learn" } else { "Nothing" })
+    }
+}
