@@ -24,7 +24,7 @@ use kube::{
 };
 use portolan::dns::Dns;
 use portolan_kube::WatchOptions;
-use portolan_test::{NewService, NewWorkload, PodHandle, Workloads};
+use portolan_test::{NewService, NewWorkload, PodHandle, ServiceHandle, Workloads};
 use tower::util::MapRequestLayer;
 
 use backend::Backend;
@@ -125,6 +125,15 @@ impl Arena {
     /// A Service to be made here.
     pub fn service(&self, name: &str) -> NewService {
         self.workloads().service(&self.namespace, name)
+    }
+
+    /// Makes the Service that most stories are about: headless, with the port `http` of the Pods labelled so.
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub async fn headless(&self, name: &str) -> Result<ServiceHandle> {
+        let service = self.service(name).headless().port("http", 8080);
+        Ok(service.create().await?)
     }
 
     /// A StatefulSet to be made here, of Pods that answer HTTP on a port `http`, 8080.

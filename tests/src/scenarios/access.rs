@@ -24,12 +24,7 @@ fn hasty() -> WatchOptions {
 /// An account without rights is told which verb on which resource it lacks, and gets the manifest
 /// that grants it. Applied as it is printed, it does so, and nothing needs to be restarted.
 pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 2)
         .create()
@@ -153,12 +148,7 @@ async fn expect_enough(arena: &Arena, account: &Account) -> Result {
 /// A token that is not accepted any more is said to be so; the last good Pods serve on; a new token
 /// is enough to go on.
 pub async fn an_expired_token(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 1).create().await?;
     set.wait_ready(1).await?;
     let account = arena.account("app").await?;

@@ -9,12 +9,7 @@ use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, lo
 /// Kill -9 of a Pod's container under load: connections are reset, new ones refused, until it is
 /// started again in the same Pod.
 pub async fn a_pod_is_killed(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 3)
         .create()
@@ -46,12 +41,7 @@ pub async fn a_pod_is_killed(arena: &Arena) -> Result {
 
 /// Each Pod in turn, the only ones left serving meanwhile.
 pub async fn every_pod_is_killed_in_turn(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 2)
         .create()
@@ -78,12 +68,7 @@ pub async fn every_pod_is_killed_in_turn(arena: &Arena) -> Result {
 
 /// The only Pod there is: what it broke off is asked of it again when it is back.
 pub async fn the_only_pod_is_killed(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 1)
         .create()

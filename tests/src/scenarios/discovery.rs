@@ -242,12 +242,7 @@ pub async fn an_unknown_port(arena: &Arena) -> Result {
 
 /// A Service that selects nothing is there, and empty: a request waits, or is refused.
 pub async fn a_service_without_endpoints(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let cluster = arena.discovery()?;
     let hasty = Caller::fail_fast(&cluster, &arena.full("db:http"))?;
     let error = expect_refusal(&hasty).await?;
@@ -279,12 +274,7 @@ pub async fn a_service_made_later(arena: &Arena) -> Result {
     let is_absent = |view: &View| matches!(view.freshness(), Freshness::Absent);
     caller.until("absent", is_absent).await?;
 
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena.stateful_set("db", 2).create().await?;
     caller.until_pods(&["db-0", "db-1"]).await?;
     caller.get().await?;

@@ -204,12 +204,7 @@ struct Switch {
 }
 
 async fn database(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 3).parallel().create().await?;
     Ok(set.wait_ready(3).await?)
 }

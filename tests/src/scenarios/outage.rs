@@ -21,12 +21,7 @@ fn is_stale(view: &View) -> bool {
 /// The API server dies in the middle of a rolling restart. The last good list serves; when the
 /// server is back, the restart goes on, and the balancer with it.
 pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 3).create().await?;
     set.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
@@ -81,12 +76,7 @@ pub async fn api_server_is_stopped_during_a_rollout(arena: &Arena) -> Result {
 /// The API server falls silent (SIGSTOP), and no connection breaks: that is found out in seconds,
 /// the last good list serves, and afterwards everything goes on.
 pub async fn api_server_is_paused(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 2).create().await?;
     set.wait_ready(2).await?;
     let options = WatchOptions::default()

@@ -8,12 +8,7 @@ use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, lo
 
 /// A Pod gets nothing from the moment that it is not ready, and its share again when it is.
 pub async fn unready_pods_get_nothing(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 3)
         .create()
@@ -76,12 +71,7 @@ pub async fn published_though_not_ready(arena: &Arena) -> Result {
 /// A Pod that is being deleted gets no new request, though it would serve it, while what is in
 /// flight there finishes.
 pub async fn a_terminating_pod_gets_nothing_new(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena
         .stateful_set("db", 2)
         .pre_stop(Duration::from_secs(3))
@@ -133,12 +123,7 @@ pub async fn a_terminating_pod_gets_nothing_new(arena: &Arena) -> Result {
 /// Where no Pod is ready, those that are leaving and still serve get the requests: better than
 /// nobody, as kube-proxy has it (KEP-1669).
 pub async fn the_last_terminating_pod_serves_on(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena
         .stateful_set("db", 1)
         .pre_stop(Duration::from_secs(2))

@@ -9,12 +9,7 @@ use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, lo
 /// The Pods of a StatefulSet restart one after the other, without a pause between deletion and
 /// SIGTERM: what a Pod may have dropped with its connections is asked of another one.
 pub async fn a_stateful_set_restarts(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 3).create().await?;
     set.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
@@ -39,12 +34,7 @@ pub async fn a_stateful_set_restarts(arena: &Arena) -> Result {
 /// The same of Pods that serve on for a moment, as real ones should: then not even a request that
 /// may be sent only once fails.
 pub async fn a_stateful_set_restarts_in_good_order(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena
         .stateful_set("db", 3)
         .pre_stop(Duration::from_secs(1))
@@ -108,12 +98,7 @@ pub async fn a_deployment_restarts(arena: &Arena) -> Result {
 
 /// The Pods come back under their names, with other UIDs and addresses: each key is where it was.
 pub async fn a_stateful_set_restarts_and_no_key_moves(arena: &Arena) -> Result {
-    arena
-        .service("cache")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("cache").await?;
     let set = arena.stateful_set("cache", 3).create().await?;
     set.wait_ready(3).await?;
     let cluster = arena.discovery()?;

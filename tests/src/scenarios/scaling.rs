@@ -10,12 +10,7 @@ use crate::{arena::Arena, caller::Caller, failure::Result, follow::Following, lo
 
 /// New Pods get their share, and those that go are let go of, without a failed request.
 pub async fn from_three_to_six_to_two(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 3).parallel().create().await?;
     set.wait_ready(3).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
@@ -50,12 +45,7 @@ pub async fn from_three_to_six_to_two(arena: &Arena) -> Result {
 /// At zero, a patient request waits and is served by the first Pod that is back; a hasty one is
 /// refused at once; one that waits too long is told how long it did.
 pub async fn to_zero_and_back(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 2).create().await?;
     set.wait_ready(2).await?;
     let cluster = arena.discovery()?;

@@ -33,8 +33,7 @@ const CLIENTS: u32 = 4;
 /// A StatefulSet of five Pods that keep their shards' data is rolled and scaled under load: every key is read
 /// back from its own shard, nothing is written to another, and no request fails.
 pub async fn every_key_stays_on_its_shard(arena: &Arena) -> Result {
-    let service = arena.service("kv").headless().port("http", 8080);
-    service.create().await?;
+    arena.headless("kv").await?;
     let set = arena
         .stateful_set("kv", SHARDS)
         .image(IMAGE)

@@ -16,12 +16,7 @@ use crate::{
 /// However many balancers of a process follow a Service, there is one watch; it goes with the last
 /// of them.
 pub async fn one_watch_for_all_balancers(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     arena
         .stateful_set("db", 2)
         .create()
@@ -58,12 +53,7 @@ pub async fn one_watch_for_all_balancers(arena: &Arena) -> Result {
 
 /// Connections to the API server break: the watch goes on where it was, and nothing is missed.
 pub async fn watches_that_are_cut(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 1).parallel().create().await?;
     set.wait_ready(1).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
@@ -104,12 +94,7 @@ pub async fn watches_that_are_cut(arena: &Arena) -> Result {
 /// Connections that stay open and say nothing, as behind a NAT that has forgotten them, are found
 /// dead in seconds, and opened anew.
 pub async fn watches_that_are_frozen(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 1).create().await?;
     set.wait_ready(1).await?;
     let options = WatchOptions::default().idle_timeout(Duration::from_secs(4));
@@ -129,12 +114,7 @@ pub async fn watches_that_are_frozen(arena: &Arena) -> Result {
 /// The server does not remember as far back as the balancer left off (410 Gone): it lists anew, and
 /// what is gone meanwhile is gone.
 pub async fn history_that_is_forgotten(arena: &Arena) -> Result {
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .create()
-        .await?;
+    arena.headless("db").await?;
     let set = arena.stateful_set("db", 3).parallel().create().await?;
     set.wait_ready(3).await?;
     let options =
