@@ -5,8 +5,8 @@ mod recognise;
 use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
-    Candidate, Endpoint, EndpointSet, EndpointState, InternalTraffic, Measurement, Reach,
-    endpoint_set::order,
+    Candidate, Endpoint, EndpointSet, EndpointState, InternalTraffic, Measurement, Placement,
+    Reach, endpoint_set::order,
 };
 use recognise::recognise;
 
@@ -38,6 +38,27 @@ impl Membership {
     #[must_use]
     pub fn internal_traffic(&self) -> InternalTraffic {
         self.internal_traffic
+    }
+
+    /// Whether an endpoint of this stable name is there, or may be again.
+    ///
+    /// A Pod of a StatefulSet comes back under its name: that is believed of a name with an ordinal for as long as others
+    /// of the same StatefulSet are members, or nobody is. Any other name that is gone stays gone: a Deployment gives
+    /// each Pod a new one.
+    #[must_use]
+    pub fn may_return(&self, placement: &Placement) -> bool {
+        let start = self
+            .members
+            .partition_point(|one| one.endpoint.placement() < placement);
+        let next = self.members.get(start);
+        if next.is_some_and(|one| one.endpoint.placement() == placement) {
+            return true;
+        }
+        let Some(set) = placement.set_name() else {
+            return false;
+        };
+        let mut members = self.members.iter().map(|one| one.endpoint.placement());
+        self.members.is_empty() || members.any(|one| one.set_name() == Some(set))
     }
 
     /// The list itself, for whoever needs all of it.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Candidate, Candidates, Explanation, Index, Location, Membership, PickContext, Picker, Policy,
-    Reach, Reason, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
+    Candidate, Candidates, Explanation, Index, Location, Membership, PickContext, Picker, Pin,
+    Policy, Reach, Reason, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
     traffic::explain_eligible,
 };
 
@@ -159,6 +159,16 @@ impl<S> Snapshot<S> {
     #[must_use]
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// Whether the endpoint that a request is pinned to, which [gets none](Self::pick) now, may do so again: see
+    /// [`Membership::may_return`]. Nothing is known of a Pod that is named by its ordinal alone: it may.
+    #[must_use]
+    pub fn may_return(&self, pin: &Pin) -> bool {
+        match pin {
+            Pin::Placement(placement) => self.membership.may_return(placement),
+            Pin::Ordinal(_) => true,
+        }
     }
 
     /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`: whom the cluster's own rules take

@@ -64,6 +64,7 @@ mod protocol;
 pub mod reqwest;
 mod routing;
 pub mod scatter;
+pub mod session;
 mod settings;
 pub mod source;
 

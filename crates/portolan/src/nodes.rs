@@ -6,7 +6,7 @@ use tracing::{field, level_filters::LevelFilter};
 
 use crate::{
     Balance, Endpoint, Error, Explanation, Lease, Observer, Opaque, Routing,
-    balance::{Journey, Step, Waited},
+    balance::{Journey, Step},
     builder::Checked,
 };
 
@@ -68,12 +68,8 @@ impl Nodes {
             match journey.next(published, routing.as_seen(), &mut lease)? {
                 Step::Go((), _) => {}
                 Step::Wait(generation, deadline) => {
-                    match Arc::clone(published).wait(generation, deadline).await {
-                        Waited::Changed => {}
-                        how => {
-                            return Err(journey.waited_in_vain(published, routing.as_seen(), how));
-                        }
-                    }
+                    let how = Arc::clone(published).wait(generation, deadline).await;
+                    journey.after(published, routing.as_seen(), how)?;
                 }
             }
         }

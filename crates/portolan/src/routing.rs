@@ -4,8 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use portolan_core::{Intent, PickContext, Pin, Placement};
 
+use crate::session::Session;
+
 /// What of a request decides who serves it: its key, whether it writes, and the one endpoint that it must go
-/// to, if there is one.
+/// to, or that holds its session, if there is one.
 ///
 /// Clients make it from each request by their [`affinity`](mod@crate::affinity). One request can say it itself, with any
 /// client on `http` (tonic's too), by having a `Routing<'static>` among its extensions; what that says goes
@@ -23,7 +25,14 @@ use portolan_core::{Intent, PickContext, Pin, Placement};
 pub struct Routing<'a> {
     key: Option<Key<'a>>,
     intent: Intent,
-    pin: Option<Cow<'a, Pin>>,
+    bound: Option<Cow<'a, Bound>>,
+}
+
+/// To whom a request is bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Bound {
+    Pin(Pin),
+    Session(Session),
 }
 
 /// What a request is about, where that decides who serves it: a tenant, a session, a row.
@@ -39,7 +48,7 @@ impl<'a> Routing<'a> {
         Self {
             key: None,
             intent: Intent::Any,
-            pin: None,
+            bound: None,
         }
     }
 
@@ -63,6 +72,12 @@ impl<'a> Routing<'a> {
     #[must_use]
     pub fn pinned_to_ordinal(ordinal: u32) -> Self {
         Self::new().with_pin(Pin::Ordinal(ordinal))
+    }
+
+    /// The request belongs to a session, and goes to the endpoint that holds it, for as long as there is one.
+    #[must_use]
+    pub fn session(session: Session) -> Self {
+        Self::new().with_session(session)
     }
 
     /// Sets the key.
@@ -91,10 +106,17 @@ impl<'a> Routing<'a> {
         self.with_intent(Intent::Write)
     }
 
-    /// Sets the one endpoint that the request must go to.
+    /// Sets the one endpoint that the request must go to, in the place of a session.
     #[must_use]
     pub fn with_pin(mut self, pin: Pin) -> Self {
-        self.pin = Some(Cow::Owned(pin));
+        self.bound = Some(Cow::Owned(Bound::Pin(pin)));
+        self
+    }
+
+    /// Sets the session that the request belongs to, in the place of a pin.
+    #[must_use]
+    pub fn with_session(mut self, session: Session) -> Self {
+        self.bound = Some(Cow::Owned(Bound::Session(session)));
         self
     }
 
@@ -107,7 +129,7 @@ impl<'a> Routing<'a> {
                 Intent::Any => other.intent,
                 said => said,
             },
-            pin: self.pin.or(other.pin),
+            bound: self.bound.or(other.bound),
         }
     }
 
@@ -117,7 +139,7 @@ impl<'a> Routing<'a> {
         Routing {
             key: self.key.as_ref().map(|key| Key(Cow::Borrowed(&key.0))),
             intent: self.intent,
-            pin: self.pin.as_deref().map(Cow::Borrowed),
+            bound: self.bound.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -133,7 +155,16 @@ impl<'a> Routing<'a> {
         Seen {
             key: self.key_bytes(),
             intent: self.intent,
-            pin: self.pin.as_deref(),
+            bound: self.bound.as_deref(),
+        }
+    }
+}
+
+impl Bound {
+    fn pin(&self) -> &Pin {
+        match self {
+            Self::Pin(pin) => pin,
+            Self::Session(session) => session.pin(),
         }
     }
 }
@@ -144,19 +175,26 @@ impl<'a> Routing<'a> {
 pub(crate) struct Seen<'a> {
     key: Option<&'a [u8]>,
     intent: Intent,
-    pin: Option<&'a Pin>,
+    bound: Option<&'a Bound>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn is_pinned(self) -> bool {
-        self.pin.is_some()
+        matches!(self.bound, Some(Bound::Pin(_)))
+    }
+
+    pub(crate) fn session(self) -> Option<&'a Session> {
+        match self.bound? {
+            Bound::Session(session) => Some(session),
+            Bound::Pin(_) => None,
+        }
     }
 
     #[inline]
     pub(crate) fn apply_to(self, context: &mut PickContext<'a>) {
         context.key = self.key;
         context.intent = self.intent;
-        context.pin = self.pin;
+        context.pin = self.bound.map(Bound::pin);
     }
 }
 

@@ -224,6 +224,11 @@ pub enum Reason {
          primary only"
     )]
     PinRefused,
+    /// The endpoint that held the session of the request is gone for good, and its sessions do not move.
+    #[error(
+        "the endpoint that held the session is gone for good, and the session is not to move: begin a new one"
+    )]
+    SessionLost,
     /// Several endpoints have the ordinal that the request is pinned to: they are of several StatefulSets.
     #[error(
         "several endpoints have the ordinal to which the request is pinned: pin it to the name of one"

@@ -218,3 +218,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pod_of_a_stateful_set_may_return_and_one_of_a_deployment_does_not() {
+    let members = |names: &[&str]| {
+        let address = "10.0.0.1:80".parse().unwrap();
+        let endpoints = names
+            .iter()
+            .map(|name| Endpoint::new(Placement::new(*name), address));
+        let set: EndpointSet = endpoints.collect();
+        reconcile(&Membership::default(), &set, Measurement::default()).0
+    };
+    let may_return = |names: &[&str], name: &str| members(names).may_return(&Placement::new(name));
+    // It is there, in whatever condition.
+    assert!(may_return(&["web-7d4b9-x2k4p"], "web-7d4b9-x2k4p"));
+    // It comes back under its name.
+    assert!(may_return(&["db-0", "db-2"], "db-1"));
+    assert!(may_return(&[], "db-1"));
+    // Nobody comes back under another's.
+    assert!(!may_return(&["web-7d4b9-x2k4p"], "web-7d4b9-zz9f2"));
+    assert!(!may_return(&[], "web-7d4b9-zz9f2"));
+    // The StatefulSet is another one now; and random letters may all be digits.
+    assert!(!may_return(&["db-0"], "old-1"));
+    assert!(!may_return(&["web-7d4b9-x2k4p"], "web-7d4b9-24569"));
+}

@@ -23,6 +23,8 @@ pub(super) struct Detours<Req> {
     pub(super) hops: usize,
     /// Where the last one sent it.
     pub(super) sent_on: Option<Pin>,
+    /// The endpoint that held its session is gone for good, or not for such a request: the policy chooses.
+    pub(super) left_session: bool,
     /// To send it once more, should an answer send it elsewhere.
     pub(super) kept: Option<Kept<Req>>,
 }
@@ -37,6 +39,7 @@ impl<Req> Default for Detours<Req> {
             turned_away: 0,
             hops: 0,
             sent_on: None,
+            left_session: false,
             kept: None,
         }
     }

@@ -173,18 +173,13 @@ where
                     }
                 }
                 StateProjection::Wait { request, change } => {
-                    match ready!(change.as_mut().poll(cx)) {
-                        Waited::Changed => State::Pick {
+                    let how = ready!(change.as_mut().poll(cx));
+                    let routing = routing(this.handle, request);
+                    match this.journey.after(published, routing.as_seen(), how) {
+                        Ok(()) => State::Pick {
                             request: request.take(),
                         },
-                        how => {
-                            let routing = routing(this.handle, request);
-                            break Err(this.journey.waited_in_vain(
-                                published,
-                                routing.as_seen(),
-                                how,
-                            ));
-                        }
+                        Err(error) => break Err(error),
                     }
                 }
                 StateProjection::Ready {

@@ -17,12 +17,15 @@ use super::{
     detours::{Asked, Detours},
     published::{Published, Reached, Waited},
 };
-use crate::{Attempt, BoxError, Error, ErrorKind, Kept, Lease, Misdirection, Sent, routing::Seen};
+use crate::{
+    Attempt, BoxError, Error, ErrorKind, Kept, Lease, Misdirection, Sent, routing::Seen,
+    session::Session,
+};
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
 /// allocates nothing for it, and carries a pointer of it from place to place.
 pub(crate) struct Journey<Req> {
-    detours: Option<Box<Detours<Req>>>,
+    pub(super) detours: Option<Box<Detours<Req>>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
 }
@@ -84,21 +87,22 @@ impl<Req> Journey<Req> {
                 Verdict::Fail(Reason::AllTried) => {
                     return self.next_round(published, &snapshot, seen, lease);
                 }
+                // The policy knows better than the answer that sent it there.
                 Verdict::Fail(Reason::PinRefused) if self.sent_on() => {
-                    // The policy knows better than the answer that sent it there.
                     self.detours().sent_on = None;
                     continue;
                 }
-                Verdict::Fail(reason) => {
-                    let why = self.explain(published, seen);
-                    let error = self.error(published, ErrorKind::Refused(reason));
-                    return Err(error.with_explanation(why));
+                // Such a request is not for whoever holds the session: a write, say, and that is a replica.
+                Verdict::Fail(Reason::PinRefused) if self.session(seen).is_some() => {
+                    self.detours().left_session = true;
+                    continue;
                 }
+                Verdict::Fail(reason) => return Err(self.refused(published, seen, reason)),
                 Verdict::WaitUpTo(limit) => {
-                    return self.wait(published, &snapshot, seen, Some(limit));
+                    return self.wait(published, &snapshot, seen, lease, Some(limit));
                 }
                 // Wait, and whatever verdict a later version adds.
-                _ => return self.wait(published, &snapshot, seen, None),
+                _ => return self.wait(published, &snapshot, seen, lease, None),
             };
             let chosen = snapshot.get(index).filter(|_| !tried.contains(index));
             let Some((candidate, reached)) = chosen else {
@@ -124,13 +128,26 @@ impl<Req> Journey<Req> {
 
     /// Shows a picker what decides of the request: what it says itself, unless an answer has sent it on.
     #[inline]
-    fn show<'c>(&'c self, seen: Seen<'c>, context: &mut PickContext<'c>) {
+    pub(super) fn show<'c>(&'c self, seen: Seen<'c>, context: &mut PickContext<'c>) {
         seen.apply_to(context);
-        if let Some(detours) = &self.detours
-            && let Some(to) = &detours.sent_on
-        {
+        let Some(detours) = &self.detours else {
+            return;
+        };
+        if detours.left_session {
+            context.pin = None;
+        }
+        if let Some(to) = &detours.sent_on {
             context.pin = Some(to);
         }
+    }
+
+    /// The session that the request goes by.
+    pub(super) fn session<'s>(&self, seen: Seen<'s>) -> Option<&'s Session> {
+        let detours = self.detours.as_ref();
+        let goes_elsewhere =
+            |detours: &Detours<Req>| detours.left_session || detours.sent_on.is_some();
+        seen.session()
+            .filter(|_| !detours.is_some_and(|detours| goes_elsewhere(detours)))
     }
 
     /// Whether the endpoint that the request has been waiting for is still where it belongs, by a policy for which
@@ -261,38 +278,6 @@ impl<Req> Journey<Req> {
         Err(self.error(published, ErrorKind::Misdirected { by, to, because }))
     }
 
-    /// The request cannot go on after the last attempt.
-    pub(crate) fn end<S>(&mut self, published: &Published<S>) -> Error {
-        let kind = kind_of_failure(self.attempts());
-        self.error(published, kind)
-    }
-
-    /// What a wait that ended other than by a change means.
-    pub(crate) fn waited_in_vain<S>(
-        &mut self,
-        published: &Published<S>,
-        seen: Seen<'_>,
-        how: Waited,
-    ) -> Error {
-        let since = self.detours.as_ref().and_then(|detours| detours.waiting);
-        let waited = since.map(|since| since.elapsed()).unwrap_or_default();
-        let attempts = self.attempts();
-        let kind = match (how, attempts, published.load().freshness()) {
-            (Waited::Crowded, ..) => ErrorKind::TooManyWaiting,
-            (Waited::Closed, ..) => ErrorKind::Closed,
-            (_, [_, ..], _) => kind_of_failure(attempts),
-            (_, _, Freshness::Absent) => ErrorKind::NotFound { waited },
-            (_, _, Freshness::Live) if seen.is_pinned() => ErrorKind::Refused(Reason::PinNotFound),
-            _ => ErrorKind::NoEndpoints { waited },
-        };
-        // Why there is nobody. Where there are too many, saying no must be cheap.
-        let why = match how {
-            Waited::TimedOut => self.explain(published, seen),
-            _ => None,
-        };
-        self.error(published, kind).with_explanation(why)
-    }
-
     /// Every endpoint has been tried, and the request may be sent again nevertheless, or it would
     /// not be here.
     ///
@@ -318,14 +303,15 @@ impl<Req> Journey<Req> {
         if !std::mem::replace(&mut detours.nobody_else, true) {
             return self.next(published, seen, lease);
         }
-        self.wait(published, snapshot, seen, None)
+        self.wait(published, snapshot, seen, lease, None)
     }
 
-    fn wait<S>(
+    fn wait<S: Clone>(
         &mut self,
         published: &Published<S>,
         snapshot: &Snapshot<Reached<S>>,
         seen: Seen<'_>,
+        lease: &mut Option<Lease>,
         limit: Option<Duration>,
     ) -> Result<Step<S>, Error> {
         let known = match snapshot.freshness() {
@@ -336,6 +322,7 @@ impl<Req> Journey<Req> {
             }
             _ => true,
         };
+        let session = self.session(seen);
         let now = Instant::now();
         let detours = self.detours();
         let since = *detours.waiting.get_or_insert(now);
@@ -343,16 +330,42 @@ impl<Req> Journey<Req> {
         detours.nobody_else = false;
         // The limit is not the same before and after the source's first word. One beyond what the
         // clock can say is a day, which is as good as for ever.
-        let limit = limit.unwrap_or_else(|| published.settings.wait.limit(known));
+        let mut limit = limit.unwrap_or_else(|| published.settings.wait.limit(known));
+        if known && let Some(session) = session {
+            // A source that fails may have missed that it is back.
+            let is_live = matches!(snapshot.freshness(), Freshness::Live);
+            let may_return = !is_live || snapshot.may_return(session.pin());
+            limit = session.waits(limit, may_return);
+        }
         let day = Duration::from_secs(86_400);
         let deadline = since.checked_add(limit).unwrap_or(since + day);
-        if deadline <= now {
-            return Err(self.waited_in_vain(published, seen, Waited::TimedOut));
+        if deadline > now {
+            return Ok(Step::Wait(snapshot.generation(), deadline));
         }
-        Ok(Step::Wait(snapshot.generation(), deadline))
+        if known && session.is_some_and(Session::moves) {
+            detours.left_session = true;
+            detours.waiting = None;
+            return self.next(published, seen, lease);
+        }
+        Err(self.waited_in_vain(published, seen, Waited::TimedOut))
     }
 
-    fn attempts(&self) -> &[Attempt] {
+    /// What comes after a wait: another choice, or the end.
+    pub(crate) fn after<S>(
+        &mut self,
+        published: &Published<S>,
+        seen: Seen<'_>,
+        how: Waited,
+    ) -> Result<(), Error> {
+        match how {
+            Waited::Changed => Ok(()),
+            // Whether it goes on elsewhere is for the next choice to say.
+            Waited::TimedOut if self.session(seen).is_some() => Ok(()),
+            how => Err(self.waited_in_vain(published, seen, how)),
+        }
+    }
+
+    pub(super) fn attempts(&self) -> &[Attempt] {
         self.detours
             .as_ref()
             .map_or(&[], |detours| &detours.attempts)
@@ -362,45 +375,15 @@ impl<Req> Journey<Req> {
         self.detours.get_or_insert_default()
     }
 
-    fn error<S>(&mut self, published: &Published<S>, kind: ErrorKind) -> Error {
-        Error::new(kind, published.service.clone())
-            .with_attempts(
-                self.detours
-                    .take()
-                    .map_or_else(Vec::new, |detours| detours.attempts),
-            )
-            .with_freshness(
-                published.load().freshness(),
-                published.clock.now(),
-                published.settings.max_staleness,
-            )
-    }
-
     /// Whether an answer has sent it on.
     fn sent_on(&self) -> bool {
         let detours = self.detours.as_ref();
         detours.is_some_and(|detours| detours.sent_on.is_some())
     }
 
-    /// Why the request has nobody to go to, by what is known now; nothing where nobody is known.
-    #[cold]
-    fn explain<S>(&self, published: &Published<S>, seen: Seen<'_>) -> Option<Explanation> {
-        let snapshot = published.load();
-        if snapshot.membership().members().is_empty() {
-            return None;
-        }
-        let tried = self.tried_in(&snapshot);
-        let mut explanation = Explanation::in_brief();
-        let mut context =
-            PickContext::new(published.clock.now(), fastrand::u64(..)).with_tried(&tried);
-        self.show(seen, &mut context);
-        snapshot.explain(&context, &mut explanation);
-        Some(explanation)
-    }
-
     /// Where those that are not to be asked again stand in this snapshot.
     #[inline]
-    fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
+    pub(super) fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
         match &self.detours {
             None => Tried::new(),
             Some(detours) => detours.tried_in(snapshot),
@@ -435,12 +418,4 @@ fn known_as<S>(published: &Published<S>, state: &Arc<EndpointState>) -> Arc<Endp
     let mut candidates = snapshot.candidates().iter();
     let now = candidates.find(|one| Arc::ptr_eq(&one.state, state));
     Arc::clone(now.map_or(state.endpoint(), |one| &one.endpoint))
-}
-
-/// Whichever attempt it was: once a request may have been processed, nobody may take it for one that was not.
-fn kind_of_failure(attempts: &[Attempt]) -> ErrorKind {
-    match attempts.iter().any(|one| one.sent == Sent::Maybe) {
-        true => ErrorKind::Failed,
-        false => ErrorKind::Exhausted,
-    }
 }

@@ -1,6 +1,7 @@
 //! The balanced service: a tower [`Service`] that sends each request to an endpoint of its choice.
 
 mod detours;
+mod endings;
 mod future;
 mod journey;
 mod layer;

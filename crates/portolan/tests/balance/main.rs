@@ -15,6 +15,7 @@ mod retries;
 mod rounds;
 mod routing;
 mod scripted;
+mod sessions;
 mod sources;
 mod spans;
 mod staleness;
