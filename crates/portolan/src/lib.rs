@@ -67,6 +67,8 @@ pub mod scatter;
 pub mod session;
 mod settings;
 pub mod source;
+#[cfg(feature = "http")]
+pub mod sticky;
 
 pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;

@@ -143,6 +143,12 @@ impl<'a> Routing<'a> {
         }
     }
 
+    /// Whether it is bound to one endpoint, by a pin or a session.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound.is_some()
+    }
+
     /// The key, if there is one.
     #[must_use]
     pub fn key_bytes(&self) -> Option<&[u8]> {

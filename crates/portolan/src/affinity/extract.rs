@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::header::{COOKIE, HeaderName};
+use http::{
+    HeaderMap,
+    header::{COOKIE, HeaderName},
+};
 
 use super::Head;
 use crate::{BuildError, Key};
@@ -41,15 +44,22 @@ pub fn header(name: &str) -> Extract {
 pub fn cookie(name: impl Into<String>) -> Extract {
     let name = name.into();
     Extract::new(format!("the cookie {name}"), move |head| {
-        let lines = head.headers().get_all(COOKIE).into_iter();
-        // RFC 6265, 4.2.1, and with the leniency of 5.4's readers: spaces round a pair do not count.
-        let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-        let value = pairs.find_map(|pair| {
-            let pair = pair.trim_ascii();
-            let rest = pair.strip_prefix(name.as_bytes())?;
-            rest.strip_prefix(b"=")
-        });
-        value.map(Key::from)
+        cookies(head.headers(), &name).next().map(Key::from)
+    })
+}
+
+/// The values of all cookies of this name.
+pub(crate) fn cookies<'h, 'n>(
+    headers: &'h HeaderMap,
+    name: &'n str,
+) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
+    let lines = headers.get_all(COOKIE).into_iter();
+    // RFC 6265, 4.2.1, and with the leniency of 5.4's readers: spaces round a pair do not count.
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let pair = pair.trim_ascii();
+        let rest = pair.strip_prefix(name.as_bytes())?;
+        rest.strip_prefix(b"=")
     })
 }
 

@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use portolan_core::{Intent, Pin, Placement};
 
+pub(crate) use extract::cookies;
 pub use extract::{Extract, cookie, extension, header, key_by, path_segment, query};
 pub use head::Head;
 

@@ -24,6 +24,8 @@ use super::{Handle, Journey, Published, Step, Waited};
 use crate::{
     BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told, routing::Seen,
 };
+#[cfg(feature = "http")]
+use portolan_core::policy::Candidates;
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -93,6 +95,17 @@ where
             handle,
             span,
         }
+    }
+}
+
+#[cfg(feature = "http")]
+impl<S, P, Req> ResponseFuture<S, P, Req>
+where
+    S: Service<Req>,
+{
+    /// Who may be chosen now.
+    pub(crate) fn candidates(&self) -> Candidates {
+        self.handle.published.load().candidates().clone()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         Channel, Learn, Redirection,
         settings::{KeepAlive, Version},
     },
+    sticky::Sticky,
 };
 
 /// A gRPC channel in the making. It comes from [`BalancerBuilder::grpc`].
@@ -114,6 +115,14 @@ impl GrpcBuilder {
         self
     }
 
+    /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
+    /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
+    pub fn sticky(mut self, sticky: Sticky) -> Self {
+        self.channel.heads.is_sticky = true;
+        self.channel.sticky = Some(sticky);
+        self
+    }
+
     /// Whose name requests bear that do not bear one themselves, and whose certificate is expected, where an
     /// endpoint has a DNS name of its own. Default: [`Naming::Service`].
     pub fn naming(mut self, naming: Naming) -> Self {
@@ -188,12 +197,13 @@ impl GrpcBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<GrpcClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
+        let send = self.channel.clone().sending(self.balancer.service_ref())?;
         let protocol = Grpc {
-            heads: self.channel.heads.clone(),
+            heads: self.channel.heads,
         };
         Ok(GrpcClient {
             balance: self.balancer.build_with(make, protocol)?,
-            send: self.channel.sending(),
+            send,
         })
     }
 }

@@ -61,6 +61,7 @@ use crate::{
         Sending,
         endpoint::{HttpEndpoint, Request},
     },
+    sticky::Visit,
 };
 use deadline::Deadline;
 use protocol::Grpc;
@@ -88,8 +89,8 @@ impl GrpcClient {
     /// rest, who is chosen, and who would be next. Nothing is sent.
     #[must_use]
     pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
-        let routing = self.balance.protocol().heads.affinity.of(request);
-        self.balance.explain(&routing)
+        let heads = &self.balance.protocol().heads;
+        self.balance.explain(&self.send.routing(request, heads))
     }
 }
 
@@ -115,8 +116,13 @@ where
         let published = self.balance.published();
         let deadline = Deadline::of(request.headers(), |timeout| published.sleep(timeout));
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        let mut request = self.send.prepare(request);
+        let visit = self
+            .send
+            .visit(&mut request, &self.balance.protocol().heads);
         ResponseFuture {
-            call: self.balance.send(self.send.prepare(request)),
+            call: self.balance.send(request),
+            visit,
             deadline,
         }
     }
@@ -131,6 +137,7 @@ pin_project! {
     pub struct ResponseFuture {
         #[pin]
         call: crate::ResponseFuture<HttpEndpoint, Grpc, Request>,
+        visit: Option<Box<Visit>>,
         deadline: Option<Deadline>,
     }
 }
@@ -143,6 +150,9 @@ impl Future for ResponseFuture {
         let response = match this.call.as_mut().poll(cx) {
             Poll::Ready(Ok(mut response)) => {
                 response.body_mut().set_deadline(this.deadline.take());
+                if let Some(visit) = this.visit.take() {
+                    visit.end(&this.call.candidates(), &mut response);
+                }
                 response
             }
             Poll::Ready(Err(error)) => {

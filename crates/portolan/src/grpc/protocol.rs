@@ -41,7 +41,8 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
         self.heads.hear(endpoint, response);
     }
 
-    fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
+    fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
+        self.heads.sign(&mut response, &lease);
         // A call that fails at once has its status in the headers. What is no gRPC at all, such as a
         // proxy's own answer, has none.
         let code = Code::of(response.headers());

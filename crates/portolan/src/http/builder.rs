@@ -12,7 +12,9 @@ use super::{
     redirect::Redirection,
     settings::{KeepAlive, Version},
 };
-use crate::{BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity};
+use crate::{
+    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity, sticky::Sticky,
+};
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
 ///
@@ -109,6 +111,14 @@ impl HttpBuilder {
             follow,
             classify: Arc::new(classify),
         });
+        self
+    }
+
+    /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
+    /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
+    pub fn sticky(mut self, sticky: Sticky) -> Self {
+        self.channel.heads.is_sticky = true;
+        self.channel.sticky = Some(sticky);
         self
     }
 
@@ -278,12 +288,13 @@ impl HttpBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<HttpClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
+        let send = self.channel.clone().sending(self.balancer.service_ref())?;
         let protocol = Http {
-            heads: self.channel.heads.clone(),
+            heads: self.channel.heads,
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,
-            send: self.channel.sending(),
+            send,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What HTTP and gRPC clients have in common: their settings, and what becomes of them.
 
+use std::sync::Arc;
+
 use http::uri::{Authority, Scheme};
 use portolan_core::{PortRef, ServiceRef};
 
@@ -11,7 +13,10 @@ use super::{
     request::Target,
     settings::ConnectionSettings,
 };
-use crate::{BuildError, Naming};
+use crate::{
+    BuildError, Naming, Routing,
+    sticky::{InSession, Sessions, Sticky, Visit},
+};
 
 /// What of an HTTP client can be set, for plain HTTP and for gRPC.
 #[derive(Clone)]
@@ -20,6 +25,7 @@ pub(crate) struct Channel {
     pub(crate) authority: Option<Authority>,
     pub(crate) naming: Naming,
     pub(crate) heads: Heads,
+    pub(crate) sticky: Option<Sticky>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -33,6 +39,7 @@ pub(crate) struct Channel {
 pub(crate) struct Sending {
     replay_limit: usize,
     idempotency: Idempotency,
+    sessions: Option<Arc<Sessions>>,
 }
 
 impl Default for Channel {
@@ -42,6 +49,7 @@ impl Default for Channel {
             authority: None,
             naming: Naming::default(),
             heads: Heads::default(),
+            sticky: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -102,11 +110,13 @@ impl Channel {
         Ok(Some(std::sync::Arc::new(tls)))
     }
 
-    pub(crate) fn sending(self) -> Sending {
-        Sending {
+    pub(crate) fn sending(self, service: &ServiceRef) -> Result<Sending, BuildError> {
+        let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
+        Ok(Sending {
             replay_limit: self.replay_limit,
             idempotency: self.idempotency,
-        }
+            sessions: sessions.map(Arc::new),
+        })
     }
 }
 
@@ -143,5 +153,35 @@ impl Sending {
         let idempotent = self.idempotency.allows(&head);
         let body = replay::Replay::new(body, self.replay_limit).idempotent(idempotent);
         http::Request::from_parts(head, body)
+    }
+
+    /// Looks which session the request is of, where sessions are kept and nothing else says where it goes.
+    #[inline]
+    pub(crate) fn visit(
+        &self,
+        request: &mut super::endpoint::Request,
+        heads: &Heads,
+    ) -> Option<Box<Visit>> {
+        let sessions = self.sessions.as_ref()?;
+        let visit = sessions.visit(&heads.affinity.of(request), request.headers())?;
+        if let Some(session) = visit.session() {
+            request.extensions_mut().insert(InSession(session));
+        }
+        Some(Box::new(visit))
+    }
+
+    /// What decides for a request that is not sent.
+    pub(crate) fn routing<'r, B>(
+        &self,
+        request: &'r http::Request<B>,
+        heads: &Heads,
+    ) -> Routing<'r> {
+        let routing = heads.affinity.of(request);
+        let sessions = self.sessions.as_ref();
+        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        match visit.and_then(|visit| visit.session()) {
+            Some(session) => routing.with_session(session),
+            None => routing,
+        }
     }
 }

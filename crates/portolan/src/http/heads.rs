@@ -8,7 +8,11 @@ use super::{
     endpoint::{Request, Response},
     redirect::Redirection,
 };
-use crate::{Endpoint, Kept, Routing, Told, affinity::Affinity};
+use crate::{
+    Endpoint, Kept, Lease, Routing, Told,
+    affinity::Affinity,
+    sticky::{InSession, ServedBy},
+};
 
 /// Where a client finds what decides who serves a request, and what answers say besides their answer.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +20,7 @@ pub(crate) struct Heads {
     pub(crate) affinity: Affinity,
     pub(crate) redirection: Option<Redirection>,
     pub(crate) learn: Learn,
+    pub(crate) is_sticky: bool,
 }
 
 /// Who is shown the heads of responses, if anybody.
@@ -27,7 +32,23 @@ type Learner = dyn Fn(&Endpoint, &HeaderMap) + Send + Sync;
 impl Heads {
     #[inline]
     pub(crate) fn routing<'r>(&self, request: &'r Request) -> Routing<'r> {
-        self.affinity.of(request)
+        let routing = self.affinity.of(request);
+        if !self.is_sticky {
+            return routing;
+        }
+        match request.extensions().get() {
+            Some(InSession(session)) => routing.or(Routing::session(session.clone())),
+            None => routing,
+        }
+    }
+
+    /// Writes down who has answered, where sessions are kept.
+    #[inline]
+    pub(crate) fn sign<B>(&self, response: &mut http::Response<B>, lease: &Lease) {
+        if self.is_sticky {
+            let placement = lease.endpoint().placement().clone();
+            response.extensions_mut().insert(ServedBy(placement));
+        }
     }
 
     /// Something to make the request from once more, where redirects are followed.

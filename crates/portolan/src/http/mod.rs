@@ -63,7 +63,7 @@ mod tls;
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -98,7 +98,7 @@ pub(crate) use {
     redirect::Redirection,
 };
 
-use crate::{Balance, BoxError, Error, Explanation, Observer};
+use crate::{Balance, BoxError, Error, Explanation, Observer, sticky::Visit};
 use endpoint::{HttpEndpoint, Request};
 use protocol::Http;
 
@@ -125,8 +125,8 @@ impl HttpClient {
     /// rest, who is chosen, and who would be next. Nothing is sent.
     #[must_use]
     pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
-        let routing = self.balance.protocol().heads.affinity.of(request);
-        self.balance.explain(&routing)
+        let heads = &self.balance.protocol().heads;
+        self.balance.explain(&self.send.routing(request, heads))
     }
 
     /// Sends a request to an endpoint of the balancer's choice.
@@ -141,9 +141,13 @@ impl HttpClient {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let request = self.send.prepare(request);
+        let mut request = self.send.prepare(request);
+        let visit = self
+            .send
+            .visit(&mut request, &self.balance.protocol().heads);
         ResponseFuture {
             inner: self.balance.send(request),
+            visit,
         }
     }
 }
@@ -172,6 +176,7 @@ pin_project! {
     pub struct ResponseFuture {
         #[pin]
         inner: crate::ResponseFuture<HttpEndpoint, Http, Request>,
+        visit: Option<Box<Visit>>,
     }
 }
 
@@ -179,7 +184,12 @@ impl Future for ResponseFuture {
     type Output = Result<http::Response<ResponseBody>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let mut this = self.project();
+        let mut answer = ready!(this.inner.as_mut().poll(cx));
+        if let (Some(visit), Ok(response)) = (this.visit.take(), &mut answer) {
+            visit.end(&this.inner.candidates(), response);
+        }
+        Poll::Ready(answer)
     }
 }
 

@@ -41,7 +41,8 @@ impl Protocol<Request, HttpEndpoint> for Http {
         self.heads.hear(endpoint, response);
     }
 
-    fn respond(&self, response: Response, mut lease: Lease) -> Self::Response {
+    fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
+        self.heads.sign(&mut response, &lease);
         if is_failure(response.status()) {
             lease.fail();
         } else {

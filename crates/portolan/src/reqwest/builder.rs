@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use reqwest::{Client, ClientBuilder, Request, Url, redirect};
 
 use super::{ReqwestClient, endpoint::MakeReqwest, protocol::Reqwest};
-use crate::{BalancerBuilder, Naming, affinity::Affinity, http::default_authority};
+use crate::{BalancerBuilder, Naming, affinity::Affinity, http::default_authority, sticky::Sticky};
 
 /// A reqwest client in the making. It comes from [`BalancerBuilder::reqwest`].
 ///
@@ -35,6 +35,7 @@ pub struct ReqwestBuilder {
     #[cfg(feature = "tls")]
     tls: Option<rustls::ClientConfig>,
     protocol: Reqwest,
+    sticky: Option<Sticky>,
 }
 
 /// Why a reqwest client could not be made.
@@ -65,6 +66,7 @@ impl BalancerBuilder {
             #[cfg(feature = "tls")]
             tls: None,
             protocol: Reqwest::default(),
+            sticky: None,
         }
     }
 }
@@ -98,6 +100,14 @@ impl ReqwestBuilder {
     /// itself](super::RequestBuilder::routing).
     pub fn affinity(mut self, affinity: impl Into<Affinity>) -> Self {
         self.protocol.affinity = affinity.into();
+        self
+    }
+
+    /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
+    /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
+    pub fn sticky(mut self, sticky: Sticky) -> Self {
+        self.protocol.is_sticky = true;
+        self.sticky = Some(sticky);
         self
     }
 
@@ -136,6 +146,8 @@ impl ReqwestBuilder {
     pub fn build(self) -> Result<ReqwestClient, BuildError> {
         let base = self.base()?;
         self.protocol.affinity.check()?;
+        let service = self.balancer.service_ref();
+        let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
         let customise = self.customise;
         #[cfg(feature = "tls")]
         let tls = self.tls.or_else(trusting_nobody);
@@ -161,6 +173,7 @@ impl ReqwestBuilder {
             maker: make.check()?,
             balance: self.balancer.build_with(make, self.protocol)?,
             base,
+            sessions: sessions.map(Arc::new),
         })
     }
 

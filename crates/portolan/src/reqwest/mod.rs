@@ -34,7 +34,8 @@ mod request;
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -44,7 +45,11 @@ use tower_service::Service;
 pub use builder::{BuildError, ReqwestBuilder};
 pub use request::{RequestBuilder, RequestError};
 
-use crate::{Balance, Error, Explanation, Observer, Protocol as _, affinity::Head};
+use crate::{
+    Balance, Error, Explanation, Observer, Protocol as _, Routing,
+    affinity::Head,
+    sticky::{Sessions, Visit},
+};
 use endpoint::ReqwestEndpoint;
 use protocol::Reqwest;
 use request::Call;
@@ -60,6 +65,7 @@ pub struct ReqwestClient {
     /// Makes requests, and never sends any.
     maker: reqwest::Client,
     base: Url,
+    sessions: Option<Arc<Sessions>>,
 }
 
 impl ReqwestClient {
@@ -114,24 +120,50 @@ impl ReqwestClient {
         self.send(request.into())
     }
 
-    fn send(&self, call: Call) -> ResponseFuture {
+    fn send(&self, mut call: Call) -> ResponseFuture {
+        let visit = self.visit(&mut call).map(Box::new);
         ResponseFuture {
             inner: self.balance.send(call),
+            visit,
         }
+    }
+
+    /// Looks which session the request is of, where sessions are kept and nothing else says where it goes.
+    fn visit(&self, call: &mut Call) -> Option<Visit> {
+        let sessions = self.sessions.as_ref()?;
+        let routing = self.balance.protocol().routing(call);
+        let visit = sessions.visit(&routing, call.request.headers())?;
+        if let Some(session) = visit.session() {
+            let own = std::mem::take(&mut call.own.routing);
+            call.own.routing = own.with_session(session);
+        }
+        Some(visit)
     }
 
     /// Why this request would go where it would go now: whom the cluster's rules take off, what each policy
     /// makes of the rest, who is chosen, and who would be next. Nothing is sent.
     #[must_use]
     pub fn explain(&self, request: &Request) -> Explanation {
-        let affinity = &self.balance.protocol().affinity;
-        self.balance
-            .explain(&affinity.routing(&Head::of_reqwest(request)))
+        let routing = self
+            .balance
+            .protocol()
+            .affinity
+            .routing(&Head::of_reqwest(request));
+        self.explain_routing(routing, request)
     }
 
     fn explain_call(&self, call: &Call) -> Explanation {
-        let protocol = self.balance.protocol();
-        self.balance.explain(&protocol.routing(call))
+        let routing = self.balance.protocol().routing(call);
+        self.explain_routing(routing, &call.request)
+    }
+
+    fn explain_routing(&self, routing: Routing<'_>, request: &Request) -> Explanation {
+        let sessions = self.sessions.as_ref();
+        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        match visit.and_then(|visit| visit.session()) {
+            Some(session) => self.balance.explain(&routing.with_session(session)),
+            None => self.balance.explain(&routing),
+        }
     }
 
     /// To look at the endpoints, and what is measured of them.
@@ -161,6 +193,7 @@ pin_project! {
     pub struct ResponseFuture {
         #[pin]
         inner: crate::ResponseFuture<ReqwestEndpoint, Reqwest, Call>,
+        visit: Option<Box<Visit>>,
     }
 }
 
@@ -168,7 +201,12 @@ impl Future for ResponseFuture {
     type Output = Result<Response, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().inner.poll(cx)
+        let mut this = self.project();
+        let mut answer = ready!(this.inner.as_mut().poll(cx));
+        if let (Some(visit), Ok(response)) = (this.visit.take(), &mut answer) {
+            visit.end(&this.inner.candidates(), response);
+        }
+        Poll::Ready(answer)
     }
 }
 

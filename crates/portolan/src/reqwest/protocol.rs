@@ -12,6 +12,7 @@ use crate::{
     Failure, Lease, Protocol, Routing,
     affinity::{Affinity, Head},
     http::{Tracked, is_failure},
+    sticky::ServedBy,
 };
 
 /// What a caller says of its own requests.
@@ -23,6 +24,7 @@ pub(crate) struct Reqwest {
     pub(super) by_method: bool,
     pub(super) by_rule: Option<Arc<Rule>>,
     pub(super) affinity: Affinity,
+    pub(super) is_sticky: bool,
 }
 
 impl Protocol<Call, ReqwestEndpoint> for Reqwest {
@@ -42,11 +44,15 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
         call.own.routing.borrowed().or(found)
     }
 
-    fn respond(&self, response: Response, mut lease: Lease) -> Response {
+    fn respond(&self, mut response: Response, mut lease: Lease) -> Response {
         if is_failure(response.status()) {
             lease.fail();
         } else {
             lease.succeed();
+        }
+        if self.is_sticky {
+            let placement = lease.endpoint().placement().clone();
+            response.extensions_mut().insert(ServedBy(placement));
         }
         let url = response.url().clone();
         rebuild(response, url, |body| Body::wrap(Tracked::new(body, lease)))
@@ -63,6 +69,7 @@ impl fmt::Debug for Reqwest {
             .field("by_method", &self.by_method)
             .field("by_rule", &self.by_rule.is_some())
             .field("affinity", &self.affinity)
+            .field("is_sticky", &self.is_sticky)
             .finish()
     }
 }

@@ -31,5 +31,8 @@ mod runtimes;
 #[cfg(feature = "http")]
 mod server;
 #[cfg(test)]
+#[cfg(feature = "http")]
+mod sticky;
+#[cfg(test)]
 #[cfg(feature = "tls")]
 mod tls;

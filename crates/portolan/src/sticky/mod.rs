@@ -1,0 +1,181 @@
+//! Sticky sessions over HTTP: who was served by a Pod is served by it again.
+//!
+//! The first response of a Pod has a token with the Pod's stable name, in a cookie or a header of its own. Requests that
+//! bring it back go to that Pod, whatever the policy would say, through its restarts too; all others go by the policy.
+//! It is for programs that pass requests on for browsers and other clients: a gateway, a backend for a frontend.
+//!
+//! ```
+//! use portolan::{Cluster, session::Gone, source::Fixed, sticky::{SigningKey, Sticky}};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), portolan::BuildError> {
+//! # let cluster = Cluster::from_source(Fixed::default());
+//! # let secret = [7; 32];
+//! let key = SigningKey::new(&secret)?; // From a Secret: the same in all replicas of this program.
+//! let games = cluster
+//!     .service("games.shop:http")?
+//!     .http()
+//!     .sticky(Sticky::by_cookie("games-pod", key).patience(Duration::from_secs(30)))
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When the Pod is gone for good
+//! See [`Gone`], which says what that means. A session that moves says so: the response has [`Moved`] among its
+//! extensions, and, [where asked for](Sticky::say_moved_in), a header; and the token of the new Pod. A session that does not
+//! move fails with [`Reason::SessionLost`](crate::Reason::SessionLost), until the client [forgets](Sticky::forget) it.
+//!
+//! # What a client can do with a token
+//! It can read the name of a Pod in it, and go there again. It cannot make one: a token is signed (HMAC-SHA256, RFC 2104) for
+//! one Service, and one that is forged, of another Service or of a key that is not known is no token, which means no session.
+//!
+//! # What goes before
+//! A [pin](crate::Routing::pinned_to) of the request's own, or of the [affinity](mod@crate::affinity), which neither begins a
+//! session nor moves one. And a policy that does not let such a request go to the session's Pod, as
+//! [`PrimaryReplica`](crate::policy::PrimaryReplica) does not with a write and a replica: the session stays where it is.
+
+mod carrier;
+mod key;
+mod token;
+mod visit;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue};
+use portolan_core::{Placement, ServiceRef};
+
+pub use carrier::{SameSite, SessionCookie};
+pub use key::SigningKey;
+pub(crate) use visit::{InSession, ServedBy, Visit};
+
+use crate::{
+    BuildError,
+    session::{Gone, Session},
+};
+use carrier::{Carrier, header_name};
+use token::Seal;
+
+/// How sessions are kept, and what becomes of them. See the [module](self).
+#[derive(Clone)]
+#[must_use = "it does nothing until a client's builder has it"]
+pub struct Sticky {
+    carrier: Carrier,
+    keys: Vec<SigningKey>,
+    gone: Gone,
+    patience: Option<Duration>,
+    moved_in: Option<Arc<str>>,
+}
+
+/// A session that has moved, from a Pod that is gone for good. Among the extensions of the response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moved {
+    /// Who held the session.
+    pub from: Placement,
+    /// Who holds it now, and may know nothing of it.
+    pub to: Placement,
+}
+
+impl Sticky {
+    /// The token is in a cookie: of this name, or [as it is told](SessionCookie).
+    pub fn by_cookie(cookie: impl Into<SessionCookie>, key: SigningKey) -> Self {
+        Self::by(Carrier::Cookie(cookie.into()), key)
+    }
+
+    /// The token is in a header of this name, in requests as in responses: for clients that are no browsers. With gRPC,
+    /// that is metadata.
+    pub fn by_header(name: &str, key: SigningKey) -> Self {
+        Self::by(Carrier::Header(name.into()), key)
+    }
+
+    fn by(carrier: Carrier, key: SigningKey) -> Self {
+        Self {
+            carrier,
+            keys: vec![key],
+            gone: Gone::default(),
+            patience: None,
+            moved_in: None,
+        }
+    }
+
+    /// Takes tokens that were signed with a former key as well, and gives those who bring one a new one: for as long as
+    /// clients have such, after the key was changed.
+    pub fn accept(mut self, former: SigningKey) -> Self {
+        self.keys.push(former);
+        self
+    }
+
+    /// Sets what becomes of a session whose Pod is gone for good. Default: [`Gone::Move`].
+    pub fn when_gone(mut self, gone: Gone) -> Self {
+        self.gone = gone;
+        self
+    }
+
+    /// Sets for how long a request waits for a Pod that may come back, before it is taken for gone. Default: as long as any
+    /// request [waits](crate::BalancerBuilder::wait). A Pod that stops in good order and starts again takes up to 30 s for
+    /// the first alone, where nothing else is set for it.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Has a response by which a session moves say so to the client, in a header of this name: its value is the name of
+    /// the Pod that is gone.
+    pub fn say_moved_in(mut self, header: &str) -> Self {
+        self.moved_in = Some(header.into());
+        self
+    }
+
+    /// What to put into a response for the client to forget its session: a cookie that is over. For whoever logs out, and
+    /// after [`Reason::SessionLost`](crate::Reason::SessionLost). `None` by header, which a client forgets by itself.
+    #[must_use]
+    pub fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.carrier.forget()
+    }
+
+    /// The sessions of this Service.
+    pub(crate) fn of(&self, service: &ServiceRef) -> Result<Sessions, BuildError> {
+        let moved_in = self.moved_in.as_deref();
+        Ok(Sessions {
+            carrier: self.carrier.check()?,
+            seal: Seal::new(service, &self.keys),
+            moved_in: moved_in
+                .map(|name| header_name("sticky.say_moved_in", name))
+                .transpose()?,
+            gone: self.gone,
+            patience: self.patience,
+        })
+    }
+}
+
+/// The sessions of one Service, by settings that make sense.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    carrier: Carrier,
+    seal: Seal,
+    moved_in: Option<HeaderName>,
+    gone: Gone,
+    patience: Option<Duration>,
+}
+
+impl Sessions {
+    fn held_by(&self, placement: &Placement) -> Session {
+        let session = Session::held_by(placement.as_str()).when_gone(self.gone);
+        match self.patience {
+            Some(patience) => session.patience(patience),
+            None => session,
+        }
+    }
+}
+
+impl fmt::Debug for Sticky {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sticky")
+            .field("carrier", &self.carrier)
+            .field("gone", &self.gone)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
