@@ -53,6 +53,9 @@ macro_rules! suite {
             sharded {
                 every_key_stays_on_its_shard
             }
+            sticky {
+                sessions_outlive_a_rolling_restart
+            }
             scaling {
                 from_three_to_six_to_two
                 to_zero_and_back

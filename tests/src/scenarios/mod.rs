@@ -16,6 +16,7 @@ pub mod scale;
 pub mod scaling;
 pub mod sharded;
 pub mod slices;
+pub mod sticky;
 pub mod types;
 pub mod watch;
 
