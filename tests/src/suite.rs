@@ -55,6 +55,7 @@ macro_rules! suite {
             }
             sticky {
                 sessions_outlive_a_rolling_restart
+                a_service_that_wants_its_clients_to_stay
             }
             scaling {
                 from_three_to_six_to_two

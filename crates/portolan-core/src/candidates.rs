@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Endpoint, EndpointState, Location};
+use crate::{Endpoint, EndpointState, Location, SessionAffinity};
 
 /// The place of a candidate in its [`Candidates`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +44,7 @@ pub struct Candidates {
     list: Arc<[Candidate]>,
     seed: u64,
     location: Location,
+    session_affinity: SessionAffinity,
 }
 
 impl Candidates {
@@ -55,6 +56,7 @@ impl Candidates {
             list: list.into(),
             seed,
             location: Location::UNKNOWN,
+            session_affinity: SessionAffinity::default(),
         }
     }
 
@@ -69,6 +71,19 @@ impl Candidates {
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The same candidates, of a Service that wants this of its clients. Default: nothing.
+    #[must_use]
+    pub fn with_session_affinity(mut self, session_affinity: SessionAffinity) -> Self {
+        self.session_affinity = session_affinity;
+        self
+    }
+
+    /// Whether the Service wants each client to stay with one of them.
+    #[must_use]
+    pub fn session_affinity(&self) -> SessionAffinity {
+        self.session_affinity
     }
 
     /// The candidate at `index`; `None` where there is no such place.

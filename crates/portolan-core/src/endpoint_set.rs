@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Endpoint, InternalTraffic, Reach};
+use crate::{Endpoint, InternalTraffic, Reach, SessionAffinity};
 
 /// All endpoints of a Service at one moment, in the order of their
 /// [placement](crate::Placement), then [incarnation](crate::Incarnation).
@@ -16,6 +16,7 @@ pub struct EndpointSet {
     endpoints: Arc<[Arc<Endpoint>]>,
     reach: Reach,
     internal_traffic: InternalTraffic,
+    session_affinity: SessionAffinity,
 }
 
 impl EndpointSet {
@@ -68,6 +69,13 @@ impl EndpointSet {
         self
     }
 
+    /// The same set, with whether the Service wants each client to stay with one of it. Default: it does not.
+    #[must_use]
+    pub fn with_session_affinity(mut self, session_affinity: SessionAffinity) -> Self {
+        self.session_affinity = session_affinity;
+        self
+    }
+
     /// What its addresses are.
     #[must_use]
     pub fn reach(&self) -> Reach {
@@ -78,6 +86,12 @@ impl EndpointSet {
     #[must_use]
     pub fn internal_traffic(&self) -> InternalTraffic {
         self.internal_traffic
+    }
+
+    /// Whether the Service wants each client to stay with one of it.
+    #[must_use]
+    pub fn session_affinity(&self) -> SessionAffinity {
+        self.session_affinity
     }
 
     /// The endpoints, in order.
@@ -92,6 +106,7 @@ impl EndpointSet {
         Arc::ptr_eq(&self.endpoints, &other.endpoints)
             && self.reach == other.reach
             && self.internal_traffic == other.internal_traffic
+            && self.session_affinity == other.session_affinity
     }
 }
 

@@ -6,7 +6,7 @@ use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     Candidate, Endpoint, EndpointSet, EndpointState, InternalTraffic, Measurement, Placement,
-    Reach, endpoint_set::order,
+    Reach, SessionAffinity, endpoint_set::order,
 };
 use recognise::recognise;
 
@@ -19,6 +19,7 @@ pub struct Membership {
     members: Arc<[Candidate]>,
     reach: Reach,
     internal_traffic: InternalTraffic,
+    session_affinity: SessionAffinity,
 }
 
 impl Membership {
@@ -38,6 +39,12 @@ impl Membership {
     #[must_use]
     pub fn internal_traffic(&self) -> InternalTraffic {
         self.internal_traffic
+    }
+
+    /// Whether the Service wants each client to stay with one of them.
+    #[must_use]
+    pub fn session_affinity(&self) -> SessionAffinity {
+        self.session_affinity
     }
 
     /// Whether an endpoint of this stable name is there, or may be again.
@@ -141,6 +148,7 @@ pub fn reconcile(
         members: members.into(),
         reach: endpoints.reach(),
         internal_traffic: endpoints.internal_traffic(),
+        session_affinity: endpoints.session_affinity(),
     };
     (membership, changes)
 }

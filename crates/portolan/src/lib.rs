@@ -82,8 +82,8 @@ pub use portolan_core::{
     Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Explanation, Freshness, Hints,
     HostResolver, Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome,
     ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy, PortRef, Reach, Reason,
-    Resolution, ServiceRef, Source, SourceError, SourceErrorKind, Time, Topology, Uid, Verdict,
-    Weight, policy,
+    Resolution, ServiceRef, SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology,
+    Uid, Verdict, Weight, policy,
 };
 #[cfg(feature = "dns")]
 pub use portolan_dns as dns;

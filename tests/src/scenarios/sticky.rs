@@ -1,4 +1,4 @@
-//! Sessions stay with their Pod through a rolling restart, and move when it is gone for good.
+//! Clients that stay with one Pod: by sessions of their own, or since the Service says so.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -6,15 +6,17 @@ use bytes::Bytes;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
 use portolan::{
-    BalancerBuilder,
+    BalancerBuilder, Nodes, Placement,
     http::HttpClient,
+    policy::{ClientAffinity, RoundRobin},
     sticky::{Moved, SigningKey, Sticky},
 };
+use serde_json::json;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     arena::Arena,
-    caller::Answer,
+    caller::{self, Answer},
     failure::{Failure, Result},
 };
 
@@ -125,4 +127,56 @@ pub async fn sessions_outlive_a_rolling_restart(arena: &Arena) -> Result {
     }
     assert!(!held.contains("games-2"));
     Ok(())
+}
+
+/// `sessionAffinity: ClientIP` is gone by where that is asked for, as long as the Service says so.
+pub async fn a_service_that_wants_its_clients_to_stay(arena: &Arena) -> Result {
+    let service = arena.service("web").port_to("http", 80, "http");
+    let service = service
+        .with(&["spec", "sessionAffinity"], "ClientIP")
+        .create()
+        .await?;
+    let deployment = arena.deployment("web", 3).create().await?;
+    deployment.wait_ready(3).await?;
+    let cluster = arena.discovery()?;
+    let policy = || ClientAffinity::over(RoundRobin::new());
+    let stays = cluster
+        .service(arena.full("web:http"))?
+        .policy(policy())
+        .nodes()?;
+    let goes_on = cluster
+        .service(arena.full("web:http"))?
+        .policy(RoundRobin::new())
+        .nodes()?;
+    for nodes in [&stays, &goes_on] {
+        caller::until(nodes.observe(), "three endpoints", |view| {
+            view.endpoints().len() == 3
+        })
+        .await?;
+    }
+    // By the address of each client, where this program serves several; without one it is itself.
+    for client in ["", "192.0.2.1", "192.0.2.2"] {
+        assert_eq!(met(&stays, client).await?.len(), 1, "{client}");
+    }
+    assert_eq!(met(&goes_on, "").await?.len(), 3);
+
+    service
+        .patch(json!({"spec": {"sessionAffinity": "None"}}))
+        .await?;
+    let mut observer = stays.observe();
+    while met(&stays, "").await?.len() == 1 {
+        let changed = tokio::time::timeout(Duration::from_secs(10), observer.changed());
+        changed.await?.ok_or("the balancer is gone")?;
+    }
+    Ok(())
+}
+
+/// Who serves twenty requests of a client.
+async fn met(nodes: &Nodes, client: &str) -> Result<BTreeSet<Placement>> {
+    let mut met = BTreeSet::new();
+    for _ in 0..20 {
+        let lease = nodes.pick(client).await?;
+        met.insert(lease.endpoint().placement().clone());
+    }
+    Ok(met)
 }

@@ -69,7 +69,9 @@ impl Group {
         // Groups that are alike must not all start at the same place.
         let first = members.first().map_or(0, |index| index.position() as u64);
         let seed = next_entropy(candidates.seed() ^ first);
-        let candidates = Candidates::new(list, seed).with_location(candidates.location().clone());
+        let candidates = Candidates::new(list, seed)
+            .with_location(candidates.location().clone())
+            .with_session_affinity(candidates.session_affinity());
         Self {
             members: members.into(),
             picker: policy.build(&candidates),

@@ -18,11 +18,13 @@
 //! | [`GrpcRingHash`], [`Ketama`] | the same, as gRPC and Envoy, or nginx and pingora, have it | O(1) |
 //! | [`Routes`] | servers that say themselves who serves what (`MOVED`, "not the leader"), over any of the others | O(1) |
 //! | [`Shard`] | each key on the Pod of its shard, and on no other | O(log n) |
+//! | [`ClientAffinity`] | Services with `sessionAffinity: ClientIP`: each client where it was, over any of the others | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 //! | [`PrimaryReplica`] | one primary that takes writes, replicas that answer reads by any of the others | as theirs |
 
 mod absent;
 mod changes;
+mod client_affinity;
 mod context;
 mod explain;
 mod group;
@@ -41,6 +43,7 @@ use std::{fmt, pin, sync::Arc, time::Duration};
 use futures_core::Stream;
 
 pub use absent::Absent;
+pub use client_affinity::ClientAffinity;
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
 pub use group::Group;

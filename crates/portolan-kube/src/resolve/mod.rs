@@ -132,6 +132,7 @@ impl View {
                     // The policy is about the Pods, and whoever else is reached minds it by itself.
                     _ => InternalTraffic::Cluster,
                 };
+                let affinity = service.map(|service| service.session_affinity);
                 let set = std::mem::take(&mut self.set);
                 if set.reach() != reach {
                     let (service, before) = (&world.name, set.reach());
@@ -139,7 +140,8 @@ impl View {
                 }
                 self.set = set
                     .with_reach(reach)
-                    .with_internal_traffic(internal_traffic);
+                    .with_internal_traffic(internal_traffic)
+                    .with_session_affinity(affinity.unwrap_or_default());
                 Some(Resolution::Present(self.set.clone()))
             }
         }

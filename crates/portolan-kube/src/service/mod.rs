@@ -5,7 +5,7 @@ mod wire;
 
 use std::{fmt, net::IpAddr, num::NonZeroU16, sync::Arc};
 
-use portolan_core::InternalTraffic;
+use portolan_core::{InternalTraffic, SessionAffinity};
 
 pub(crate) use host::HostName;
 pub(crate) use wire::WireService;
@@ -27,6 +27,8 @@ pub(crate) struct Service {
     /// `spec.internalTrafficPolicy`. It is about traffic to the Service's own address, so a headless one has
     /// none to speak of.
     pub(crate) internal_traffic: InternalTraffic,
+    /// `spec.sessionAffinity`. kube-proxy goes by it where it stands between; else, who is told to does.
+    pub(crate) session_affinity: SessionAffinity,
     /// `spec.externalTrafficPolicy: Local`: a Node passes traffic from outside to its own Pods only.
     pub(crate) external_traffic_stays: bool,
 }

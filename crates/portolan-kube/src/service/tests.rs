@@ -181,3 +181,28 @@ fn families() {
     );
     assert_eq!(read(json!({ "ipFamilies": null })).family, None);
 }
+
+#[test]
+fn whether_a_client_is_to_stay_with_one_endpoint() {
+    let none = [
+        json!({}),
+        json!({ "sessionAffinity": null, "sessionAffinityConfig": null }),
+        json!({ "sessionAffinity": "None" }),
+        json!({ "sessionAffinity": "ByTheStars" }),
+    ];
+    for spec in none {
+        assert_eq!(read(spec).session_affinity, SessionAffinity::None);
+    }
+    let timeout = |spec| match read(spec).session_affinity {
+        SessionAffinity::ClientIp { timeout } => timeout.as_secs(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(timeout(json!({ "sessionAffinity": "ClientIP" })), 10_800);
+    let config = |config| json!({ "sessionAffinity": "ClientIP", "sessionAffinityConfig": config });
+    assert_eq!(timeout(config(json!({}))), 10_800);
+    assert_eq!(timeout(config(json!({ "clientIP": null }))), 10_800);
+    assert_eq!(
+        timeout(config(json!({ "clientIP": { "timeoutSeconds": 60 } }))),
+        60
+    );
+}

@@ -1,8 +1,8 @@
 //! A Service as the API server writes it.
 
-use std::{net::IpAddr, num::NonZeroU16};
+use std::{net::IpAddr, num::NonZeroU16, time::Duration};
 
-use portolan_core::InternalTraffic;
+use portolan_core::{InternalTraffic, SessionAffinity};
 use serde::Deserialize;
 
 use super::{
@@ -32,10 +32,26 @@ struct WireSpec {
     external_name: Option<String>,
     internal_traffic_policy: Option<String>,
     external_traffic_policy: Option<String>,
+    session_affinity: Option<String>,
+    #[serde(deserialize_with = "null_is_default")]
+    session_affinity_config: WireAffinityConfig,
     #[serde(deserialize_with = "null_is_default")]
     ports: Vec<WirePort>,
     #[serde(deserialize_with = "null_is_default")]
     ip_families: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct WireAffinityConfig {
+    #[serde(rename = "clientIP", deserialize_with = "null_is_default")]
+    client_ip: WireClientIp,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct WireClientIp {
+    timeout_seconds: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -138,8 +154,19 @@ impl From<WireService> for Service {
             family,
             cluster_ips: addresses.iter().filter_map(|ip| address(ip)).collect(),
             internal_traffic,
+            session_affinity: session_affinity(&spec),
             external_traffic_stays: local(&spec.external_traffic_policy),
         }
+    }
+}
+
+fn session_affinity(spec: &WireSpec) -> SessionAffinity {
+    match spec.session_affinity.as_deref() {
+        Some("ClientIP") => SessionAffinity::ClientIp {
+            timeout: (spec.session_affinity_config.client_ip.timeout_seconds)
+                .map_or(SessionAffinity::DEFAULT_TIMEOUT, Duration::from_secs),
+        },
+        _ => SessionAffinity::None,
     }
 }
 

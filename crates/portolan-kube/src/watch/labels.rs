@@ -183,6 +183,7 @@ impl Labelled {
         EndpointSet::from_ordered(list)
             .with_reach(endpoints.reach())
             .with_internal_traffic(endpoints.internal_traffic())
+            .with_session_affinity(endpoints.session_affinity())
     }
 }
 

@@ -230,7 +230,7 @@ impl<M: MakeEndpoint> Driver<M> {
             TrafficRules::Ignored => reconcile(&self.membership, &free(endpoints), measurement),
         };
         let before = std::mem::replace(&mut self.membership, membership);
-        let rules = |of: &Membership| (of.reach(), of.internal_traffic());
+        let rules = |of: &Membership| (of.reach(), of.internal_traffic(), of.session_affinity());
         let other_rules = rules(&before) != rules(&self.membership);
         if other_rules {
             self.note_rules();
@@ -267,7 +267,8 @@ impl<M: MakeEndpoint> Driver<M> {
             );
         }
         tracing::info!(
-            %service, reach = ?self.membership.reach(), local, "what the Service wants of its clients"
+            %service, reach = ?self.membership.reach(), local,
+            affinity = ?self.membership.session_affinity(), "what the Service wants of its clients"
         );
     }
 
@@ -289,8 +290,9 @@ impl<M: MakeEndpoint> Driver<M> {
                 (list, self.membership.clone())
             }
         };
-        let candidates =
-            Candidates::new(list, fastrand::u64(..)).with_location(settings.location.clone());
+        let candidates = Candidates::new(list, fastrand::u64(..))
+            .with_location(settings.location.clone())
+            .with_session_affinity(self.membership.session_affinity());
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;

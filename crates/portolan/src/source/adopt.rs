@@ -52,6 +52,7 @@ pub(super) fn adopt(list: &EndpointSet, known: &[&EndpointSet]) -> EndpointSet {
     EndpointSet::new(endpoints)
         .with_reach(list.reach())
         .with_internal_traffic(internal_traffic)
+        .with_session_affinity(first.session_affinity())
 }
 
 /// Whether two endpoints at one address may be one: neither placements nor UIDs say otherwise.

@@ -8,7 +8,8 @@ mod reach;
 use std::{collections::BTreeMap, sync::Arc};
 
 use portolan_core::{
-    Conditions, Endpoint, EndpointSet, InternalTraffic, Placement, PortRef, Resolution, SourceError,
+    Conditions, Endpoint, EndpointSet, InternalTraffic, Placement, PortRef, Resolution,
+    SessionAffinity, SourceError,
 };
 
 use super::{ServiceState, Touched, View, Want, World};
@@ -156,6 +157,7 @@ pub(super) fn service(ports: &[ServicePort]) -> Service {
         family: Some(Family::V4),
         cluster_ips: Box::default(),
         internal_traffic: InternalTraffic::Cluster,
+        session_affinity: SessionAffinity::None,
         external_traffic_stays: false,
     }
 }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portolan_core::{EndpointSet, InternalTraffic, Reach};
+use portolan_core::{EndpointSet, InternalTraffic, Reach, SessionAffinity};
 use serde::{Deserialize, Serialize};
 
 use super::super::record::EndpointRecord;
@@ -71,6 +71,9 @@ struct Kept {
     /// `internalTrafficPolicy` is `Local`.
     #[serde(default)]
     local: bool,
+    /// The timeout of `sessionAffinity: ClientIP`, in seconds.
+    #[serde(default)]
+    client_affinity: Option<u64>,
     endpoints: Vec<EndpointRecord>,
 }
 
@@ -98,6 +101,11 @@ pub(super) fn encode(
         local: match endpoints.internal_traffic() {
             InternalTraffic::Cluster => false,
             InternalTraffic::Local => true,
+            _ => return Err(unknown()),
+        },
+        client_affinity: match endpoints.session_affinity() {
+            SessionAffinity::None => None,
+            SessionAffinity::ClientIp { timeout } => Some(timeout.as_secs()),
             _ => return Err(unknown()),
         },
         endpoints: endpoints
@@ -169,10 +177,14 @@ pub(super) fn decode(
         true => InternalTraffic::Local,
         false => InternalTraffic::Cluster,
     };
+    let client_ip = |seconds| SessionAffinity::ClientIp {
+        timeout: Duration::from_secs(seconds),
+    };
     let endpoints: EndpointSet = endpoints.collect();
     let endpoints = endpoints
         .with_reach(kept.reach.into())
-        .with_internal_traffic(internal_traffic);
+        .with_internal_traffic(internal_traffic)
+        .with_session_affinity(kept.client_affinity.map(client_ip).unwrap_or_default());
     Ok((endpoints, age))
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use portolan_core::{
-    Endpoint, EndpointSet, InternalTraffic, Placement, Reach, Resolution, SourceError,
-    SourceErrorKind, Weight,
+    Endpoint, EndpointSet, InternalTraffic, Placement, Reach, Resolution, SessionAffinity,
+    SourceError, SourceErrorKind, Weight,
 };
 
 use super::Member;
@@ -43,6 +43,7 @@ struct List {
     endpoints: Vec<Translated>,
     reach: Reach,
     internal_traffic: InternalTraffic,
+    session_affinity: SessionAffinity,
 }
 
 /// An endpoint as the member's source told it, and as it is in the union.
@@ -89,6 +90,7 @@ impl Merge {
                     endpoints: part.translate(&endpoints),
                     reach: endpoints.reach(),
                     internal_traffic: endpoints.internal_traffic(),
+                    session_affinity: endpoints.session_affinity(),
                 }));
                 part.failure = None;
             }
@@ -165,7 +167,11 @@ impl Merge {
         let mut reaches = lists().map(|list| list.reach);
         let reach = reaches.find(|reach| *reach != Reach::Pods);
         let is_local = lists().any(|list| list.internal_traffic == InternalTraffic::Local);
-        let set = EndpointSet::new(endpoints.collect()).with_reach(reach.unwrap_or_default());
+        let mut affinities = lists().map(|list| list.session_affinity);
+        let affinity = affinities.find(|affinity| *affinity != SessionAffinity::None);
+        let set = EndpointSet::new(endpoints.collect())
+            .with_reach(reach.unwrap_or_default())
+            .with_session_affinity(affinity.unwrap_or_default());
         match is_local {
             true => set.with_internal_traffic(InternalTraffic::Local),
             false => set,
