@@ -23,7 +23,7 @@ const UNITS: [(&str, u64); 6] = [
     ("ns", 1),
 ];
 
-/// So many digits a number may have: 12 hours or 114,000 years are within that, and nothing overflows.
+/// So many digits a number may have: more than anybody waits in any unit, and nothing overflows.
 const DIGITS: usize = 9;
 
 impl TryFrom<Cow<'_, str>> for Text {

@@ -102,6 +102,35 @@ impl PolicyConfig {
         Ok(config)
     }
 
+    /// Reads YAML.
+    ///
+    /// ```
+    /// use portolan::config::PolicyConfig;
+    ///
+    /// let config = PolicyConfig::from_yaml("
+    /// zone-aware:
+    ///   over: peak-ewma
+    /// ")?;
+    /// let error = PolicyConfig::from_yaml("zone-aware: {over: {maglev: {table-size: 0}}}").unwrap_err();
+    /// assert_eq!(error.path(), "zone-aware.over.maglev.table-size");
+    /// assert!(error.to_string().contains("at line 1, column"), "{error}");
+    /// # Ok::<(), portolan::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Where the text is not YAML, or no policy: the error names the field and the place in the text.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        // Its own error knows the place in the text, and is told of only when it comes back from in there.
+        let mut path = String::new();
+        serde_saphyr::with_deserializer_from_str(text, |deserializer| {
+            serde_path_to_error::deserialize(deserializer).map_err(|error| {
+                path = error.path().to_string();
+                error.into_inner()
+            })
+        })
+        .map_err(|error| ConfigError::unreadable(path, error.without_snippet()))
+    }
+
     /// Reads any format, and finds out in which field an error is, which the format itself may not tell.
     ///
     /// ```

@@ -173,7 +173,13 @@ fn what_is_written_is_what_was_read() {
     for (text, _) in table() {
         let config = PolicyConfig::from_json(text).unwrap();
         let written = serde_json::to_string(&config).unwrap();
-        assert_eq!(PolicyConfig::from_json(&written), Ok(config), "{written}");
+        assert_eq!(
+            PolicyConfig::from_json(&written),
+            Ok(config.clone()),
+            "{written}"
+        );
+        // All JSON is YAML.
+        assert_eq!(PolicyConfig::from_yaml(text), Ok(config), "{text}");
     }
 }
 

@@ -55,7 +55,9 @@ fn unwind(mut value: Value) {
 #[test]
 fn many_brackets_are_refused() {
     for bracket in ["[", "{\"zone-aware\":{\"over\":", "{\"a\":"] {
-        assert!(PolicyConfig::from_json(&bracket.repeat(100_000)).is_err());
+        let text = bracket.repeat(100_000);
+        assert!(PolicyConfig::from_json(&text).is_err());
+        assert!(PolicyConfig::from_yaml(&text).is_err());
     }
 }
 
@@ -82,6 +84,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in "\\PC*", near in "[{}\\[\\]:,\"0-9a-z-]{0,40}") {
         let _ = (accept(&text), accept(&near));
+        let _ = (PolicyConfig::from_yaml(&text), PolicyConfig::from_yaml(&near));
     }
 }
 

@@ -382,6 +382,52 @@ fn a_text_that_is_not_json_is_refused_with_the_place_in_it() {
 }
 
 #[test]
+fn yaml_is_refused_with_the_field_and_the_place() {
+    for (text, path, says) in [
+        (
+            "zone-aware:\n  over:\n    maglev: {table-size: 0}\n",
+            "zone-aware.over.maglev.table-size",
+            "0 is out of range: from 1 to 5000011",
+        ),
+        (
+            "zone-aware:\n  over:\n    maglev:\n      table: 7\n",
+            "zone-aware.over.maglev.table",
+            "unknown field `table`, expected one of",
+        ),
+        (
+            "jump-hash: {bounded-load: .nan}",
+            "jump-hash.bounded-load",
+            "",
+        ),
+        (
+            "jump-hash: {bounded-load: -.inf}",
+            "jump-hash.bounded-load",
+            "",
+        ),
+        (
+            "shard:\n  by:\n    map:\n      - shard: 0\n        pods: [a]\n",
+            "shard.by.map[0]",
+            "missing field `has`",
+        ),
+        (
+            "zone-aware:\n  over: random\n  over: maglev\n",
+            "zone-aware",
+            "duplicate",
+        ),
+        ("zone-aware: {over: [", "", ""),
+        ("", "", ""),
+    ] {
+        let error = PolicyConfig::from_yaml(text).expect_err(text);
+        let said = error.to_string();
+        assert!(
+            error.path().starts_with(path) && said.contains(says),
+            "{text}: {said}"
+        );
+        assert!(said.contains("line "), "{text}: {said}");
+    }
+}
+
+#[test]
 fn a_field_twice_is_refused() {
     let error = accept(r#"{ "zone-aware": { "over": "random", "over": "maglev" } }"#).unwrap_err();
     assert!(
