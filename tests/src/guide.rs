@@ -159,3 +159,7 @@ mod sharding {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/primary-replica.md")]
 mod primary_replica {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/policies-from-configuration.md")]
+mod policies_from_configuration {}

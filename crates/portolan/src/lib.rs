@@ -33,6 +33,7 @@
 //! | `reqwest` | reqwest clients: [`mod@reqwest`] | no |
 //! | `file` | endpoints from a file that is watched: [`source::file`] | no |
 //! | `cached` | endpoints kept on disk, for a start while no source can be reached: [`source::cached`] | no |
+//! | `config` | a policy chosen from configuration, with a JSON schema: [`mod@config`] | no |
 //! | `metrics` | what a balancer does, told to the `metrics` facade: [`mod@metrics`] | no |
 //! | `tls` | TLS for all of them, by rustls with ring; no provider is installed for the process | no |
 //!
@@ -46,6 +47,8 @@ mod balance;
 mod builder;
 mod clock;
 mod cluster;
+#[cfg(feature = "config")]
+pub mod config;
 mod driver;
 mod endpoint;
 mod error;

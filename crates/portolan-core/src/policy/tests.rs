@@ -1,5 +1,7 @@
 //! What holds for every policy, and the distribution of each.
 
+mod compose;
+
 use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;

@@ -71,6 +71,12 @@ impl<O: Order> Picker for KeyPicker<O> {
         }
     }
 
+    /// Any host may serve any key; whom a request without one may go to, is for those to say who choose for it.
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let without_key = self.without_key.as_ref();
+        context.key.is_some() || without_key.is_none_or(|picker| picker.admits(index, context))
+    }
+
     fn is_timed(&self) -> bool {
         self.without_key
             .as_ref()

@@ -113,20 +113,19 @@ impl RolePicker {
             .narrowed(context.now, candidates, members, &*self.inner)
     }
 
-    fn read(&self, context: &PickContext<'_>) -> Verdict {
+    /// Where a read goes, of which `readers` says who of those that may be read from has it.
+    fn read(&self, context: &PickContext<'_>, readers: impl FnOnce() -> Verdict) -> Verdict {
         let (first, second): (Verdict, Option<Verdict>) = match self.read_from {
             ReadFrom::Primary => (self.primary(context), None),
             ReadFrom::PrimaryPreferred => match self.primary(context) {
                 Verdict::Use(primary) => (Verdict::Use(primary), None),
-                other => (other, Some(self.readers(context))),
+                other => (other, Some(readers())),
             },
-            ReadFrom::ReplicasPreferred => match self.readers(context) {
+            ReadFrom::ReplicasPreferred => match readers() {
                 Verdict::Use(replica) => (Verdict::Use(replica), None),
                 other => (other, Some(self.primary(context))),
             },
-            ReadFrom::Replicas | ReadFrom::Nearest | ReadFrom::Within(_) => {
-                (self.readers(context), None)
-            }
+            ReadFrom::Replicas | ReadFrom::Nearest | ReadFrom::Within(_) => (readers(), None),
         };
         match (first, second) {
             (_, Some(Verdict::Use(index))) => Verdict::Use(index),
@@ -135,65 +134,90 @@ impl RolePicker {
             (first, _) => first,
         }
     }
+
+    /// As [`primary`](Self::primary), and says why.
+    fn explain_primary(
+        &self,
+        what: &str,
+        context: &PickContext<'_>,
+        explanation: &mut Explanation,
+    ) -> Verdict {
+        let outdated = match self.is_outdated() {
+            true => "; something else has just been announced",
+            false => "",
+        };
+        let said = format!("{what} goes to the primary ({}{outdated})", self.said);
+        let primary = self.primary.ok().filter(|_| outdated.is_empty());
+        explanation.narrow("PrimaryReplica", said, &self.candidates, |index, _| {
+            primary == Some(index)
+        });
+        self.primary(context)
+    }
+
+    /// As [`readers`](Self::readers), and says why. Each picker is asked as often as it is there, since some of them
+    /// take turns.
+    fn explain_readers(
+        &self,
+        what: &str,
+        context: &PickContext<'_>,
+        explanation: &mut Explanation,
+    ) -> Verdict {
+        let said = format!("{what} goes by {:?} ({})", self.read_from, self.said);
+        self.leave(explanation, said, &self.readers);
+        let narrowed = self.narrowed(context);
+        let Some(narrowed) = &*narrowed else {
+            return self.readers.explain(context, explanation);
+        };
+        let said =
+            "of those, the ones that are neither too far behind nor out of the latency window";
+        self.leave(explanation, said, &narrowed.near);
+        let near = narrowed.near.explain(context, explanation);
+        if let Verdict::Use(_) = near {
+            return near;
+        }
+        let said = "nobody is left there: any that is not too far behind will do";
+        self.leave(explanation, said, &narrowed.fresh);
+        match narrowed.fresh.members() {
+            [] => Verdict::Fail(Reason::TooFarBehind),
+            _ => narrowed.fresh.explain(context, explanation),
+        }
+    }
 }
 
 impl Picker for RolePicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         match self.is_read(context) {
-            true => self.read(context),
+            true => self.read(context, || self.readers(context)),
             false => self.primary(context),
         }
     }
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
-        let verdict = self.pick(context);
         let what = match (context.intent, self.is_read(context)) {
             (Intent::Any, true) => "a request that says nothing, taken for a read,",
             (Intent::Any, false) => "a request that says nothing, taken for a write,",
             (_, true) => "a read",
             (_, false) => "a write",
         };
-        let chosen = match verdict {
-            Verdict::Use(index) => {
-                self.primary == Ok(index) && !self.readers.members().contains(&index)
-            }
-            _ => !self.is_read(context) || self.read_from == ReadFrom::Primary,
-        };
-        if chosen {
-            let outdated = match self.is_outdated() {
-                true => "; something else has just been announced",
-                false => "",
-            };
-            let said = format!("{what} goes to the primary ({}{outdated})", self.said);
-            let primary = self.primary.ok().filter(|_| !self.is_outdated());
-            explanation.narrow("PrimaryReplica", said, &self.candidates, |index, _| {
-                primary == Some(index)
-            });
-            return verdict;
+        if !self.is_read(context) {
+            return self.explain_primary(what, context, explanation);
         }
-        let said = format!("{what} goes by {:?} ({})", self.read_from, self.said);
-        self.leave(explanation, said, &self.readers);
-        let narrowed = self.narrowed(context);
-        let said = match &*narrowed {
-            None => self.readers.explain(context, explanation),
-            Some(narrowed) => {
-                let said = "of those, the ones that are neither too far behind nor out of the latency window";
-                self.leave(explanation, said, &narrowed.near);
-                narrowed.near.explain(context, explanation)
-            }
-        };
-        if said != verdict && !matches!(said, Verdict::Use(_)) {
-            explanation.note(
-                "PrimaryReplica",
-                "nobody is left there: the next best is taken",
-            );
+        let mut asked = None;
+        let verdict = self.read(context, || {
+            *asked.insert(self.explain_readers(what, context, explanation))
+        });
+        match asked == Some(verdict) {
+            true => verdict,
+            false => self.explain_primary(what, context, explanation),
         }
-        verdict_of(said, verdict)
     }
 
     /// What may write goes to the primary, whoever says otherwise.
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
-        self.is_read(context) || self.primary == Ok(index) && !self.is_outdated()
+        match self.is_read(context) {
+            true => self.readers.admits(index, context),
+            false => self.primary == Ok(index) && !self.is_outdated(),
+        }
     }
 
     fn is_timed(&self) -> bool {
@@ -203,13 +227,5 @@ impl Picker for RolePicker {
     /// Where there are limits, the policy inside is asked for pickers on the way.
     fn never_panics(&self) -> bool {
         !self.readable.is_timed() && self.readers.never_panics()
-    }
-}
-
-/// What was explained, where it came to somebody: another pick may have come to another one.
-fn verdict_of(explained: Verdict, picked: Verdict) -> Verdict {
-    match explained {
-        Verdict::Use(_) => explained,
-        _ => picked,
     }
 }

@@ -173,11 +173,17 @@ impl Picker for ShardPicker {
         }
     }
 
+    /// A Pod of another shard is not refused: who says that a key is there knows of a move that this does not. What
+    /// the Pods of a shard do not take from anybody, they do not take from others either.
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
-        self.places.iter().all(|(_, place)| match place {
+        let groups = self.places.iter().all(|(_, place)| match place {
             Place::At(group) => group.admits(index, context),
             Place::Ambiguous => true,
-        })
+        });
+        let without_key = self.without_key.as_ref();
+        groups
+            && (context.key.is_some()
+                || without_key.is_none_or(|picker| picker.admits(index, context)))
     }
 
     fn is_timed(&self) -> bool {

@@ -6,13 +6,13 @@
 //! any share.
 
 use std::{
-    sync::{Mutex, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
     time::Duration,
 };
 
 use super::plan::THRESHOLD;
 use crate::{
-    Time,
+    Placement, Time,
     sync::{AtomicU32, AtomicU64, Ordering},
     time::saturating_nanos,
 };
@@ -25,13 +25,16 @@ const TAU: Duration = Duration::from_secs(5);
 const PROBES: f64 = 0.03;
 /// How many requests must have been timed on either side for their mean to count.
 const ENOUGH: u64 = 8;
-/// "Zones play no part", where a share would stand.
-const NONE: u32 = 0;
 
-/// The share that stays, and what it is decided by.
+/// The controls of the pickers that are in use: one, or one for each of the groups that policies round this one
+/// have made. What is learnt of one group holds for that alone.
+#[derive(Debug, Default)]
+pub(super) struct Controls(Mutex<Vec<(Placement, Weak<Control>)>>);
+
+/// The share that stays of the requests to a group of endpoints, and what it is decided by.
 #[derive(Debug, Default)]
 pub(super) struct Control {
-    /// In units of 2^-32, and never 0.
+    /// In units of 2^-32.
     kept: AtomicU32,
     /// When it is to be looked at again, in nanoseconds since the origin of time.
     due: AtomicU64,
@@ -39,7 +42,7 @@ pub(super) struct Control {
     memory: Mutex<Memory>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Memory {
     /// The share that sizes alone allow.
     planned: f64,
@@ -89,33 +92,57 @@ impl Timed {
     }
 }
 
-impl Control {
-    /// Whether the request of these bits stays.
-    #[inline]
-    pub(super) fn stays(&self, bits: u32) -> bool {
-        match self.kept.load(Ordering::Relaxed) {
-            // A picker of the time when they did is in use for a moment more.
-            NONE => true,
-            kept => bits <= kept,
+impl Controls {
+    /// The control of a group whose first endpoint is of this name, and of which sizes let the `planned` share stay.
+    ///
+    /// It goes on from what was learnt of the group before, which is known by that name: endpoints come and go, the
+    /// least of their names seldom does.
+    pub(super) fn begin(&self, first: &Placement, planned: f64, totals: Totals) -> Arc<Control> {
+        let mut all = self.lock();
+        // The former picker is in use until this one takes its place.
+        all.retain(|(_, control)| control.strong_count() > 0);
+        let former = all.iter().rfind(|(name, _)| name == first);
+        let former = former.and_then(|(_, control)| control.upgrade());
+        let control = Arc::new(Control::following(former.as_deref(), planned, totals));
+        all.retain(|(name, _)| name != first);
+        all.push((first.clone(), Arc::downgrade(&control)));
+        control
+    }
+
+    /// Zones play no part at present in the group whose first endpoint is of this name.
+    pub(super) fn end(&self, first: Option<&Placement>) {
+        let mut all = self.lock();
+        all.retain(|(name, control)| control.strong_count() > 0 && Some(name) != first);
+        if first.is_none() {
+            all.clear();
         }
     }
 
+    /// The share that stays in the group that was made last.
     pub(super) fn kept(&self) -> Option<f64> {
-        match self.kept.load(Ordering::Relaxed) {
-            NONE => None,
-            kept => Some(f64::from(kept) / f64::from(u32::MAX)),
-        }
+        let all = self.lock();
+        let last = all
+            .iter()
+            .rev()
+            .find_map(|(_, control)| control.upgrade())?;
+        Some(f64::from(last.kept.load(Ordering::Relaxed)) / f64::from(u32::MAX))
     }
 
+    /// A panic while the lock was held cannot have left it half changed.
+    fn lock(&self) -> MutexGuard<'_, Vec<(Placement, Weak<Control>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Control {
     /// There are other endpoints: the sizes may say otherwise, what was learnt of load still holds.
     ///
     /// What these endpoints have counted so far is where the next comparison begins: endpoints that have
     /// joined or left would pass for requests that were made or undone.
-    pub(super) fn plan(&self, planned: f64, totals: Totals) {
-        let mut memory = self
-            .memory
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn following(former: Option<&Self>, planned: f64, totals: Totals) -> Self {
+        let mut memory = former.map_or_else(Memory::default, |former| {
+            *former.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        });
         let learnt = memory.kept < memory.planned;
         memory.planned = planned.min(1.0 - PROBES);
         memory.kept = match learnt {
@@ -123,12 +150,20 @@ impl Control {
             false => memory.planned,
         };
         memory.seen = memory.seen.map(|(then, _)| (then, totals));
-        self.publish(memory.kept);
+        let due = former.map_or(0, |former| former.due.load(Ordering::Relaxed));
+        let this = Self {
+            kept: AtomicU32::new(0),
+            due: AtomicU64::new(due),
+            memory: Mutex::new(memory),
+        };
+        this.publish(memory.kept);
+        this
     }
 
-    /// Zones play no part at present.
-    pub(super) fn stand_down(&self) {
-        self.kept.store(NONE, Ordering::Relaxed);
+    /// Whether the request of these bits stays.
+    #[inline]
+    pub(super) fn stays(&self, bits: u32) -> bool {
+        bits <= self.kept.load(Ordering::Relaxed)
     }
 
     /// Looks at how it goes, if it is time to.
@@ -155,7 +190,7 @@ impl Control {
 
     fn publish(&self, kept: f64) {
         let kept = (kept * f64::from(u32::MAX)) as u32;
-        self.kept.store(kept.max(NONE + 1), Ordering::Relaxed);
+        self.kept.store(kept, Ordering::Relaxed);
     }
 }
 

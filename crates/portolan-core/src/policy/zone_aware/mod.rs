@@ -5,7 +5,10 @@ mod plan;
 
 use std::sync::Arc;
 
-use self::{control::Control, plan::Plan};
+use self::{
+    control::{Control, Controls},
+    plan::Plan,
+};
 use super::{
     Changes, Explanation, Group, LeastRequest, PickContext, Picker, Policy, Verdict,
     random::{low, next_entropy},
@@ -35,6 +38,9 @@ use crate::{Candidates, Index};
 /// Each request is timed, which costs two looks at the clock; and once a second one request adds up what all
 /// endpoints have counted, which nobody else waits for.
 ///
+/// Inside of a policy that divides endpoints, such as [`Shard`](super::Shard), it decides for each of the groups by
+/// itself.
+///
 /// Use one for each balancer. A clone is a handle on the same one: it [says](Self::kept) what share stays.
 ///
 /// ```
@@ -48,7 +54,7 @@ use crate::{Candidates, Index};
 #[derive(Clone, Debug)]
 pub struct ZoneAware {
     inner: Arc<dyn Policy>,
-    control: Arc<Control>,
+    controls: Arc<Controls>,
 }
 
 #[derive(Debug)]
@@ -85,22 +91,26 @@ impl ZoneAware {
     pub fn over(inner: impl Policy + 'static) -> Self {
         Self {
             inner: Arc::new(inner),
-            control: Arc::default(),
+            controls: Arc::default(),
         }
     }
 
     /// The share of requests that stay in the zone at present, from 0 to 1. `None` where zones play no
     /// part: the client's is not known or has no endpoints, or there is no other.
+    ///
+    /// Inside of another policy (each shard, say, has zones of its own) shares differ; this is that of one of them.
     #[must_use]
     pub fn kept(&self) -> Option<f64> {
-        self.control.kept()
+        self.controls.kept()
     }
 }
 
 impl Policy for ZoneAware {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
-        let Some(plan) = Plan::of(candidates) else {
-            self.control.stand_down();
+        let first = candidates.as_slice().first();
+        let first = first.map(|one| one.endpoint.placement());
+        let (Some(plan), Some(first)) = (Plan::of(candidates), first) else {
+            self.controls.end(first);
             return self.inner.build(candidates);
         };
         let group = |zone: Option<&str>| {
@@ -116,13 +126,13 @@ impl Policy for ZoneAware {
                 up_to: (up_to * f64::from(u32::MAX)) as u32,
             });
         }
-        let picker = ZonePicker {
+        let mut picker = ZonePicker {
             here,
             elsewhere: elsewhere.into(),
             candidates: candidates.clone(),
-            control: Arc::clone(&self.control),
+            control: Arc::default(),
         };
-        self.control.plan(plan.kept, picker.totals());
+        picker.control = self.controls.begin(first, plan.kept, picker.totals());
         Arc::new(picker)
     }
 
@@ -139,15 +149,10 @@ impl Picker for ZonePicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         self.control.look(context.now, || self.totals());
         let (group, inside) = self.first(context);
-        let first = group.pick(&inside);
-        if let Verdict::Use(_) = first {
-            return first;
+        match group.pick(&inside) {
+            Verdict::Use(index) => Verdict::Use(index),
+            first => self.anybody(&inside).unwrap_or(first),
         }
-        // Where nobody is left in that zone, anybody is better than nobody.
-        self.groups()
-            .map(|group| group.pick(&inside))
-            .find(|verdict| matches!(verdict, Verdict::Use(_)))
-            .unwrap_or(first)
     }
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
@@ -162,9 +167,9 @@ impl Picker for ZonePicker {
         });
         match group.explain(&inside, explanation) {
             Verdict::Use(index) => Verdict::Use(index),
-            _ => {
+            first => {
                 explanation.note("ZoneAware", "nobody is left there: any zone will do");
-                self.pick(context)
+                self.anybody(&inside).unwrap_or(first)
             }
         }
     }
@@ -176,6 +181,10 @@ impl Picker for ZonePicker {
     /// Latencies are compared, whatever the policy inside.
     fn is_timed(&self) -> bool {
         true
+    }
+
+    fn never_panics(&self) -> bool {
+        self.groups().all(Group::never_panics)
     }
 }
 
@@ -193,6 +202,13 @@ impl ZonePicker {
             Some(zone) if !stays => (zone, inside),
             _ => (&self.here, inside),
         }
+    }
+
+    /// Where nobody is left in the zone of a request, anybody is better than nobody.
+    fn anybody(&self, inside: &PickContext<'_>) -> Option<Verdict> {
+        self.groups()
+            .map(|group| group.pick(inside))
+            .find(|verdict| matches!(verdict, Verdict::Use(_)))
     }
 
     fn groups(&self) -> impl Iterator<Item = &Group> {

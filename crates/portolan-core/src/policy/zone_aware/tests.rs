@@ -89,7 +89,8 @@ proptest! {
 #[test]
 fn requests_stay_but_for_the_probes() {
     let policy = ZoneAware::new();
-    let share = share(&*policy.build(&candidates(&[4, 4, 4])), 4, 100_000);
+    let picker = policy.build(&candidates(&[4, 4, 4]));
+    let share = share(&*picker, 4, 100_000);
     let sigma = (0.97 * 0.03 / 100_000.0_f64).sqrt();
     assert!((share - 0.97).abs() < 5.0 * sigma, "{share}");
     assert!((policy.kept().unwrap() - 0.97).abs() < 1e-6);
@@ -110,6 +111,20 @@ fn a_zone_that_is_too_small_keeps_what_it_can_carry() {
             Verdict::Use(index) => assert!(index.position() < 10, "{index:?}"),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Shards, each with zones of its own, inside of which one policy chooses.
+#[test]
+fn what_one_group_is_like_is_nothing_to_another() {
+    let policy = ZoneAware::new();
+    let small = policy.build(&candidates(&[1, 5, 4, 2]));
+    let expected = 1.0 / 3.0 * 1.1;
+    let sigma = (expected * (1.0 - expected) / 100_000.0_f64).sqrt();
+    for other in [&[4, 4, 4][..], &[3], &[0, 3]] {
+        let _other = policy.build(&candidates(other));
+        let share = share(&*small, 1, 100_000);
+        assert!((share - expected).abs() < 5.0 * sigma, "{other:?}: {share}");
     }
 }
 
