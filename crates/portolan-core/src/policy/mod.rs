@@ -56,9 +56,9 @@ pub use primary_replica::{
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use shard::{
-    KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard, ShardMap,
-    ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem, ShardMaps, Sharding, Shards,
-    ShardsHandle, Side, Slots, StaleShardMap, Writes,
+    Assignment, KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard,
+    ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem, ShardMaps, Sharding,
+    Shards, ShardsHandle, Side, Slots, StaleShardMap, Writes,
 };
 pub use weighted_round_robin::WeightedRoundRobin;
 pub use zone_aware::ZoneAware;

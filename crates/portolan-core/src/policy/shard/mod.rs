@@ -16,8 +16,8 @@ pub use count::{Shards, ShardsHandle};
 use layout::Layout;
 pub use layout::Ordinals;
 pub use map::{
-    KeySpan, Keys, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle, ShardMapProblem,
-    ShardMaps, Slots, StaleShardMap,
+    Assignment, KeySpan, Keys, ShardMap, ShardMapBuilder, ShardMapError, ShardMapHandle,
+    ShardMapProblem, ShardMaps, Slots, StaleShardMap,
 };
 use picker::{ShardPicker, Way};
 pub use resharding::{OnSide, Reads, Resharding, ReshardingPhase, Side, Writes};

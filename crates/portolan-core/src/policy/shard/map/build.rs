@@ -47,26 +47,41 @@ struct Assigned {
 impl ShardMapBuilder<Keys> {
     /// Assigns these keys to a shard, in any order of ranges. The empty key is the least of all: `""..` are all.
     pub fn assign<B: AsRef<[u8]>>(mut self, keys: impl RangeBounds<B>, shard: u32) -> Self {
-        // What comes right after a key is the key with a zero byte.
-        let after = |key: &B| [key.as_ref(), &[0]].concat();
-        let from = match keys.start_bound() {
-            Bound::Included(key) => key.as_ref().to_vec(),
-            Bound::Excluded(key) => after(key),
-            Bound::Unbounded => Vec::new(),
-        };
-        let to = match keys.end_bound() {
-            Bound::Included(key) => Some(after(key)),
-            Bound::Excluded(key) => Some(key.as_ref().to_vec()),
-            Bound::Unbounded => None,
-        };
+        self.check_number(shard);
+        let (from, to) = bounds(keys);
         self.push(from, to, shard);
         self
     }
+
+    /// Says of these keys that no shard has them: what would be a gap is meant.
+    pub fn unassigned<B: AsRef<[u8]>>(mut self, keys: impl RangeBounds<B>) -> Self {
+        let (from, to) = bounds(keys);
+        self.push(from, to, UNASSIGNED);
+        self
+    }
+}
+
+/// The first of these keys, and the first after them.
+fn bounds<B: AsRef<[u8]>>(keys: impl RangeBounds<B>) -> (Vec<u8>, Option<Vec<u8>>) {
+    // What comes right after a key is the key with a zero byte.
+    let after = |key: &B| [key.as_ref(), &[0]].concat();
+    let from = match keys.start_bound() {
+        Bound::Included(key) => key.as_ref().to_vec(),
+        Bound::Excluded(key) => after(key),
+        Bound::Unbounded => Vec::new(),
+    };
+    let to = match keys.end_bound() {
+        Bound::Included(key) => Some(after(key)),
+        Bound::Excluded(key) => Some(key.as_ref().to_vec()),
+        Bound::Unbounded => None,
+    };
+    (from, to)
 }
 
 impl ShardMapBuilder<Slots> {
     /// Assigns these slots to a shard, in any order of ranges.
     pub fn assign(mut self, slots: impl RangeBounds<u16>, shard: u32) -> Self {
+        self.check_number(shard);
         let from = match slots.start_bound() {
             Bound::Included(slot) => *slot,
             Bound::Excluded(slot) => slot.saturating_add(1),
@@ -101,10 +116,17 @@ impl<K: Divided> ShardMapBuilder<K> {
         }
     }
 
-    fn push(&mut self, from: Vec<u8>, to: Option<Vec<u8>>, shard: u32) {
+    fn check_number(&mut self, shard: u32) {
         if shard == UNASSIGNED {
-            self.problems.push(ShardMapProblem::NoSuchNumber);
+            self.problem(ShardMapProblem::NoSuchNumber);
         }
+    }
+
+    pub(super) fn problem(&mut self, problem: ShardMapProblem) {
+        self.problems.push(problem);
+    }
+
+    fn push(&mut self, from: Vec<u8>, to: Option<Vec<u8>>, shard: u32) {
         if to.as_ref().is_some_and(|to| *to <= from) {
             let span = KeySpan::new(K::KEYSPACE, &from, to.as_deref());
             self.problems
@@ -160,7 +182,8 @@ impl<K: Divided> ShardMapBuilder<K> {
             shards.sort_unstable();
             shards.dedup();
             let has_pods = |shard: &u32| self.pods.get(shard).is_some_and(|pods| !pods.is_empty());
-            let without = shards.into_iter().filter(|shard| !has_pods(shard));
+            let assigned = shards.into_iter().filter(|shard| *shard != UNASSIGNED);
+            let without = assigned.filter(|shard| !has_pods(shard));
             let without = without.map(|shard| ShardMapProblem::NoPods { shard });
             self.problems.extend(without);
         }
@@ -228,7 +251,8 @@ impl<K: Divided> ShardMapBuilder<K> {
 
     fn assemble(self, ranges: Vec<(Box<[u8]>, Option<u32>)>) -> ShardMap {
         let mut pods = self.pods;
-        let mut numbers: Vec<u32> = ranges.iter().filter_map(|(_, shard)| *shard).collect();
+        let assigned = ranges.iter().filter_map(|(_, shard)| *shard);
+        let mut numbers: Vec<u32> = assigned.filter(|shard| *shard != UNASSIGNED).collect();
         numbers.extend(pods.keys());
         numbers.sort_unstable();
         numbers.dedup();

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{super::slot::SLOTS, Keyspace};
+use super::{super::slot::SLOTS, Keyspace, UNASSIGNED};
 
 /// A map that is not taken, and everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum ShardMapProblem {
     #[error("no shard has {0}")]
     Gap(KeySpan),
     /// Keys that are assigned twice.
-    #[error("{span} are assigned twice, to shard {one} and to shard {other}")]
+    #[error("{span} are assigned twice, to {} and to {}", named(*one), named(*other))]
     Overlap {
         /// Which.
         span: KeySpan,
@@ -36,7 +36,7 @@ pub enum ShardMapProblem {
         other: u32,
     },
     /// A range that holds nothing, since its end is not after its beginning.
-    #[error("the range of shard {shard} holds nothing: it ends where it begins, or before: {span}")]
+    #[error("the range of {} holds nothing: it ends where it begins, or before: {span}", named(*shard))]
     Reversed {
         /// The range as it was given.
         span: KeySpan,
@@ -60,6 +60,26 @@ pub enum ShardMapProblem {
     NoPods {
         /// Which.
         shard: u32,
+    },
+    /// A range whose Pods are told by their places among names, and one of these places has none.
+    #[error(
+        "{span} are assigned to the endpoint of index {index}, and there are only {names} endpoints"
+    )]
+    NoSuchEndpoint {
+        /// The keys.
+        span: KeySpan,
+        /// The place.
+        index: u32,
+        /// How many names there are.
+        names: usize,
+    },
+    /// More than any map that means well has.
+    #[error("it has more than {limit} {what}")]
+    TooLarge {
+        /// More of what.
+        what: &'static str,
+        /// As many as there may be.
+        limit: usize,
     },
     /// A number that is taken for "no shard".
     #[error("4294967295 is no number of a shard")]
@@ -144,6 +164,13 @@ impl fmt::Display for KeySpan {
 impl fmt::Debug for KeySpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeySpan({self})")
+    }
+}
+
+fn named(shard: u32) -> String {
+    match shard {
+        UNASSIGNED => "no shard".to_owned(),
+        shard => format!("shard {shard}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which shard a key belongs to, and on which Pods a shard is: one complete generation of it.
 
+mod assignment;
 mod build;
 mod error;
 mod handle;
@@ -7,6 +8,7 @@ mod start;
 
 use std::{fmt, ops::Range, sync::Arc};
 
+pub use assignment::Assignment;
 pub use build::{Keys, ShardMapBuilder, Slots};
 pub use error::{KeySpan, ShardMapError, ShardMapProblem};
 pub use handle::{ShardMapHandle, ShardMaps, StaleShardMap};
