@@ -72,6 +72,8 @@ mod settings;
 pub mod source;
 #[cfg(feature = "http")]
 pub mod sticky;
+#[cfg(feature = "file")]
+mod watched_file;
 
 pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;

@@ -1,24 +1,17 @@
 //! Endpoints from a file that is watched.
 
 mod format;
-mod look;
 
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use futures::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
-use portolan_core::{Resolution, ServiceRef, Source, SourceError, SourceErrorKind};
-use tokio::{
-    task::{JoinHandle, spawn_blocking},
-    time::{sleep, timeout},
-};
+use futures::{StreamExt, stream::BoxStream};
+use portolan_core::{Resolution, ServiceRef, Source};
 
-use look::Reader;
+use crate::watched_file;
+use format::Document;
 
 /// The endpoints that a file names. See [`file()`].
 #[derive(Clone, Debug)]
@@ -116,80 +109,19 @@ impl File {
     }
 }
 
-// Why it is polled: a watch by inotify and its like is a watch on an inode or a directory. With a ConfigMap the
-// file is behind two symbolic links, of which the first is replaced, so three directories and the file would
-// have to be watched, and anew after each change; on network file systems, and on some that containers are made
-// of, changes made elsewhere are never told at all, so that one would have to look from time to time anyway.
-// One `stat` a second sees everything, and a change of endpoints that somebody writes by hand can wait for it.
-
 impl Source for File {
     fn watch(&self, service: &ServiceRef) -> BoxStream<'static, Resolution> {
-        let reader = Reader::new(self.path.clone(), service.clone(), self.interval);
-        let watch = Watch {
-            path: self.path.clone(),
-            interval: self.interval,
-            reader: Some(reader),
-            looking: None,
-            stalled: false,
+        let service = service.clone();
+        let endpoints = move |text: &str| {
+            let document = Document::parse(text)?;
+            Ok(match document.endpoints_of(&service) {
+                Some(endpoints) => Resolution::Present(endpoints),
+                None => Resolution::Absent,
+            })
         };
-        stream::unfold(watch, |mut watch| async {
-            let resolution = watch.next().await;
-            Some((resolution, watch))
-        })
-        .boxed()
-    }
-}
-
-struct Watch {
-    path: PathBuf,
-    interval: Duration,
-    /// Not here while it looks: then it is on a thread that may block.
-    reader: Option<Reader>,
-    looking: Option<JoinHandle<(Reader, Option<Resolution>)>>,
-    /// It was said that the file system does not answer.
-    stalled: bool,
-}
-
-/// A file system that does not answer for so long has failed, as far as anybody can tell.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-
-impl Watch {
-    async fn next(&mut self) -> Resolution {
-        loop {
-            let Some(looking) = &mut self.looking else {
-                let Some(mut reader) = self.reader.take() else {
-                    // It was lost with its thread, and that was said.
-                    return std::future::pending().await;
-                };
-                if std::mem::take(&mut self.stalled) {
-                    reader.forget();
-                }
-                self.looking = Some(spawn_blocking(move || {
-                    let news = reader.look();
-                    (reader, news)
-                }));
-                continue;
-            };
-            let Ok(looked) = timeout(LOOK_TIMEOUT, looking).await else {
-                // There is no second look before the first one ends, or they would pile up.
-                self.stalled = true;
-                return self.fail("the file system does not answer");
-            };
-            self.looking = None;
-            let Ok((reader, news)) = looked else {
-                return self.fail("it is not looked at any more: the runtime is shutting down");
-            };
-            self.reader = Some(reader);
-            match news {
-                Some(resolution) => return resolution,
-                None => sleep(self.interval).await,
-            }
-        }
-    }
-
-    fn fail(&self, why: &str) -> Resolution {
-        let message = format!("{}: {why}", self.path.display());
-        Resolution::Failed(SourceError::new(SourceErrorKind::Unavailable, message))
+        watched_file::watch(self.path.clone(), endpoints, self.interval)
+            .map(|news| news.unwrap_or_else(Resolution::Failed))
+            .boxed()
     }
 }
 

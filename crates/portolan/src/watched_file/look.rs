@@ -7,15 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use portolan_core::{Resolution, ServiceRef, SourceError, SourceErrorKind};
+use portolan_core::{SourceError, SourceErrorKind};
 
-use super::format::Document;
-
-/// Looks at one file, for one Service.
-#[derive(Debug)]
-pub(super) struct Reader {
+/// Looks at one file.
+pub(super) struct Reader<T> {
     path: PathBuf,
-    service: ServiceRef,
+    /// What its text means, or what is wrong with it.
+    parse: Box<dyn Fn(&str) -> Result<T, String> + Send>,
     interval: Duration,
     /// The file when it was last looked at.
     glanced: Glance,
@@ -53,17 +51,21 @@ struct Stamp {
     identity: (u64, u64, i64, i64),
 }
 
-/// Well above the endpoints of the largest Service, and nothing that could fill the memory.
+/// Well above the endpoints of the largest Service, or its shards, and nothing that could fill the memory.
 const MAX_LENGTH: u64 = 4 << 20;
 
 /// A file that is replaced more often than it is looked at is read all the same, if seldom.
 const MAX_RESTLESS: u32 = 5;
 
-impl Reader {
-    pub(super) fn new(path: PathBuf, service: ServiceRef, interval: Duration) -> Self {
+impl<T> Reader<T> {
+    pub(super) fn new(
+        path: PathBuf,
+        parse: impl Fn(&str) -> Result<T, String> + Send + 'static,
+        interval: Duration,
+    ) -> Self {
         Self {
             path,
-            service,
+            parse: Box::new(parse),
             interval,
             glanced: Glance::Never,
             restless: 0,
@@ -81,7 +83,7 @@ impl Reader {
     }
 
     /// Looks at the file. What is new, if anything.
-    pub(super) fn look(&mut self) -> Option<Resolution> {
+    pub(super) fn look(&mut self) -> Option<Result<T, SourceError>> {
         let stamp = match self.stamp() {
             Ok(stamp) => stamp,
             Err(failure) => {
@@ -124,9 +126,9 @@ impl Reader {
         }
     }
 
-    fn take_up(&mut self, text: String) -> Option<Resolution> {
-        let document = match Document::parse(&text) {
-            Ok(document) => document,
+    fn take_up(&mut self, text: String) -> Option<Result<T, SourceError>> {
+        let meaning = match (self.parse)(&text) {
+            Ok(meaning) => meaning,
             Err(error) => return self.fail((SourceErrorKind::Corrupt, error)),
         };
         let said = Said::Good(text);
@@ -134,20 +136,17 @@ impl Reader {
             return None;
         }
         self.said = Some(said);
-        Some(match document.endpoints_of(&self.service) {
-            Some(endpoints) => Resolution::Present(endpoints),
-            None => Resolution::Absent,
-        })
+        Some(Ok(meaning))
     }
 
-    fn fail(&mut self, (kind, what): (SourceErrorKind, String)) -> Option<Resolution> {
+    fn fail(&mut self, (kind, what): (SourceErrorKind, String)) -> Option<Result<T, SourceError>> {
         let message = format!("{}: {what}", self.path.display());
         let said = Said::Failure(message.clone());
         if self.said.as_ref() == Some(&said) {
             return None;
         }
         self.said = Some(said);
-        Some(Resolution::Failed(SourceError::new(kind, message)))
+        Some(Err(SourceError::new(kind, message)))
     }
 
     fn stamp(&self) -> Result<Stamp, (SourceErrorKind, String)> {
@@ -233,23 +232,23 @@ mod tests {
     #[test]
     fn what_could_not_be_read_once_is_tried_again() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("endpoints.yaml");
-        std::fs::write(&path, "endpoints: []").unwrap();
-        let mut reader = Reader::new(path, "db".parse().unwrap(), Duration::ZERO);
+        let path = directory.path().join("watched");
+        std::fs::write(&path, "text").unwrap();
+        let mut reader = Reader::new(path, |text| Ok(text.to_owned()), Duration::ZERO);
         // It is there, and cannot be opened.
         reader.opens = false;
-        assert!(matches!(reader.look(), Some(Resolution::Failed(_))));
+        assert!(matches!(reader.look(), Some(Err(_))));
         assert!(reader.look().is_none(), "it is said once");
         reader.opens = true;
-        assert!(matches!(reader.look(), Some(Resolution::Present(_))));
+        assert!(matches!(reader.look(), Some(Ok(_))));
     }
 
     #[test]
     fn what_was_forgotten_is_news_again() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("endpoints.yaml");
-        std::fs::write(&path, "endpoints: []").unwrap();
-        let mut reader = Reader::new(path, "db".parse().unwrap(), Duration::ZERO);
+        let path = directory.path().join("watched");
+        std::fs::write(&path, "text").unwrap();
+        let mut reader = Reader::new(path, |text| Ok(text.to_owned()), Duration::ZERO);
         assert!(reader.look().is_some());
         assert!(reader.look().is_none());
         reader.forget();

@@ -1,0 +1,96 @@
+//! A file that is looked at, and read when it has changed and stays as it is.
+
+mod look;
+
+use std::{path::PathBuf, time::Duration};
+
+use futures::{Stream, stream};
+use portolan_core::{SourceError, SourceErrorKind};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+use look::Reader;
+
+// Why it is polled: a watch by inotify and its like is a watch on an inode or a directory. With a ConfigMap the
+// file is behind two symbolic links, of which the first is replaced, so three directories and the file would
+// have to be watched, and anew after each change; on network file systems, and on some that containers are made
+// of, changes made elsewhere are never told at all, so that one would have to look from time to time anyway.
+// One `stat` a second sees everything, and a change of endpoints that somebody writes by hand can wait for it.
+
+/// What was read, or why nothing could be.
+type News<T> = Result<T, SourceError>;
+
+/// What the file says, by `parse`, whenever that is another text; and why it cannot be read, or makes no sense, whenever that is
+/// another reason. For ever.
+pub(crate) fn watch<T: Send + 'static>(
+    path: PathBuf,
+    parse: impl Fn(&str) -> Result<T, String> + Send + 'static,
+    interval: Duration,
+) -> impl Stream<Item = News<T>> + Send {
+    let watch = Watch {
+        reader: Some(Reader::new(path.clone(), parse, interval)),
+        path,
+        interval,
+        looking: None,
+        stalled: false,
+    };
+    stream::unfold(watch, |mut watch| async {
+        let news = watch.next().await;
+        Some((news, watch))
+    })
+}
+
+struct Watch<T> {
+    path: PathBuf,
+    interval: Duration,
+    /// Not here while it looks: then it is on a thread that may block.
+    reader: Option<Reader<T>>,
+    looking: Option<JoinHandle<(Reader<T>, Option<News<T>>)>>,
+    /// It was said that the file system does not answer.
+    stalled: bool,
+}
+
+/// A file system that does not answer for so long has failed, as far as anybody can tell.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl<T: Send + 'static> Watch<T> {
+    async fn next(&mut self) -> News<T> {
+        loop {
+            let Some(looking) = &mut self.looking else {
+                let Some(mut reader) = self.reader.take() else {
+                    // It was lost with its thread, and that was said.
+                    return std::future::pending().await;
+                };
+                if std::mem::take(&mut self.stalled) {
+                    reader.forget();
+                }
+                self.looking = Some(spawn_blocking(move || {
+                    let news = reader.look();
+                    (reader, news)
+                }));
+                continue;
+            };
+            let Ok(looked) = timeout(LOOK_TIMEOUT, looking).await else {
+                // There is no second look before the first one ends, or they would pile up.
+                self.stalled = true;
+                return self.fail("the file system does not answer");
+            };
+            self.looking = None;
+            let Ok((reader, news)) = looked else {
+                return self.fail("it is not looked at any more: the runtime is shutting down");
+            };
+            self.reader = Some(reader);
+            match news {
+                Some(news) => return news,
+                None => sleep(self.interval).await,
+            }
+        }
+    }
+
+    fn fail(&self, why: &str) -> News<T> {
+        let message = format!("{}: {why}", self.path.display());
+        Err(SourceError::new(SourceErrorKind::Unavailable, message))
+    }
+}
