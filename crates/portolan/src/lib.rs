@@ -69,6 +69,7 @@ mod routing;
 pub mod scatter;
 pub mod session;
 mod settings;
+pub mod shard_maps;
 pub mod source;
 #[cfg(feature = "http")]
 pub mod sticky;
