@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use portolan_core::{Intent, PickContext, Pin, Placement};
+use portolan_core::{Intent, PickContext, Pin, Placement, policy::Position};
 
 use crate::session::Session;
 
@@ -26,6 +26,7 @@ pub struct Routing<'a> {
     key: Option<Key<'a>>,
     intent: Intent,
     bound: Option<Cow<'a, Bound>>,
+    not_before: Option<Position>,
 }
 
 /// To whom a request is bound.
@@ -49,6 +50,7 @@ impl<'a> Routing<'a> {
             key: None,
             intent: Intent::Any,
             bound: None,
+            not_before: None,
         }
     }
 
@@ -106,6 +108,21 @@ impl<'a> Routing<'a> {
         self.with_intent(Intent::Write)
     }
 
+    /// Says up to where the request, a read, must see what was written: the token that a client keeps of what it wrote. A
+    /// policy that [knows who has got as far](crate::policy::PrimaryReplica::read_your_writes) sends it there; any other one
+    /// takes no notice.
+    ///
+    /// ```
+    /// use portolan::{Routing, policy::Position};
+    ///
+    /// let read = Routing::key("user:17").read().not_before(Position::new(4711));
+    /// ```
+    #[must_use]
+    pub fn not_before(mut self, position: Position) -> Self {
+        self.not_before = Some(position);
+        self
+    }
+
     /// Sets the one endpoint that the request must go to, in the place of a session.
     #[must_use]
     pub fn with_pin(mut self, pin: Pin) -> Self {
@@ -130,6 +147,7 @@ impl<'a> Routing<'a> {
                 said => said,
             },
             bound: self.bound.or(other.bound),
+            not_before: self.not_before.or(other.not_before),
         }
     }
 
@@ -140,6 +158,7 @@ impl<'a> Routing<'a> {
             key: self.key.as_ref().map(|key| Key(Cow::Borrowed(&key.0))),
             intent: self.intent,
             bound: self.bound.as_deref().map(Cow::Borrowed),
+            not_before: self.not_before,
         }
     }
 
@@ -162,6 +181,7 @@ impl<'a> Routing<'a> {
             key: self.key_bytes(),
             intent: self.intent,
             bound: self.bound.as_deref(),
+            not_before: self.not_before,
         }
     }
 }
@@ -182,6 +202,7 @@ pub(crate) struct Seen<'a> {
     key: Option<&'a [u8]>,
     intent: Intent,
     bound: Option<&'a Bound>,
+    not_before: Option<Position>,
 }
 
 impl<'a> Seen<'a> {
@@ -201,6 +222,7 @@ impl<'a> Seen<'a> {
         context.key = self.key;
         context.intent = self.intent;
         context.pin = self.bound.map(Bound::pin);
+        context.not_before = self.not_before;
     }
 }
 

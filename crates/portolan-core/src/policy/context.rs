@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Position;
 use crate::{Index, Placement, Reason, Time, Verdict};
 
 /// What a [`Picker`](crate::Picker) may know of the request.
@@ -24,6 +25,8 @@ pub struct PickContext<'a> {
     pub intent: Intent,
     /// The one endpoint that the request must go to, where there is one.
     pub pin: Option<&'a Pin>,
+    /// Up to where a read must see what was written: the token of a client that reads what it wrote.
+    pub not_before: Option<Position>,
     /// The endpoints that have been tried for this request, and must not be again.
     pub tried: &'a Tried,
 }
@@ -70,6 +73,7 @@ impl<'a> PickContext<'a> {
             key: None,
             intent: Intent::Any,
             pin: None,
+            not_before: None,
             tried: Tried::NONE,
         }
     }
@@ -92,6 +96,13 @@ impl<'a> PickContext<'a> {
     #[must_use]
     pub fn with_pin(mut self, pin: &'a Pin) -> Self {
         self.pin = Some(pin);
+        self
+    }
+
+    /// Sets up to where a read must see what was written.
+    #[must_use]
+    pub fn with_not_before(mut self, position: Position) -> Self {
+        self.not_before = Some(position);
         self
     }
 

@@ -51,7 +51,8 @@ pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key
 pub use learnt::{ByRoutes, Learnt, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
 pub use primary_replica::{
-    Announced, Epoch, Leadership, PrimaryReplica, ReadFrom, ReplicaLag, Role, RoleLabel, preset,
+    Announced, Epoch, Leadership, Position, PrimaryReplica, Progress, ReadFrom, ReplicaLag, Role,
+    RoleLabel, preset,
 };
 pub use random::Random;
 pub use round_robin::RoundRobin;

@@ -45,7 +45,7 @@ mod head;
 
 use std::sync::Arc;
 
-use portolan_core::{Intent, Pin, Placement};
+use portolan_core::{Intent, Pin, Placement, policy::Position};
 
 pub(crate) use extract::cookies;
 pub use extract::{Extract, cookie, extension, header, key_by, path_segment, query};
@@ -63,6 +63,7 @@ pub struct Affinity {
     intent: Option<IntentRule>,
     pin: Option<Extract>,
     pin_ordinal: Option<Extract>,
+    not_before: Option<Extract>,
 }
 
 #[derive(Clone)]
@@ -127,6 +128,14 @@ impl Affinity {
         self
     }
 
+    /// Where a read has [up to where](Routing::not_before) it must see what was written, as a decimal number. What is no such
+    /// number is taken for the highest there is, so that only the primary will do.
+    pub fn not_before(mut self, position: Extract) -> Self {
+        self.any = true;
+        self.not_before = Some(position);
+        self
+    }
+
     /// What decides for a request: what it says itself, and for the rest what is found in it.
     #[inline]
     pub(crate) fn of<'r, B>(&self, request: &'r http::Request<B>) -> Routing<'r> {
@@ -153,12 +162,19 @@ impl Affinity {
         if let Some(pin) = named().or_else(ordinal) {
             routing = routing.with_pin(pin);
         }
+        if let Some(position) = &self.not_before
+            && let Some(position) = position.find(head)
+        {
+            let number = std::str::from_utf8(position.as_ref());
+            let number = number.ok().and_then(|number| number.parse().ok());
+            routing = routing.not_before(Position::new(number.unwrap_or(u64::MAX)));
+        }
         routing
     }
 
     /// Whether everything in it makes sense.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let all = [&self.key, &self.pin, &self.pin_ordinal];
+        let all = [&self.key, &self.pin, &self.pin_ordinal, &self.not_before];
         all.into_iter().flatten().try_for_each(Extract::check)
     }
 }

@@ -136,3 +136,16 @@ fn what_is_no_header_is_an_error_that_names_it() {
         .unwrap_err();
     assert!(error.to_string().contains("x tenant"), "{error}");
 }
+
+#[test]
+fn a_token_that_is_no_number_is_as_far_as_there_is() {
+    let affinity = Affinity::new().not_before(header("x-read-after"));
+    let at = |position| Routing::new().not_before(Position::new(position));
+    let routing =
+        |text| affinity.routing(&Head::of(&with_header("x-read-after", &[text]))) == at(17);
+    assert!(routing("17"));
+    assert!(!routing("seventeen"));
+    let odd = with_header("x-read-after", &["16/B374D848"]);
+    assert_eq!(affinity.routing(&Head::of(&odd)), at(u64::MAX));
+    assert_eq!(affinity.routing(&Head::of(&get("/"))), Routing::new());
+}

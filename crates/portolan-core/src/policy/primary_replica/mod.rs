@@ -4,6 +4,7 @@ mod label;
 mod lag;
 mod leadership;
 mod picker;
+mod progress;
 mod readable;
 mod roles;
 
@@ -12,6 +13,7 @@ use std::{sync::Arc, time::Duration};
 pub use label::{Role, RoleLabel, preset};
 pub use lag::ReplicaLag;
 pub use leadership::{Announced, Epoch, Leadership};
+pub use progress::{Position, Progress};
 
 use self::{picker::RolePicker, readable::Limits, roles::Roles};
 use super::{Absent, Changes, LeastRequest, Picker, Policy, changes::merged};
@@ -43,6 +45,7 @@ pub struct PrimaryReplica {
     read_from: ReadFrom,
     absent: Option<Absent>,
     lag: Option<(Duration, ReplicaLag)>,
+    progress: Option<Progress>,
     reads_unless_said: bool,
     inner: Arc<dyn Policy>,
 }
@@ -100,6 +103,7 @@ impl PrimaryReplica {
             read_from: ReadFrom::default(),
             absent: None,
             lag: None,
+            progress: None,
             reads_unless_said: false,
             inner: Arc::new(LeastRequest::new()),
         }
@@ -132,6 +136,27 @@ impl PrimaryReplica {
     #[must_use]
     pub fn max_lag(mut self, limit: Duration, lag: &ReplicaLag) -> Self {
         self.lag = Some((limit, lag.clone()));
+        self
+    }
+
+    /// A read that says [up to where] it must see what was written goes to an endpoint that is known
+    /// to have got as far, or to the primary: so a client reads what it wrote, and otherwise wherever
+    /// [reads go](Self::read_from). Default: nothing is known, and such reads go to the primary.
+    ///
+    /// ```
+    /// use portolan_core::policy::{PrimaryReplica, Progress, ReadFrom, preset};
+    ///
+    /// let progress = Progress::new();
+    /// let policy = PrimaryReplica::by_label(preset::CLOUD_NATIVE_PG)
+    ///     .read_from(ReadFrom::Replicas)
+    ///     .read_your_writes(&progress); // And each answer's position is reported to `progress`.
+    /// # let _: &dyn portolan_core::Policy = &policy;
+    /// ```
+    ///
+    /// [up to where]: crate::PickContext::not_before
+    #[must_use]
+    pub fn read_your_writes(mut self, progress: &Progress) -> Self {
+        self.progress = Some(progress.clone());
         self
     }
 

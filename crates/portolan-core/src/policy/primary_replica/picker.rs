@@ -5,13 +5,14 @@ use std::sync::Arc;
 use arc_swap::Guard;
 
 use super::{
-    Leadership, PrimaryReplica, ReadFrom,
+    Leadership, Position, PrimaryReplica, Progress, ReadFrom,
     readable::{Narrowed, Readable},
     roles::Cast,
 };
 use crate::{
-    Candidates, Explanation, Index, Intent, PickContext, Picker, Policy, Reason, Verdict,
+    Candidates, Explanation, Index, Intent, PickContext, Picker, Policy, Reason, Tried, Verdict,
     policy::{Absent, Group},
+    sync::{AtomicU64, Ordering},
 };
 
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct RolePicker {
     /// Who may be read from, apart from the primary where that is asked for by itself.
     readers: Group,
     readable: Readable,
+    /// How far each of the readers has got, where that is told.
+    progress: Option<Box<[Arc<AtomicU64>]>>,
     inner: Arc<dyn Policy>,
     read_from: ReadFrom,
     absent: Option<Absent>,
@@ -44,7 +47,12 @@ impl RolePicker {
             readers.push(primary);
             readers.sort_unstable();
         }
+        let mark = |progress: &Progress| {
+            let known = readers.iter().filter_map(|index| candidates.get(*index));
+            known.map(|one| progress.mark(&one.endpoint)).collect()
+        };
         Self {
+            progress: policy.progress.as_ref().map(mark),
             readers: Group::at(candidates, readers.iter().copied(), &*policy.inner),
             candidates: candidates.clone(),
             primary,
@@ -91,7 +99,38 @@ impl RolePicker {
         }
     }
 
+    /// A reader that has got as far as the read must see; where there is none, the primary.
     fn readers(&self, context: &PickContext<'_>) -> Verdict {
+        let Some(passed_over) = self.without_those_behind(context) else {
+            return self.any_reader(context);
+        };
+        match self.any_reader(&context.with_tried(&passed_over)) {
+            Verdict::Use(index) => Verdict::Use(index),
+            _ => self.primary(context),
+        }
+    }
+
+    /// Those that were tried, and those that have not got as far as the read must see. `None` where there are no such.
+    fn without_those_behind(&self, context: &PickContext<'_>) -> Option<Tried> {
+        let wanted = context.not_before?;
+        let behind = |(place, index): &(usize, &Index)| {
+            self.primary != Ok(**index) && self.is_behind(*place, wanted)
+        };
+        let members = self.readers.members().iter().enumerate();
+        let mut behind = members.filter(behind).map(|(_, index)| *index).peekable();
+        behind.peek()?;
+        let mut passed_over = context.tried.clone();
+        behind.for_each(|index| passed_over.insert(index));
+        Some(passed_over)
+    }
+
+    /// Whether the reader at this place is not known to have got as far.
+    fn is_behind(&self, place: usize, wanted: Position) -> bool {
+        let mark = self.progress.as_ref().and_then(|marks| marks.get(place));
+        mark.is_none_or(|mark| mark.load(Ordering::Relaxed) < wanted.number())
+    }
+
+    fn any_reader(&self, context: &PickContext<'_>) -> Verdict {
         let narrowed = self.narrowed(context);
         let Some(narrowed) = &*narrowed else {
             return self.readers.pick(context);
@@ -164,6 +203,27 @@ impl RolePicker {
     ) -> Verdict {
         let said = format!("{what} goes by {:?} ({})", self.read_from, self.said);
         self.leave(explanation, said, &self.readers);
+        let passed_over = self.without_those_behind(context);
+        if let (Some(passed_over), Some(wanted)) = (&passed_over, context.not_before) {
+            let said =
+                format!("of those, the ones known to have got to {wanted}; else the primary");
+            let (readers, all) = (self.readers.members(), &self.candidates);
+            explanation.narrow("PrimaryReplica", said, all, |index, _| {
+                readers.binary_search(&index).is_ok() && !passed_over.contains(index)
+            });
+            return match self.explain_any_reader(&context.with_tried(passed_over), explanation) {
+                Verdict::Use(index) => Verdict::Use(index),
+                _ => self.primary(context),
+            };
+        }
+        self.explain_any_reader(context, explanation)
+    }
+
+    fn explain_any_reader(
+        &self,
+        context: &PickContext<'_>,
+        explanation: &mut Explanation,
+    ) -> Verdict {
         let narrowed = self.narrowed(context);
         let Some(narrowed) = &*narrowed else {
             return self.readers.explain(context, explanation);
@@ -215,7 +275,11 @@ impl Picker for RolePicker {
     /// What may write goes to the primary, whoever says otherwise.
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         match self.is_read(context) {
-            true => self.readers.admits(index, context),
+            true => match self.without_those_behind(context) {
+                Some(_) if self.primary == Ok(index) => true,
+                Some(passed_over) if passed_over.contains(index) => false,
+                _ => self.readers.admits(index, context),
+            },
             false => self.primary == Ok(index) && !self.is_outdated(),
         }
     }
