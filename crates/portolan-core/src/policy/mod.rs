@@ -21,6 +21,37 @@
 //! | [`ClientAffinity`] | Services with `sessionAffinity: ClientIP`: each client where it was, over any of the others | O(1) |
 //! | [`ZoneAware`] | zones that cost money or time to cross, over any of the others | as theirs |
 //! | [`PrimaryReplica`] | one primary that takes writes, replicas that answer reads by any of the others | as theirs |
+//!
+//! # Nesting
+//! A policy that divides the endpoints, or goes by something else first, is put *over* another one, and that over a
+//! third, in one expression that reads as one would say it: each key on its shard, there writes to the primary and
+//! reads to what is near, and of those the one with the least to do.
+//!
+//! ```
+//! use portolan_core::policy::{LeastRequest, PrimaryReplica, ReadFrom, Shard, Shards, ZoneAware, preset};
+//! # use portolan_core::Policy;
+//!
+//! let policy = Shard::by_stateful_set(Shards::fixed(8)).over(
+//!     PrimaryReplica::by_label(preset::CLOUD_NATIVE_PG)
+//!         .read_from(ReadFrom::Nearest)
+//!         .over(ZoneAware::over(LeastRequest::new())),
+//! );
+//! # assert!(policy.is_by_identity());
+//! ```
+//!
+//! What holds for a policy holds wherever it is put: a write goes to the primary of its shard and to no replica, whoever
+//! asks for another; the whole is [by identity](Policy::is_by_identity), [timed](Picker::is_timed) or
+//! [changing](Policy::changes) where any of its parts is; and an [`Explanation`] has a step of each. One's own
+//! policies nest as these do: of each part of the endpoints they make a [`Group`].
+//!
+//! | over others | by |
+//! |---|---|
+//! | [`Shard`] | [`Shard::over`], inside of each shard |
+//! | [`PrimaryReplica`] | [`PrimaryReplica::over`], among those that may be read from |
+//! | [`ZoneAware`] | [`ZoneAware::over`], inside of each zone |
+//! | [`Routes`] | [`Routes::over`], where nothing has been learnt |
+//! | [`Resharding`] | its [`Shard`]s |
+//! | [`RingHash`], [`Maglev`], …, [`Shard`] | [`without_key`](RingHash::without_key), for requests without a key |
 
 mod absent;
 mod changes;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use self::bound::Bound;
 use super::{
     ConfigError, PolicyConfig,
+    map_only::map_only,
     place::Place,
     range::{Natural, Positive, Within},
 };
@@ -23,7 +24,7 @@ macro_rules! settings {
     ) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        #[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
         #[schemars(rename = $name)]
         pub(super) struct $config {
             $($(#[$field_about])* pub(super) $field: $type,)*
@@ -35,6 +36,8 @@ macro_rules! settings {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub(super) without_key: Option<PolicyConfig>,
         }
+
+        map_only!($config);
     };
 }
 
@@ -119,13 +122,15 @@ pub(super) enum By {
 
 /// How many points a ring has.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub(super) struct RingSize {
     /// At least so many (`min_ring_size`).
     least: Within<1, 8_388_608>,
     /// At most so many (`max_ring_size`).
     most: Within<1, 8_388_608>,
 }
+
+map_only!(RingSize);
 
 impl RingHashConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<RingHash, ConfigError> {

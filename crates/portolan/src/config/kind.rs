@@ -11,6 +11,7 @@ use super::{
         GrpcRingHashConfig, JumpHashConfig, KetamaConfig, MaglevConfig, RendezvousConfig,
         RingHashConfig,
     },
+    map_only::map_only,
     place::Place,
     primary_replica::PrimaryReplicaConfig,
     routes::RoutesConfig,
@@ -63,9 +64,11 @@ pub(super) enum Kind {
 
 /// There is nothing to set.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct NoSettings {}
+
+map_only!(NoSettings);
 
 impl Kind {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<Arc<dyn Policy>, ConfigError> {

@@ -45,6 +45,7 @@ mod error;
 mod handles;
 mod hash;
 mod kind;
+mod map_only;
 mod place;
 mod primary_replica;
 mod range;

@@ -3,12 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, PolicyConfig, absent::AbsentConfig, duration::Text, place::Place};
+use super::{
+    ConfigError, PolicyConfig, absent::AbsentConfig, duration::Text, map_only::map_only,
+    place::Place,
+};
 use crate::policy::{PrimaryReplica, ReadFrom, RoleLabel, preset};
 
 /// Writes to the primary, reads where they may go.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "PrimaryReplica")]
 pub(super) struct PrimaryReplicaConfig {
     /// Who says which Pod is the primary.
@@ -65,7 +68,7 @@ enum LabelConfig {
 
 /// A label of one's own.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "OwnRoleLabel")]
 struct OwnLabel {
     /// Its name.
@@ -101,13 +104,15 @@ enum ReadFromConfig {
 
 /// How far behind a replica may be that is read from.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 struct MaxLag {
     /// So far at most.
     limit: Text,
     /// The name under which is handed over who knows how far they are.
     reported_by: String,
 }
+
+map_only!(PrimaryReplicaConfig, OwnLabel, MaxLag);
 
 impl PrimaryReplicaConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<PrimaryReplica, ConfigError> {

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{
-        Error, IgnoredAny, MapAccess, Visitor,
+        DeserializeSeed, Error, IgnoredAny, MapAccess, Visitor,
         value::{MapAccessDeserializer, MapDeserializer},
     },
 };
@@ -36,13 +36,33 @@ impl<'de> Visitor<'de> for NameOrMap {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let kind = Kind::deserialize(MapAccessDeserializer::new(&mut map))?;
+        let kind = Kind::deserialize(MapAccessDeserializer::new(First(&mut map)))?;
         match map.next_key::<IgnoredAny>()? {
             None => Ok(PolicyConfig::of(kind)),
             Some(_) => Err(A::Error::custom(
                 "two policies where there is to be one: put one over the other by its field `over`, or take one away",
             )),
         }
+    }
+}
+
+/// The first entry of a map, which there must be.
+struct First<'a, A>(&'a mut A);
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for First<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let key = self.0.next_key_seed(seed)?;
+        let empty = || A::Error::custom("an empty map, where there is to be the name of a policy");
+        key.map(Some).ok_or_else(empty)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.0.next_value_seed(seed)
     }
 }
 

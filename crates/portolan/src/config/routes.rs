@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, PolicyConfig, place::Place};
+use super::{ConfigError, PolicyConfig, map_only::map_only, place::Place};
 use crate::policy::ByRoutes;
 
 /// Where earlier answers said that requests belong, before anything else.
 ///
 /// The routes are handed over by the program, since the client that learns them needs them, too.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schemars(rename = "Routes")]
 pub(super) struct RoutesConfig {
     /// The name under which the routes are handed over.
@@ -19,6 +19,8 @@ pub(super) struct RoutesConfig {
     #[serde(default)]
     pub(super) over: PolicyConfig,
 }
+
+map_only!(RoutesConfig);
 
 impl RoutesConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<ByRoutes, ConfigError> {

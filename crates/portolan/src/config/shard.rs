@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ConfigError, PolicyConfig,
     absent::AbsentConfig,
+    map_only::map_only,
     place::Place,
     range::{Natural, Positive},
     shard_map::MapConfig,
@@ -15,7 +16,7 @@ use crate::policy::{Ordinals, Shard, Sharding};
 
 /// Each key on the Pods of its shard, and on no others.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "Shard")]
 pub(super) struct ShardConfig {
     /// Which shard a key is of, and which Pods have it.
@@ -55,7 +56,7 @@ enum By {
 
 /// A shard is the Pod of its ordinal in a StatefulSet, or several.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 struct ByOrdinal {
     /// How many shards there are.
     shards: ShardsConfig,
@@ -75,7 +76,7 @@ struct ByOrdinal {
 
 /// There is a StatefulSet for each shard, whose name ends with the shard's number.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 struct ByStatefulSet {
     /// How many shards there are.
     shards: ShardsConfig,
@@ -86,7 +87,7 @@ struct ByStatefulSet {
 
 /// A label of the Pods has the number of their shard.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case")]
 struct ByLabel {
     /// How many shards there are.
     shards: ShardsConfig,
@@ -118,6 +119,8 @@ enum KeysConfig {
 fn one() -> Positive {
     Positive::ONE
 }
+
+map_only!(ShardConfig, ByOrdinal, ByStatefulSet, ByLabel);
 
 impl ShardConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<Shard, ConfigError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, place::Place, range::Within};
+use super::{ConfigError, map_only::map_only, place::Place, range::Within};
 use crate::policy::{ShardMap, ShardMapError};
 
 /// All shards: the keys that each has, and its Pods. No key may be without a shard, and none may have two.
@@ -16,7 +16,7 @@ pub(super) struct MapConfig(#[schemars(length(min = 1))] Vec<OwnerConfig>);
 
 /// A shard, the keys that it has, and its Pods.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schemars(rename = "ShardOwner")]
 struct OwnerConfig {
     /// Its number.
@@ -41,7 +41,7 @@ enum Has {
 
 /// The keys from one on, to below another.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct KeyRange {
     /// The first key. Default: from the least on.
     #[serde(default)]
@@ -53,13 +53,15 @@ struct KeyRange {
 
 /// The slots from one to another, both included.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 struct SlotRange {
     /// The first.
     first: Within<0, 16_383>,
     /// The last.
     last: Within<0, 16_383>,
 }
+
+map_only!(OwnerConfig, KeyRange, SlotRange);
 
 impl MapConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<ShardMap, ConfigError> {

@@ -8,7 +8,7 @@ use serde::{
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::{ConfigError, place::Place, range::Positive};
+use super::{ConfigError, map_only::map_only, place::Place, range::Positive};
 use crate::policy::Shards;
 
 /// A number, or the name of one that is handed over and changes.
@@ -20,12 +20,14 @@ pub(super) enum ShardsConfig {
 
 /// A number that changes.
 #[derive(Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 #[schemars(inline)]
 struct Changing {
     /// The name under which it is handed over.
     changing: String,
 }
+
+map_only!(Changing);
 
 impl ShardsConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<Shards, ConfigError> {

@@ -6,6 +6,7 @@
 //! any share.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak},
     time::Duration,
 };
@@ -29,7 +30,16 @@ const ENOUGH: u64 = 8;
 /// The controls of the pickers that are in use: one, or one for each of the groups that policies round this one
 /// have made. What is learnt of one group holds for that alone.
 #[derive(Debug, Default)]
-pub(super) struct Controls(Mutex<Vec<(Placement, Weak<Control>)>>);
+pub(super) struct Controls(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By the name of the first endpoint of the group. Endpoints come and go; the least of their names seldom does.
+    groups: BTreeMap<Placement, Vec<Weak<Control>>>,
+    /// When there are so many, those are forgotten of which no picker is in use.
+    many: usize,
+    last: Weak<Control>,
+}
 
 /// The share that stays of the requests to a group of endpoints, and what it is decided by.
 #[derive(Debug, Default)]
@@ -94,43 +104,51 @@ impl Timed {
 
 impl Controls {
     /// The control of a group whose first endpoint is of this name, and of which sizes let the `planned` share stay.
-    ///
-    /// It goes on from what was learnt of the group before, which is known by that name: endpoints come and go, the
-    /// least of their names seldom does.
+    /// It goes on from what was learnt of that group last.
     pub(super) fn begin(&self, first: &Placement, planned: f64, totals: Totals) -> Arc<Control> {
-        let mut all = self.lock();
-        // The former picker is in use until this one takes its place.
-        all.retain(|(_, control)| control.strong_count() > 0);
-        let former = all.iter().rfind(|(name, _)| name == first);
-        let former = former.and_then(|(_, control)| control.upgrade());
+        let mut known = self.lock();
+        known.forget_the_dead();
+        let group = known.groups.entry(first.clone()).or_default();
+        // The former picker is in use until this one takes its place. Of several, that which was asked last.
+        let former = group.iter().filter_map(Weak::upgrade);
+        let former = former.max_by_key(|control| control.due.load(Ordering::Relaxed));
         let control = Arc::new(Control::following(former.as_deref(), planned, totals));
-        all.retain(|(name, _)| name != first);
-        all.push((first.clone(), Arc::downgrade(&control)));
+        group.retain(|control| control.strong_count() > 0);
+        group.push(Arc::downgrade(&control));
+        known.last = Arc::downgrade(&control);
         control
     }
 
-    /// Zones play no part at present in the group whose first endpoint is of this name.
+    /// Zones play no part at present in the group whose first endpoint is of this name, or there are no endpoints.
     pub(super) fn end(&self, first: Option<&Placement>) {
-        let mut all = self.lock();
-        all.retain(|(name, control)| control.strong_count() > 0 && Some(name) != first);
-        if first.is_none() {
-            all.clear();
+        let mut known = self.lock();
+        let group = first.and_then(|first| known.groups.remove(first));
+        let was_last = |group: Vec<Weak<Control>>| group.iter().any(|one| one.ptr_eq(&known.last));
+        if first.is_none() || group.is_some_and(was_last) {
+            known.last = Weak::new();
         }
     }
 
     /// The share that stays in the group that was made last.
     pub(super) fn kept(&self) -> Option<f64> {
-        let all = self.lock();
-        let last = all
-            .iter()
-            .rev()
-            .find_map(|(_, control)| control.upgrade())?;
+        let last = self.lock().last.upgrade()?;
         Some(f64::from(last.kept.load(Ordering::Relaxed)) / f64::from(u32::MAX))
     }
 
     /// A panic while the lock was held cannot have left it half changed.
-    fn lock(&self) -> MutexGuard<'_, Vec<(Placement, Weak<Control>)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn forget_the_dead(&mut self) {
+        if self.groups.len() >= self.many {
+            let is_used =
+                |group: &Vec<Weak<Control>>| group.iter().any(|one| one.strong_count() > 0);
+            self.groups.retain(|_, group| is_used(group));
+            self.many = 2 * self.groups.len().max(8);
+        }
     }
 }
 

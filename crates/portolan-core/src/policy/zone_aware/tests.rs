@@ -314,6 +314,31 @@ fn it_goes_on_learning_while_endpoints_come_and_go() {
     assert!(kept < 0.6, "{kept}");
 }
 
+/// Two shards, of which the one is at ease.
+#[test]
+fn what_is_learnt_of_a_group_holds_for_that_alone() {
+    let mut busy = Simulation::new(&[3, 3, 3], 100.0, 1000.0);
+    let mut others = Vec::new();
+    for (number, one) in candidates(&[3, 3, 3]).iter().enumerate() {
+        let name = Placement::new(format!("other-{number}"));
+        let endpoint = Arc::new((*one.endpoint).clone().with_placement(name));
+        let state = EndpointState::new(Arc::clone(&endpoint), Measurement::default());
+        let state = Arc::new(state);
+        others.push(Candidate { endpoint, state });
+    }
+    let others = Candidates::new(others, 7).with_location(Location::UNKNOWN.with_zone("z0"));
+    let mut at_ease = busy.policy.build(&others);
+    for _ in 0..4 {
+        assert!(busy.run(600.0, 30) < 0.9);
+        let share = share(&*at_ease, 3, 20_000);
+        assert!((share - 0.97).abs() < 0.01, "{share}");
+        // Something changes, and both are built anew.
+        busy.picker = busy.policy.build(&busy.candidates);
+        at_ease = busy.policy.build(&others);
+    }
+    assert!(busy.run(600.0, 1) < 0.6);
+}
+
 #[test]
 fn what_was_learnt_outlives_a_change_of_the_endpoints() {
     let mut simulation = Simulation::new(&[3, 3, 3], 100.0, 1000.0);

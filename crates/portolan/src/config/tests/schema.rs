@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use boon::{Compiler, SchemaIndex, Schemas};
+use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{super::PolicyConfig, accept, built, refused};
+use super::{super::PolicyConfig, accept, built, nested, refused};
 
 /// The schema, ready to be asked.
 struct Oracle {
@@ -47,6 +48,28 @@ fn what_is_refused_is_by_both() {
     let oracle = Oracle::new();
     for (text, _, _, is_known) in refused::TABLE {
         assert_eq!(oracle.accepts(text), !is_known, "{text}");
+    }
+}
+
+thread_local! {
+    static ORACLE: Oracle = Oracle::new();
+}
+
+proptest! {
+    /// What is nearly right: nothing is taken that the schema refuses, and what it does not refuse is read.
+    #[test]
+    fn they_agree(
+        config in nested::configs(),
+        path in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        other in nested::json(),
+    ) {
+        let mut config = config;
+        *nested::some_part(&mut config, &path) = other;
+        let text = config.to_string();
+        let by_schema = ORACLE.with(|oracle| oracle.accepts(&text));
+        let read = PolicyConfig::from_json(&text);
+        prop_assert!(read.is_ok() || !by_schema, "{}: {:?}", text, read);
+        prop_assert!(by_schema || accept(&text).is_err(), "{}: refused by the schema", text);
     }
 }
 
