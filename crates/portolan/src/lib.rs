@@ -65,6 +65,7 @@ mod nodes;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod role_probe;
 mod routing;
 pub mod scatter;
 pub mod session;
