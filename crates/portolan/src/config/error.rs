@@ -50,7 +50,7 @@ impl ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.path {
-            "" => write!(f, "the policy: {}", self.problem),
+            "" => write!(f, "as a whole: {}", self.problem),
             path => write!(f, "{path}: {}", self.problem),
         }
     }

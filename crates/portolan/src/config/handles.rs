@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{ConfigError, place::Place};
 use crate::{
     Policy,
-    policy::{Leadership, ReplicaLag, Routes, ShardMaps, Sharding, Shards},
+    policy::{Leadership, Progress, ReplicaLag, Routes, ShardMaps, Sharding, Shards},
 };
 
 /// What a policy goes by that is no data: whatever something else in the program feeds, and whatever is a
@@ -29,6 +29,7 @@ use crate::{
 pub struct Handles {
     leaderships: BTreeMap<String, Leadership>,
     lags: BTreeMap<String, ReplicaLag>,
+    progress: BTreeMap<String, Progress>,
     maps: BTreeMap<String, ShardMaps>,
     shards: BTreeMap<String, Shards>,
     shardings: BTreeMap<String, Sharding>,
@@ -54,6 +55,13 @@ impl Handles {
     #[must_use]
     pub fn lag(mut self, name: impl Into<String>, lag: &ReplicaLag) -> Self {
         self.lags.insert(name.into(), lag.clone());
+        self
+    }
+
+    /// How far each endpoint has got in what was written, for `primary-replica`: its `read-your-writes`.
+    #[must_use]
+    pub fn progress(mut self, name: impl Into<String>, progress: &Progress) -> Self {
+        self.progress.insert(name.into(), progress.clone());
         self
     }
 
@@ -106,6 +114,14 @@ impl Handles {
         place: &Place<'_>,
     ) -> Result<ReplicaLag, ConfigError> {
         find(&self.lags, name, "lag", place)
+    }
+
+    pub(super) fn find_progress(
+        &self,
+        name: &str,
+        place: &Place<'_>,
+    ) -> Result<Progress, ConfigError> {
+        find(&self.progress, name, "progress", place)
     }
 
     pub(super) fn find_maps(

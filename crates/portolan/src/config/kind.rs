@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConfigError, PolicyConfig,
+    client_affinity::ClientAffinityConfig,
     hash::{
         GrpcRingHashConfig, JumpHashConfig, KetamaConfig, MaglevConfig, RendezvousConfig,
         RingHashConfig,
@@ -52,6 +53,8 @@ pub(super) enum Kind {
     Ketama(KetamaConfig),
     /// The client's own zone, as far as its size and load allow.
     ZoneAware(ZoneAwareConfig),
+    /// Each client where it was, for Services that want that.
+    ClientAffinity(ClientAffinityConfig),
     /// Each key on the Pods of its shard, and on no others.
     Shard(ShardConfig),
     /// Writes to the primary, reads where they may go.
@@ -85,6 +88,7 @@ impl Kind {
             Self::GrpcRingHash(config) => Arc::new(config.build(&place.at("grpc-ring-hash"))?),
             Self::Ketama(config) => Arc::new(config.build(&place.at("ketama"))?),
             Self::ZoneAware(config) => Arc::new(config.build(&place.at("zone-aware"))?),
+            Self::ClientAffinity(config) => Arc::new(config.build(&place.at("client-affinity"))?),
             Self::Shard(config) => Arc::new(config.build(&place.at("shard"))?),
             Self::PrimaryReplica(config) => Arc::new(config.build(&place.at("primary-replica"))?),
             Self::Routes(config) => Arc::new(config.build(&place.at("routes"))?),
@@ -120,6 +124,7 @@ impl Kind {
             Self::GrpcRingHash(config) => (None, config.without_key.as_ref()),
             Self::Ketama(config) => (None, config.without_key.as_ref()),
             Self::ZoneAware(config) => (Some(&config.over), None),
+            Self::ClientAffinity(config) => (Some(&config.over), None),
             Self::Shard(config) => (Some(&config.over), config.without_key.as_ref()),
             Self::PrimaryReplica(config) => (Some(&config.over), None),
             Self::Routes(config) => (Some(&config.over), None),

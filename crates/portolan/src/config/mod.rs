@@ -39,6 +39,7 @@
 
 mod absent;
 mod bare;
+mod client_affinity;
 mod depth;
 mod duration;
 mod error;
@@ -54,6 +55,7 @@ mod routes;
 mod shard;
 mod shard_map;
 mod shards;
+mod text;
 mod zone_aware;
 
 use std::sync::Arc;
@@ -61,7 +63,7 @@ use std::sync::Arc;
 use schemars::Schema;
 use serde::{Deserializer, Serialize};
 
-pub use self::{error::ConfigError, handles::Handles};
+pub use self::{error::ConfigError, handles::Handles, shard_map::ShardMapConfig};
 use self::{kind::Kind, place::Place};
 use crate::Policy;
 
@@ -97,10 +99,7 @@ impl PolicyConfig {
     /// # Errors
     /// Where the text is not JSON, or no policy: the error names the field and the place in the text.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let config = Self::from_deserializer(&mut deserializer)?;
-        deserializer.end().map_err(ConfigError::whole)?;
-        Ok(config)
+        text::from_json(text)
     }
 
     /// Reads YAML.
@@ -121,15 +120,7 @@ impl PolicyConfig {
     /// # Errors
     /// Where the text is not YAML, or no policy: the error names the field and the place in the text.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        // Its own error knows the place in the text, and is told of only when it comes back from in there.
-        let mut path = String::new();
-        serde_saphyr::with_deserializer_from_str(text, |deserializer| {
-            serde_path_to_error::deserialize(deserializer).map_err(|error| {
-                path = error.path().to_string();
-                error.into_inner()
-            })
-        })
-        .map_err(|error| ConfigError::unreadable(path, error.without_snippet()))
+        text::from_yaml(text)
     }
 
     /// Reads any format, and finds out in which field an error is, which the format itself may not tell.
@@ -147,10 +138,7 @@ impl PolicyConfig {
     pub fn from_deserializer<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Self, ConfigError> {
-        serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            ConfigError::unreadable(path, error.into_inner())
-        })
+        text::from_deserializer(deserializer)
     }
 
     /// Makes the policy. Each one that is made keeps what it learns to itself, so make one for each balancer.

@@ -30,6 +30,10 @@ pub(super) struct PrimaryReplicaConfig {
     /// How far behind a replica may be that is read from. Default: there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_lag: Option<MaxLag>,
+    /// The name under which is handed over who knows how far each Pod has got in what was written, for reads that must see
+    /// what a client wrote. Default: such reads go to the primary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    read_your_writes: Option<String>,
     /// Whether a request that does not say what it does counts as a read.
     #[serde(default)]
     reads_unless_said: bool,
@@ -133,6 +137,10 @@ impl PrimaryReplicaConfig {
         if let Some(MaxLag { limit, reported_by }) = &self.max_lag {
             let (place, field) = (place.at("max-lag"), "reported-by");
             policy = policy.max_lag(limit.0, &handles.find_lag(reported_by, &place.at(field))?);
+        }
+        if let Some(name) = &self.read_your_writes {
+            let place = place.at("read-your-writes");
+            policy = policy.read_your_writes(&handles.find_progress(name, &place)?);
         }
         if self.reads_unless_said {
             policy = policy.reads_unless_said();

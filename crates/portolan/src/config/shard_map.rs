@@ -2,11 +2,77 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, map_only::map_only, place::Place, range::Within};
+use super::{ConfigError, Handles, map_only::map_only, place::Place, range::Within, text};
 use crate::policy::{ShardMap, ShardMapError};
+
+/// A map of shards as data: its shards, and, where whoever writes it counts, its generation.
+///
+/// ```
+/// use portolan::config::ShardMapConfig;
+///
+/// let map = ShardMapConfig::from_yaml("
+/// generation: 7
+/// shards:
+/// - {shard: 0, has: {ranges: [{below: m}]}, pods: [db-0]}
+/// - {shard: 1, has: {ranges: [{from: m}]}, pods: [db-1, db-2]}
+/// ")?
+/// .build()?;
+/// assert_eq!(map.shard_of(b"harbour"), Some(0));
+/// # Ok::<(), portolan::config::ConfigError>(())
+/// ```
+///
+/// Where maps come one after another, `portolan::shard_maps` follows them: in a file, in a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(remote = "Self", deny_unknown_fields)]
+#[schemars(rename = "NumberedShardMap")]
+pub struct ShardMapConfig {
+    /// Which map it is: of two, the one of the higher number counts. Default: it counts when it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    /// Its shards.
+    shards: MapConfig,
+}
+
+impl ShardMapConfig {
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// Where the text is not JSON, or no map: the error names the field and the place in the text.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        text::from_json(text)
+    }
+
+    /// Reads YAML.
+    ///
+    /// # Errors
+    /// Where the text is not YAML, or no map: the error names the field and the place in the text.
+    pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
+        text::from_yaml(text)
+    }
+
+    /// Makes the map.
+    ///
+    /// # Errors
+    /// Where it is not whole: an error that names each gap and each overlap.
+    pub fn build(&self) -> Result<ShardMap, ConfigError> {
+        let handles = Handles::new();
+        let root = Place::root(&handles);
+        let map = self.shards.build(&root.at("shards"))?;
+        Ok(match self.generation {
+            Some(generation) => map.with_generation(generation),
+            None => map,
+        })
+    }
+
+    /// The JSON schema of what is read.
+    #[must_use]
+    pub fn schema() -> Schema {
+        schemars::schema_for!(Self)
+    }
+}
 
 /// All shards: the keys that each has, and its Pods. No key may be without a shard, and none may have two.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -61,7 +127,7 @@ struct SlotRange {
     last: Within<0, 16_383>,
 }
 
-map_only!(OwnerConfig, KeyRange, SlotRange);
+map_only!(ShardMapConfig, OwnerConfig, KeyRange, SlotRange);
 
 impl MapConfig {
     pub(super) fn build(&self, place: &Place<'_>) -> Result<ShardMap, ConfigError> {

@@ -6,7 +6,9 @@ mod refused;
 mod schema;
 
 use super::{ConfigError, Handles, PolicyConfig};
-use crate::policy::{Leadership, Random, ReplicaLag, Routes, ShardMaps, Sharding, Shards};
+use crate::policy::{
+    Leadership, Progress, Random, ReplicaLag, Routes, ShardMaps, Sharding, Shards,
+};
 
 /// What the texts of these tests refer to.
 fn handles() -> Handles {
@@ -15,6 +17,7 @@ fn handles() -> Handles {
     Handles::new()
         .leadership("db", &Leadership::new())
         .lag("db", &ReplicaLag::new())
+        .progress("db", &Progress::new())
         .maps("orders", maps)
         .shards("orders", shards)
         .sharding(

@@ -6,10 +6,10 @@ use super::{super::PolicyConfig, handles};
 use crate::{
     Policy,
     policy::{
-        Absent, GrpcRingHash, JumpHash, Ketama, Leadership, LeastRequest, Maglev, Ordinals,
-        PeakEwma, PrimaryReplica, Random, ReadFrom, Rendezvous, ReplicaLag, RingHash, RoleLabel,
-        RoundRobin, Routes, Shard, ShardMap, ShardMaps, Sharding, Shards, WeightedRoundRobin,
-        ZoneAware, preset,
+        Absent, ClientAffinity, GrpcRingHash, JumpHash, Ketama, Leadership, LeastRequest, Maglev,
+        Ordinals, PeakEwma, PrimaryReplica, Progress, Random, ReadFrom, Rendezvous, ReplicaLag,
+        RingHash, RoleLabel, RoundRobin, Routes, Shard, ShardMap, ShardMaps, Sharding, Shards,
+        WeightedRoundRobin, ZoneAware, preset,
     },
 };
 
@@ -133,6 +133,9 @@ fn roles() -> Vec<(&'static str, Arc<dyn Policy>)> {
                 .max_lag(Duration::from_secs(10), &unknown).over(ZoneAware::new()),
         r#"{ "primary-replica": { "by": { "label": "patroni" }, "fenced-by": "db", "read-from": "nearest" } }"#
             => PrimaryReplica::by_label(preset::PATRONI).fenced_by(&nobody).read_from(ReadFrom::Nearest),
+        r#"{ "primary-replica": { "by": { "label": "patroni" }, "read-from": "replicas", "read-your-writes": "db" } }"#
+            => PrimaryReplica::by_label(preset::PATRONI).read_from(ReadFrom::Replicas)
+                .read_your_writes(&Progress::new()),
     }
 }
 
@@ -140,6 +143,9 @@ fn learnt_and_own() -> Vec<(&'static str, Arc<dyn Policy>)> {
     table! {
         r#"{ "routes": { "learnt": "moved" } }"# => Routes::by_key().over(LeastRequest::new()),
         r#"{ "routes": { "learnt": "moved", "over": "maglev" } }"# => Routes::by_key().over(Maglev::new()),
+        r#"{ "client-affinity": {} }"# => ClientAffinity::over(LeastRequest::new()),
+        r#"{ "client-affinity": { "always": "3h", "capacity": 1024, "over": "peak-ewma" } }"#
+            => ClientAffinity::over(PeakEwma::new()).always(Duration::from_secs(10_800)).with_capacity(1024),
         r#"{ "own": "mine" }"# => Random::new(),
         r#"{ "zone-aware": { "over": { "own": "mine" } } }"# => ZoneAware::over(Random::new()),
         r#"{ "shard": { "by": { "stateful-set": { "shards": 8 } }, "over": { "primary-replica": {

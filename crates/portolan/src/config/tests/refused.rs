@@ -34,7 +34,10 @@ pub(super) const TABLE: &[(&str, &str, &str, bool)] = &[
      "primary-replica.by.label", "expected one of `cloud-native-pg`", true),
     (r#"{ "shard": { "by": { "ordinal": { "shards": { "fixed": 2 } } } } }"#,
      "shard.by.ordinal.shards.fixed", "unknown field `fixed`, expected `changing`", true),
+    (r#"{ "primary-replica": { "by": { "label": "patroni" }, "read-your-writes": "them" } }"#,
+     "primary-replica.read-your-writes", "`them` is not handed over", false),
     // Out of range.
+    (r#"{ "client-affinity": { "capacity": 1 } }"#, "client-affinity.capacity", "1 is out of range: from 64", true),
     (r#"{ "ring-hash": { "bounded-load": 0.5 } }"#, "ring-hash.bounded-load", "a number of at least 1", true),
     (r#"{ "ring-hash": { "bounded-load": -1 } }"#, "ring-hash.bounded-load", "a number of at least 1", true),
     (r#"{ "ring-hash": { "bounded-load": "none" } }"#, "ring-hash.bounded-load", "or `infinite`", true),

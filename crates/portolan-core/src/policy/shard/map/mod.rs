@@ -129,6 +129,13 @@ impl ShardMap {
         self.generation
     }
 
+    /// The same map, of this generation.
+    #[must_use]
+    pub fn with_generation(mut self, generation: u64) -> Self {
+        self.generation = Some(generation);
+        self
+    }
+
     /// Where among the shards that of a key is.
     fn position_of(&self, key: &[u8]) -> Option<usize> {
         let bytes;
