@@ -81,6 +81,14 @@ impl Selector {
         }
     }
 
+    /// Whether it leaves few objects at most, however many there are: one, or the slices of one Service.
+    pub(crate) fn is_narrow(&self) -> bool {
+        match self {
+            Self::Label { .. } | Self::Name(_) => true,
+            Self::All | Self::HasLabel(_) => false,
+        }
+    }
+
     /// As a label selector of a request.
     pub(crate) fn labels(&self) -> Option<String> {
         match self {

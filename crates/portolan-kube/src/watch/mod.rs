@@ -8,7 +8,8 @@
 //! - [`lease`]: the holder of a Lease, told to whoever goes by it.
 //! - [`hosts`]: the DNS names that a Service needs, asked of whoever knows DNS.
 //! - [`informer`]: one collection, listed and watched for ever.
-//! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
+//! - [`api`]: the requests; [`streaming`]: whether a list is a stream; [`listing`]: a list that is decoded
+//!   while it comes.
 //! - [`stats`]: what they do, in numbers.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
@@ -20,6 +21,7 @@ mod hosts;
 mod informer;
 mod labels;
 mod lease;
+mod listing;
 mod nodes;
 mod pace;
 mod registry;

@@ -6,6 +6,7 @@ mod failures;
 mod listing;
 mod server;
 mod sharing;
+mod streaming;
 
 use std::{pin::Pin, time::Duration};
 
