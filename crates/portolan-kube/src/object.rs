@@ -71,6 +71,15 @@ impl Resource {
 }
 
 impl Selector {
+    /// Of objects that have a name of their own, and belong to nobody: the one that the scope names.
+    pub(crate) fn by_name(scope: &Scope) -> Self {
+        match scope {
+            Scope::Named { name, .. } | Scope::Service { name, .. } => Self::Name(name.clone()),
+            Scope::Labelled { label, .. } => Self::HasLabel(label.clone()),
+            Scope::Cluster => Self::All,
+        }
+    }
+
     /// Whether the object is one that was asked for.
     pub(crate) fn matches(&self, meta: &Meta) -> bool {
         match self {

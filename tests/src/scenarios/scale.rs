@@ -31,7 +31,7 @@ const SLICES: u32 = 100;
 /// A thousand where it is measured; a build that is not optimised only has to show that they all come.
 const SERVICES: u32 = if cfg!(debug_assertions) { 200 } else { 1_000 };
 /// How often the first snapshot is waited for.
-const TURNS: usize = 5;
+const TURNS: usize = 15;
 /// How many objects are written at once.
 const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(60);

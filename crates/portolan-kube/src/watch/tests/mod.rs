@@ -4,6 +4,7 @@ mod counting;
 mod dead;
 mod failures;
 mod listing;
+mod observing;
 mod server;
 mod sharing;
 mod streaming;

@@ -18,6 +18,8 @@ pub(super) struct Server {
     pub(super) services: Calls,
     pub(super) slices: Calls,
     pub(super) pods: Calls,
+    /// ConfigMaps and StatefulSets.
+    pub(super) objects: Calls,
 }
 
 /// A server of which the Service looks after itself.
@@ -47,6 +49,7 @@ impl Server {
         let (services, service_calls) = mpsc::unbounded_channel();
         let (slices, slice_calls) = mpsc::unbounded_channel();
         let (pods, pod_calls) = mpsc::unbounded_channel();
+        let (objects, object_calls) = mpsc::unbounded_channel();
         let answer = tower::service_fn(move |request: Request<kube::client::Body>| {
             let (reply, answer) = oneshot::channel();
             let call = Call {
@@ -57,6 +60,7 @@ impl Server {
             let calls = match call.path.rsplit('/').next() {
                 Some("services") => &services,
                 Some("pods") => &pods,
+                Some("configmaps" | "statefulsets") => &objects,
                 _ => &slices,
             };
             // Where nobody looks at calls any more, they are refused.
@@ -71,6 +75,7 @@ impl Server {
             services: Calls(service_calls),
             slices: Calls(slice_calls),
             pods: Calls(pod_calls),
+            objects: Calls(object_calls),
         };
         (server, Client::new(answer, "shop"))
     }
