@@ -128,9 +128,8 @@ fn convert_endpoint(
     let target = wire.target_ref.unwrap_or_default();
     let is_pod = target.kind.is_none_or(|kind| kind == Kind::Pod);
     let pod = target.name.filter(|_| is_pod);
-    let hostname = wire.hostname.filter(|hostname| !hostname.is_empty());
     let address = SocketAddr::new(ip, port);
-    let (placement, ordinal) = match (hostname, &pod) {
+    let (placement, ordinal) = match (wire.hostname, &pod) {
         (Some(hostname), _) => {
             let placement = Placement::new(hostname);
             // Only a hostname that Kubernetes gave ends with an ordinal. The name of a Deployment's Pod
@@ -146,11 +145,14 @@ fn convert_endpoint(
         wire.conditions.serving,
         wire.conditions.terminating,
     );
+    let (zones, nodes) = wire.hints.as_ref().map_or((&[][..], &[][..]), |hints| {
+        (&hints.for_zones, &hints.for_nodes)
+    });
     let topology = names.share_topology(
         wire.node_name.as_deref(),
         wire.zone.as_deref(),
-        wire.hints.for_zones.iter().map(|hint| hint.name.as_str()),
-        wire.hints.for_nodes.iter().map(|hint| hint.name.as_str()),
+        zones.iter().map(|hint| hint.name.as_str()),
+        nodes.iter().map(|hint| hint.name.as_str()),
     );
     let mut endpoint = Endpoint::new(placement, address)
         .with_conditions(conditions)

@@ -58,12 +58,15 @@ pub(super) struct WireEndpoint {
     pub(super) address: FirstAddress,
     #[serde(deserialize_with = "null_is_default")]
     pub(super) conditions: WireConditions,
-    pub(super) hostname: Option<String>,
-    pub(super) node_name: Option<String>,
-    pub(super) zone: Option<String>,
+    #[serde(deserialize_with = "given")]
+    pub(super) hostname: Option<Box<str>>,
+    #[serde(deserialize_with = "given")]
+    pub(super) node_name: Option<Box<str>>,
+    #[serde(deserialize_with = "given")]
+    pub(super) zone: Option<Box<str>>,
     pub(super) target_ref: Option<WireTarget>,
-    #[serde(deserialize_with = "null_is_default")]
-    pub(super) hints: WireHints,
+    /// Most have none.
+    pub(super) hints: Option<Box<WireHints>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
