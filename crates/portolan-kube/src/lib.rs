@@ -37,21 +37,29 @@
 //! makes endpoints of it, without I/O or a clock.
 
 mod cluster;
+mod config_map;
 mod error;
 mod lease;
 mod node;
 mod object;
+mod observed;
 mod pod;
 mod rbac;
 mod redact;
 mod resolve;
 mod service;
 mod slice;
+mod stateful_set;
 mod watch;
 
 pub use cluster::{Cluster, IpFamilies, NodeAddresses, Vantage, WatchOptions};
 pub use error::Error;
 /// The Kubernetes client of [`Cluster::from`], in the version that this crate is built with.
 pub use kube;
-pub use rbac::{CLUSTER_ROLE, LEASE_ROLE, LOCATION_ROLE, NODE_ROLE, POD_ROLE, ROLE};
+pub use observed::{Observations, Observed};
+pub use rbac::{
+    CLUSTER_ROLE, CONFIG_MAP_ROLE, LEASE_ROLE, LOCATION_ROLE, NODE_ROLE, POD_ROLE, ROLE,
+    STATEFUL_SET_ROLE,
+};
+pub use stateful_set::StatefulSetSize;
 pub use watch::{LeaseWatch, WatchStats};

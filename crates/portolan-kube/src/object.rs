@@ -71,6 +71,15 @@ impl Resource {
 }
 
 impl Selector {
+    /// Of objects that have a name of their own, and belong to nobody: the one that the scope names.
+    pub(crate) fn by_name(scope: &Scope) -> Self {
+        match scope {
+            Scope::Named { name, .. } | Scope::Service { name, .. } => Self::Name(name.clone()),
+            Scope::Labelled { label, .. } => Self::HasLabel(label.clone()),
+            Scope::Cluster => Self::All,
+        }
+    }
+
     /// Whether the object is one that was asked for.
     pub(crate) fn matches(&self, meta: &Meta) -> bool {
         match self {
@@ -78,6 +87,14 @@ impl Selector {
             Self::Label { label, value } => meta.labels.get(*label) == Some(value),
             Self::HasLabel(label) => meta.labels.contains_key(label),
             Self::Name(name) => meta.name == *name,
+        }
+    }
+
+    /// Whether it leaves few objects at most, however many there are: one, or the slices of one Service.
+    pub(crate) fn is_narrow(&self) -> bool {
+        match self {
+            Self::Label { .. } | Self::Name(_) => true,
+            Self::All | Self::HasLabel(_) => false,
         }
     }
 

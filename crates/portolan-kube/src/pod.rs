@@ -23,10 +23,6 @@ impl Object for WirePod {
     }
 
     fn selector(scope: &Scope) -> Selector {
-        match scope {
-            Scope::Labelled { label, .. } => Selector::HasLabel(label.clone()),
-            Scope::Named { name, .. } | Scope::Service { name, .. } => Selector::Name(name.clone()),
-            Scope::Cluster => Selector::All,
-        }
+        Selector::by_name(scope)
     }
 }

@@ -34,6 +34,15 @@ pub const POD_ROLE: &str = include_str!("../rbac/pod-role.yaml");
 /// the Lease, with `list` and `watch` on `leases`.
 pub const LEASE_ROLE: &str = include_str!("../rbac/lease-role.yaml");
 
+/// What [`Cluster::config_map`](crate::Cluster::config_map) needs: a Role and its RoleBinding in the namespace of the
+/// ConfigMap, with `list` and `watch` on that one alone: ConfigMaps hold the affairs of many. `example` stands for its
+/// name.
+pub const CONFIG_MAP_ROLE: &str = include_str!("../rbac/config-map-role.yaml");
+
+/// What [`Cluster::stateful_set_size`](crate::Cluster::stateful_set_size) needs: a Role and its RoleBinding in the
+/// namespace of the StatefulSet, with `list` and `watch` on that one alone. `example` stands for its name.
+pub const STATEFUL_SET_ROLE: &str = include_str!("../rbac/stateful-set-role.yaml");
+
 /// [`ROLE`], filled in for Services of `namespace` and for `user` as the API server calls whoever
 /// asked.
 pub(crate) fn role_for(namespace: &str, user: Option<&str>) -> String {
@@ -48,6 +57,24 @@ pub(crate) fn pod_role_for(namespace: &str, user: Option<&str>) -> String {
 /// [`LEASE_ROLE`], likewise.
 pub(crate) fn lease_role_for(namespace: &str, user: Option<&str>) -> String {
     of_namespace(LEASE_ROLE, namespace, user)
+}
+
+/// The manifest for one object, filled in for that of this name.
+pub(crate) fn role_of_one(
+    manifest: &str,
+    namespace: &str,
+    name: &str,
+    user: Option<&str>,
+) -> String {
+    // Each object has a Role of its own: one for all would take from the first what it gives to the second.
+    let role = manifest
+        .replace(":example", &format!(":{name}"))
+        .replace(r#"["example"]"#, &format!(r#"["{name}"]"#))
+        .replace(
+            "namespace: default # of the",
+            &format!("namespace: {namespace} # of the"),
+        );
+    bind(&role, user)
 }
 
 fn of_namespace(manifest: &str, namespace: &str, user: Option<&str>) -> String {

@@ -340,7 +340,7 @@ async fn the_role_that_a_refusal_prints_is_the_one_that_is_missing() {
     let error = until_failed(&mut watch(cluster.client_as(&nobody), "orders.shop:http")).await;
     assert_eq!(error.kind(), SourceErrorKind::Forbidden);
     let text = error.to_string();
-    let start = format!("`{NAME}` may not watch endpointslices in namespace `shop`");
+    let start = format!("`{NAME}` may not list endpointslices in namespace `shop`");
     assert!(text.starts_with(&start), "{text}");
 
     let manifest = text.get(text.find("apiVersion:").unwrap()..).unwrap();

@@ -20,11 +20,14 @@ pub use options::{IpFamilies, NodeAddresses, Vantage, WatchOptions};
 use tokio::{runtime::Handle, sync::Semaphore};
 
 use crate::{
-    Error,
+    Error, Observations, StatefulSetSize,
+    config_map::WireConfigMap,
+    object::Object,
     resolve::Want,
+    stateful_set::WireStatefulSet,
     watch::{
-        Counters, Key, LeaseWatch, NodeRegistry, Registry, Streaming, WatchStats, subscribe,
-        watch_lease, with_labels,
+        Counters, Key, LeaseWatch, NodeRegistry, Registry, Streaming, WatchStats, observe,
+        subscribe, watch_lease, with_labels,
     },
 };
 
@@ -54,8 +57,7 @@ use crate::{
 /// [`with_watch_options`](Self::with_watch_options): clone those.
 ///
 /// # What it asks of the API server
-/// A list (streaming where the server can) and a watch of the Service and of its EndpointSlices,
-/// filtered by the server; `list` and `watch` on both are the permissions needed (see [`ROLE`]).
+/// A list and a watch of the Service and of its EndpointSlices, filtered by the server; `list` and `watch` on both are the permissions needed (see [`ROLE`]).
 /// Where Services may not be read, the slices are followed alone: the port must then be named, and
 /// a Service that does not exist looks like one without endpoints.
 ///
@@ -230,6 +232,57 @@ impl Cluster {
             name.to_owned(),
             leadership.clone(),
         ))
+    }
+
+    /// The text under a key of a ConfigMap of this cluster's [namespace](Self::namespace), whole, whenever it changes;
+    /// [`Absent`](crate::Observed::Absent) where there is no such ConfigMap, or no such key in it. Needs
+    /// [`CONFIG_MAP_ROLE`](crate::CONFIG_MAP_ROLE).
+    ///
+    /// # Errors
+    /// None of its own: whatever goes wrong is [said](crate::Observed::Failed) by the stream, and so is a name that is
+    /// none, or a value that is no text (`binaryData`).
+    ///
+    /// ```no_run
+    /// # async fn doc(cluster: portolan_kube::Cluster) {
+    /// use futures::StreamExt as _;
+    /// use portolan_kube::Observed;
+    ///
+    /// let mut texts = cluster.with_namespace("shop").config_map("shards", "map.json");
+    /// while let Some(observed) = texts.next().await {
+    ///     match observed {
+    ///         Observed::Present(text) => println!("{text}"),
+    ///         Observed::Absent => println!("there is none (yet)"),
+    ///         Observed::Failed(error) => println!("the last one stays: {error}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn config_map(&self, name: &str, key: impl Into<Arc<str>>) -> Observations<Arc<str>> {
+        let key = key.into();
+        self.observe(name, move |object: WireConfigMap| object.text(&key))
+    }
+
+    /// How many Pods a StatefulSet of this cluster's [namespace](Self::namespace) is to have, whenever that changes;
+    /// [`Absent`](crate::Observed::Absent) where there is no such StatefulSet. Needs
+    /// [`STATEFUL_SET_ROLE`](crate::STATEFUL_SET_ROLE).
+    ///
+    /// It tells what is wanted (`spec.replicas`), and not how many Pods are there: a Pod that is absent is not
+    /// removed. [`count_shards`](Observations::count_shards) makes it the number of shards.
+    ///
+    /// # Errors
+    /// None of its own: whatever goes wrong is [said](crate::Observed::Failed) by the stream.
+    pub fn stateful_set_size(&self, name: &str) -> Observations<StatefulSetSize> {
+        self.observe(name, |object: WireStatefulSet| Ok(Some(object.into())))
+    }
+
+    fn observe<K: Object, T: Clone + PartialEq + Send + 'static>(
+        &self,
+        name: &str,
+        read: impl Fn(K) -> Result<Option<T>, SourceError> + Send + 'static,
+    ) -> Observations<T> {
+        let (shared, namespace) = (Arc::clone(&self.shared), self.namespace.to_string());
+        observe(shared, namespace, name.to_owned(), read)
     }
 
     /// The same cluster, which asks this resolver for the addresses of DNS names: those that Services of type

@@ -185,8 +185,8 @@ impl WatchOptions {
     /// whoever has something before the API server that is not to be trusted.
     ///
     /// Each list comes at a random moment of the last quarter of this time, so that programs that
-    /// were started together do not ask together. Where the API server streams lists, it answers from
-    /// its cache. If the list fails, the watch goes on where it was.
+    /// were started together do not ask together. A server from Kubernetes 1.31 on answers from its
+    /// cache. If the list fails, the watch goes on where it was.
     #[must_use]
     pub fn resync(mut self, interval: Duration) -> Self {
         self.resync = Some(interval.clamp(Duration::from_secs(10), LONGEST));

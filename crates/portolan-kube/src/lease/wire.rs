@@ -37,11 +37,7 @@ impl Object for WireLease {
     }
 
     fn selector(scope: &Scope) -> Selector {
-        match scope {
-            Scope::Named { name, .. } | Scope::Service { name, .. } => Selector::Name(name.clone()),
-            Scope::Labelled { label, .. } => Selector::HasLabel(label.clone()),
-            Scope::Cluster => Selector::All,
-        }
+        Selector::by_name(scope)
     }
 }
 

@@ -207,3 +207,35 @@ fn the_manifests_about_roles_grant_what_is_needed_and_nothing_else() {
     );
     assert!(filled.contains("namespace: web # of who asks"), "{filled}");
 }
+
+#[test]
+fn the_manifests_for_one_object_grant_that_and_nothing_else() {
+    for (yaml, group, resource) in [
+        (CONFIG_MAP_ROLE, "", "configmaps"),
+        (STATEFUL_SET_ROLE, "apps", "statefulsets"),
+    ] {
+        let user = "system:serviceaccount:web:front";
+        let filled_in = role_of_one(yaml, "shop", "eu.shards-1", Some(user));
+        for (yaml, name, namespace) in [
+            (yaml, "example", "default"),
+            (&filled_in, "eu.shards-1", "shop"),
+        ] {
+            let (role, binding): (Role, RoleBinding) = documents(yaml);
+            assert_eq!(role.metadata.namespace.as_deref(), Some(namespace));
+            assert_eq!(binding.metadata.namespace.as_deref(), Some(namespace));
+            let role_name = role.metadata.name.unwrap();
+            assert!(role_name.ends_with(&format!(":{name}")), "{role_name}");
+            assert_eq!(binding.role_ref.name, role_name);
+            let rules = role.rules.unwrap();
+            assert_eq!(rules.len(), 1);
+            assert_eq!(rules[0].api_groups, Some(vec![group.to_owned()]));
+            assert_eq!(rules[0].resources, Some(vec![resource.to_owned()]));
+            assert_eq!(rules[0].resource_names, Some(vec![name.to_owned()]));
+            assert_eq!(rules[0].verbs, ["list", "watch"]);
+        }
+        let (_, binding): (Role, RoleBinding) = documents(&filled_in);
+        let name = binding.metadata.name.unwrap();
+        assert!(name.ends_with(":eu.shards-1:web:front"), "{name}");
+        assert_eq!(binding.subjects.unwrap()[0].name, "front");
+    }
+}

@@ -60,10 +60,17 @@ impl<'a> Member<'a> {
 /// Entries with the same Pod UID are one Pod, which has one address in each family; entries
 /// without a UID are one endpoint where address and port are the same.
 pub(super) fn merge(
-    mut members: Vec<Member<'_>>,
+    members: &mut [Member<'_>],
     families: FamilyOrder,
     endpoints: &mut Vec<Arc<Endpoint>>,
 ) {
+    // As nearly all endpoints do, in one slice.
+    if let [only] = members {
+        if families.rank(only.family()).is_some() {
+            endpoints.push(endpoint(only, None));
+        }
+        return;
+    }
     members.sort_by(|a, b| {
         let identity = |member: &Member<'_>| member.uid().is_none().then(|| member.address());
         let order = a

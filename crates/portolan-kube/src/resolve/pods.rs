@@ -29,15 +29,30 @@ pub(super) struct Made {
 impl Made {
     /// Makes the set from scratch, with the endpoints of the old one where they are equal.
     pub(super) fn rebuild(&self, former: &EndpointSet, world: &World) -> (EndpointSet, Changes) {
-        let mut buckets: Buckets<Vec<Member<'_>>> = Buckets::default();
-        for slice in world.all_slices() {
-            for (bucket, member) in self.members(slice) {
-                buckets.entry(bucket).or_default().push(member);
+        let most = world
+            .all_slices()
+            .map(|slice| slice.endpoints().len())
+            .sum();
+        let mut places = Buckets::with_capacity_and_hasher(most, BuildHasherDefault::default());
+        let mut bundles: Vec<Bundle<'_>> = Vec::with_capacity(most);
+        for (bucket, member) in world.all_slices().flat_map(|slice| self.members(slice)) {
+            let place = *places.entry(bucket).or_insert(bundles.len());
+            match bundles.get_mut(place) {
+                Some(bundle) => bundle.others.push(member),
+                None => bundles.push(Bundle {
+                    first: member,
+                    others: Vec::new(),
+                }),
             }
         }
-        let mut endpoints = Vec::with_capacity(buckets.len());
-        for members in buckets.into_values() {
-            merge::merge(members, self.families, &mut endpoints);
+        let mut endpoints = Vec::with_capacity(bundles.len());
+        for Bundle { first, mut others } in bundles {
+            if others.is_empty() {
+                merge::merge(&mut [first], self.families, &mut endpoints);
+            } else {
+                others.insert(0, first);
+                merge::merge(&mut others, self.families, &mut endpoints);
+            }
         }
         splice::replace(former, endpoints)
     }
@@ -78,7 +93,11 @@ impl Made {
             }
         }
         let (mut old, mut new) = (Vec::new(), Vec::new());
-        for BeforeAndAfter { before, after } in buckets.into_values() {
+        for BeforeAndAfter {
+            mut before,
+            mut after,
+        } in buckets.into_values()
+        {
             // As 99 of the 100 endpoints in a slice of which one has changed.
             if let ([was], [is]) = (&before[..], &after[..])
                 && was.port == is.port
@@ -86,8 +105,8 @@ impl Made {
             {
                 continue;
             }
-            merge::merge(before, self.families, &mut old);
-            merge::merge(after, self.families, &mut new);
+            merge::merge(&mut before, self.families, &mut old);
+            merge::merge(&mut after, self.families, &mut new);
         }
         splice::splice(former, &mut old, new)
     }
@@ -116,6 +135,12 @@ impl Made {
 
 /// By [`Bucket`], which is a hash already.
 type Buckets<T> = HashMap<Bucket, T, BuildHasherDefault<AlreadyHashed>>;
+
+/// The entries of one bucket. Nearly all endpoints stand in one slice only, and need no list.
+struct Bundle<'a> {
+    first: Member<'a>,
+    others: Vec<Member<'a>>,
+}
 
 #[derive(Default)]
 struct BeforeAndAfter<'a> {

@@ -81,7 +81,7 @@ pub(super) fn replace(
         )
         .collect();
     changes.left = set.len().saturating_sub(kept);
-    (EndpointSet::new(endpoints), changes)
+    (EndpointSet::from_ordered(endpoints), changes)
 }
 
 /// The set with `new` in the place of `old`, or nothing where that is no change.

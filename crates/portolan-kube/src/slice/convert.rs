@@ -11,7 +11,7 @@ use portolan_core::{Conditions, Endpoint, Placement};
 
 use super::{
     Names, Slice, SlicePort, entry,
-    wire::{WireEndpoint, WirePort, WireSlice},
+    wire::{FirstAddress, Kind, WireEndpoint, WirePort, WireSlice},
 };
 
 /// What of a slice could not be used.
@@ -113,22 +113,23 @@ fn convert_endpoint(
     names: &mut Names,
     rejected: &mut Rejected,
 ) -> Option<Endpoint> {
-    // "No semantics are defined for additional addresses beyond the first, and kube-proxy does not
-    // look at them." (discovery.k8s.io/v1, Endpoint.addresses)
-    let text = wire.addresses.first().map_or("no address", String::as_str);
-    let parsed = text.parse::<IpAddr>().ok();
-    let Some(ip) = parsed.filter(|ip| is_of_family(ip) && is_connectable(*ip)) else {
-        rejected.addresses += 1;
-        rejected.note(text);
-        return None;
+    let ip = match wire.address {
+        FirstAddress::Ip(ip) if is_of_family(&ip) && is_connectable(ip) => ip,
+        unusable => {
+            rejected.addresses += 1;
+            match unusable {
+                FirstAddress::Missing => rejected.note("no address"),
+                FirstAddress::Ip(ip) => rejected.note(ip),
+                FirstAddress::Other(text) => rejected.note(text),
+            }
+            return None;
+        }
     };
     let target = wire.target_ref.unwrap_or_default();
-    let is_pod = target.kind.as_deref().is_none_or(|kind| kind == "Pod");
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let pod = given(target.name).filter(|_| is_pod).map(Arc::<str>::from);
-    let hostname = given(wire.hostname);
+    let is_pod = target.kind.is_none_or(|kind| kind == Kind::Pod);
+    let pod = target.name.filter(|_| is_pod);
     let address = SocketAddr::new(ip, port);
-    let (placement, ordinal) = match (hostname, &pod) {
+    let (placement, ordinal) = match (wire.hostname, &pod) {
         (Some(hostname), _) => {
             let placement = Placement::new(hostname);
             // Only a hostname that Kubernetes gave ends with an ordinal. The name of a Deployment's Pod
@@ -144,16 +145,19 @@ fn convert_endpoint(
         wire.conditions.serving,
         wire.conditions.terminating,
     );
+    let (zones, nodes) = wire.hints.as_ref().map_or((&[][..], &[][..]), |hints| {
+        (&hints.for_zones, &hints.for_nodes)
+    });
     let topology = names.share_topology(
         wire.node_name.as_deref(),
         wire.zone.as_deref(),
-        wire.hints.for_zones.iter().map(|hint| hint.name.as_str()),
-        wire.hints.for_nodes.iter().map(|hint| hint.name.as_str()),
+        zones.iter().map(|hint| hint.name.as_str()),
+        nodes.iter().map(|hint| hint.name.as_str()),
     );
     let mut endpoint = Endpoint::new(placement, address)
         .with_conditions(conditions)
         .with_topology(topology);
-    if let Some(uid) = given(target.uid) {
+    if let Some(uid) = target.uid {
         endpoint = endpoint.with_uid(uid);
     }
     if let Some(pod) = pod {

@@ -1,6 +1,10 @@
 //! One copy of what many endpoints have in common.
 
-use std::{collections::HashSet, hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
 
 use portolan_core::{Hints, Topology};
 
@@ -11,6 +15,9 @@ pub(crate) struct Names {
     names: HashSet<Arc<str>>,
     hints: HashSet<Arc<Hints>>,
     topologies: HashSet<Arc<Topology>>,
+    /// The one that was last asked for of each node. It is nearly always the only one, and to look whether it is
+    /// takes a third of the time of looking for each of its parts.
+    of_nodes: HashMap<Arc<str>, Arc<Topology>>,
     swept_at: usize,
 }
 
@@ -30,6 +37,33 @@ impl Names {
 
     /// The shared topology of these.
     pub(crate) fn share_topology<'a>(
+        &mut self,
+        node: Option<&str>,
+        zone: Option<&str>,
+        hinted_zones: impl Iterator<Item = &'a str> + Clone,
+        hinted_nodes: impl Iterator<Item = &'a str> + Clone,
+    ) -> Arc<Topology> {
+        let is_same = |known: &&Arc<Topology>| {
+            let (zones, nodes) = known
+                .hints()
+                .map_or((&[][..], &[][..]), |hints| (&hints.zones, &hints.nodes));
+            known.zone() == zone
+                && zones.iter().map(|zone| &**zone).eq(hinted_zones.clone())
+                && nodes.iter().map(|node| &**node).eq(hinted_nodes.clone())
+        };
+        let known = node.and_then(|node| self.of_nodes.get(node));
+        if let Some(known) = known.filter(is_same) {
+            return Arc::clone(known);
+        }
+        let topology = self.find_topology(node, zone, hinted_zones, hinted_nodes);
+        if let Some(node) = node {
+            let node = self.share(node);
+            self.of_nodes.insert(node, Arc::clone(&topology));
+        }
+        topology
+    }
+
+    fn find_topology<'a>(
         &mut self,
         node: Option<&str>,
         zone: Option<&str>,
@@ -60,6 +94,7 @@ impl Names {
             return;
         }
         // What is made of others first.
+        self.of_nodes = HashMap::new();
         sweep(&mut self.topologies);
         sweep(&mut self.hints);
         sweep(&mut self.names);

@@ -1,18 +1,27 @@
 //! Reading what the API server sends, with a limit.
 
-use futures::{AsyncBufRead, AsyncBufReadExt as _};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead};
+
+use super::stats::Counters;
 
 /// The longest line of a watch, which is one event with one object. etcd refuses objects beyond
 /// 1.5 MiB; a slice of 1,000 endpoints has half of that.
 const LINE_LIMIT: usize = 8 << 20;
-/// The longest page of a list: [`PAGE`](super::informer) slices, all as large as they get.
-const PAGE_LIMIT: usize = 256 << 20;
+/// The longest answer to a list: 500 slices, all as large as they get, and not compressed.
+pub(super) const PAGE_LIMIT: usize = 256 << 20;
 
 /// Why reading stopped.
 #[derive(Debug)]
 pub(super) enum ReadError {
     /// The connection broke.
-    Broken(std::io::Error),
+    Broken(io::Error),
     /// There is more than any honest answer has.
     TooLong(usize),
 }
@@ -64,20 +73,40 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 }
 
-/// Everything up to the end.
-pub(super) async fn read_all<R: AsyncBufRead + Unpin>(mut reader: R) -> Result<Vec<u8>, ReadError> {
-    let mut all = Vec::new();
-    loop {
-        let available = reader.fill_buf().await.map_err(ReadError::Broken)?;
-        if available.is_empty() {
-            return Ok(all);
+/// Counts what is read.
+pub(super) struct Counted<R> {
+    reader: R,
+    counters: Arc<Counters>,
+}
+
+impl<R> Counted<R> {
+    pub(super) fn new(reader: R, counters: Arc<Counters>) -> Self {
+        Self { reader, counters }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Counted<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = Pin::new(&mut self.reader).poll_read(context, buffer);
+        if let Poll::Ready(Ok(count)) = read {
+            self.counters.bytes.add(count);
         }
-        if all.len() + available.len() > PAGE_LIMIT {
-            return Err(ReadError::TooLong(PAGE_LIMIT));
-        }
-        all.extend_from_slice(available);
-        let used = available.len();
-        reader.consume_unpin(used);
+        read
+    }
+}
+
+impl<R: AsyncBufRead + Unpin> AsyncBufRead for Counted<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        Pin::new(&mut self.get_mut().reader).poll_fill_buf(context)
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        self.counters.bytes.add(count);
+        Pin::new(&mut self.reader).consume(count);
     }
 }
 

@@ -173,9 +173,15 @@ impl Errand {
                 format!(" in namespace `{namespace}`"),
                 rbac::pod_role_for(namespace, user),
             ),
-            Scope::Named { namespace, .. } => (
+            Scope::Named { namespace, name } => (
                 format!(" in namespace `{namespace}`"),
-                rbac::lease_role_for(namespace, user),
+                match plural {
+                    "configmaps" => rbac::role_of_one(rbac::CONFIG_MAP_ROLE, namespace, name, user),
+                    "statefulsets" => {
+                        rbac::role_of_one(rbac::STATEFUL_SET_ROLE, namespace, name, user)
+                    }
+                    _ => rbac::lease_role_for(namespace, user),
+                },
             ),
             Scope::Cluster => (String::new(), rbac::node_role_for(user)),
         };

@@ -107,6 +107,7 @@ pub(super) fn informer<K: Object>(
                 .options
                 .clone()
                 .idle_timeout(idle_timeout.saturating_mul(patience)),
+            counters: Arc::clone(&shared.counters),
         },
         pace: Pace::new(
             backoff_initial,
@@ -116,7 +117,6 @@ pub(super) fn informer<K: Object>(
         ),
         lists: Arc::clone(&shared.lists),
         streaming: Arc::clone(&shared.streaming),
-        counters: Arc::clone(&shared.counters),
         suspicion: Arc::clone(suspicion),
     };
     informer.follow()

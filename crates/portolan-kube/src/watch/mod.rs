@@ -6,9 +6,11 @@
 //! - [`nodes`]: the Nodes, watched once for all Services that need them.
 //! - [`labels`]: the labels of Pods, joined onto the endpoints for those who asked for them.
 //! - [`lease`]: the holder of a Lease, told to whoever goes by it.
+//! - [`observe`]: one object, watched for a part of it: a ConfigMap, the size of a StatefulSet.
 //! - [`hosts`]: the DNS names that a Service needs, asked of whoever knows DNS.
 //! - [`informer`]: one collection, listed and watched for ever.
-//! - [`api`]: the requests; [`streaming`]: whether a list is a stream.
+//! - [`api`]: the requests; [`streaming`]: whether a list is a stream; [`listing`]: a list that is decoded
+//!   while it comes.
 //! - [`stats`]: what they do, in numbers.
 //! - [`fault`], [`pace`], [`body`]: errors in the user's words, delays, reading with a limit.
 
@@ -20,7 +22,9 @@ mod hosts;
 mod informer;
 mod labels;
 mod lease;
+mod listing;
 mod nodes;
+mod observe;
 mod pace;
 mod registry;
 mod stats;
@@ -31,6 +35,7 @@ pub(crate) use labels::with_labels;
 pub use lease::LeaseWatch;
 pub(crate) use lease::watch_lease;
 pub(crate) use nodes::NodeRegistry;
+pub(crate) use observe::observe;
 pub(crate) use registry::{Key, Registry};
 pub(crate) use stats::Counters;
 pub use stats::WatchStats;

@@ -23,6 +23,10 @@ pub struct WatchStats {
     /// Requests and watches that came to nothing: an API server that is away, refuses, or talks
     /// nonsense. A watch that ends or breaks is none, only if it cannot be opened anew.
     pub failures: u64,
+    /// Requests that were sent to the API server: lists, each page of one, and watches.
+    pub requests: u64,
+    /// Bytes of the bodies of its answers, as far as they were read, and without those of refusals.
+    pub bytes: u64,
     /// Endpoints and ports that were left out of slices, since nothing can be connected to them: an
     /// endpoint by DNS name or with an address that is none, a port out of range. Counted anew when
     /// they change.
@@ -39,6 +43,8 @@ pub(crate) struct Counters {
     pub(super) relists: Counter,
     pub(super) reconnects: Counter,
     pub(super) failures: Counter,
+    pub(super) requests: Counter,
+    pub(super) bytes: Counter,
     pub(super) rejected: Counter,
     pub(super) wrong_family: Counter,
 }
@@ -53,6 +59,8 @@ impl Counters {
             relists: self.relists.read(),
             reconnects: self.reconnects.read(),
             failures: self.failures.read(),
+            requests: self.requests.read(),
+            bytes: self.bytes.read(),
             rejected: self.rejected.read(),
             wrong_family: self.wrong_family.read(),
         }

@@ -1,7 +1,6 @@
 //! Follows one collection of objects, for ever.
 //!
-//! It lists (streaming where the server can), watches from there, resumes where a watch stopped, and
-//! lists anew where it must. `kube::runtime::watcher` does the same, but it hides what a client that
+//! It lists, watches from there, resumes where a watch stopped, and lists anew where it must. `kube::runtime::watcher` does the same, but it hides what a client that
 //! chooses among Pods has to know or to do:
 //! - that a watch works again after a failure (it says so only with the next event, which may be
 //!   hours later), and that a bookmark came;
@@ -27,7 +26,6 @@ use super::{
     api::{Body, Collection},
     fault::{Errand, Fault, Remedy},
     pace::Pace,
-    stats::Counters,
     streaming::Streaming,
 };
 use crate::object::Object;
@@ -57,7 +55,6 @@ pub(super) struct Informer {
     /// Whether streaming lists are tried; shared by all informers of a cluster, since one refusal
     /// speaks for all.
     pub(super) streaming: Arc<Streaming>,
-    pub(super) counters: Arc<Counters>,
     /// Told when a watch is found dead: the other watch of the Service most likely is, too.
     pub(super) suspicion: Arc<Notify>,
 }
@@ -166,7 +163,7 @@ impl<K: Object> Following<K> {
         let body = self.informer.collection.watch::<K>(Some(&version)).await?;
         self.informer.pace.opened();
         if !fresh {
-            self.informer.counters.reconnects.add(1);
+            self.informer.collection.counters.reconnects.add(1);
         }
         let opened = Instant::now();
         self.phase = Phase::Watch {
@@ -294,7 +291,7 @@ impl<K: Object> Following<K> {
                 return None;
             }
         }
-        self.informer.counters.failures.add(1);
+        self.informer.collection.counters.failures.add(1);
         let told = self.failure.as_ref();
         if told.is_some_and(|told| {
             told.kind() == error.kind() && told.to_string() == error.to_string()

@@ -43,8 +43,7 @@ async fn a_list_in_between_that_fails_takes_no_watch_away() {
     let listed = [slice("a", 5, &["a-0"])];
     let (set, watch) = futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
     let start = Instant::now();
-    let call = stage.slices.next().await;
-    assert!(call.is_streaming_list(), "{call:?}");
+    let call = stage.slices.next_list().await;
     assert!((45..=60).contains(&start.elapsed().as_secs()));
     watch.closed().await;
     call.refuse(500, "busy");
@@ -53,12 +52,10 @@ async fn a_list_in_between_that_fails_takes_no_watch_away() {
     assert!(next_set(&mut resolutions).await.is_same(&set));
     watch.event("MODIFIED", &slice("a", 8, &["a-1"]));
     assert_eq!(next_names(&mut resolutions).await, ["a-1"]);
-    // It is tried again in its time, by pages where streams are refused.
+    // It is tried again in its time.
     let start = Instant::now();
-    stage.slices.next().await.refuse(422, "no streaming");
+    let call = stage.slices.next_list().await;
     assert!((44..=60).contains(&start.elapsed().as_secs()));
-    let call = stage.slices.next().await;
-    assert!(!call.is_watch(), "{call:?}");
     call.answer_with_list(&[&slice("b", 9, &["b-0"])], 9);
     assert_eq!(next_names(&mut resolutions).await, ["b-0"]);
     stage.slices.resume(9).await;
@@ -105,6 +102,7 @@ async fn when_the_slices_watch_is_dead_the_services_is_opened_anew() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let mut resolutions = follow(&Cluster::from(client));
     let listed = [service(1)];
@@ -255,11 +253,10 @@ async fn patience_is_an_option() {
     let options = WatchOptions::default().idle_timeout(Duration::from_secs(4));
     let mut resolutions = follow(&Cluster::from(client).with_watch_options(options));
     let server = async {
+        stage.slices.next_list().await.answer_with_list(&[], 7);
         let call = stage.slices.next().await;
         assert_eq!(call.query["timeoutSeconds"], "3");
-        let watch = call.answer_with_watch();
-        watch.end_of_initial_events(7);
-        watch
+        call.answer_with_watch()
     };
     let (_, _dead) = futures::join!(next(&mut resolutions), server);
     let start = Instant::now();

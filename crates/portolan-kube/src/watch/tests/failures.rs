@@ -115,6 +115,7 @@ async fn without_the_permission_to_read_services_the_slices_are_enough() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let cluster = Cluster::from(client);
     let mut resolutions = follow(&cluster);
@@ -147,6 +148,7 @@ async fn a_service_that_was_read_is_known_whatever_is_refused_later() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     // Only the Service knows the number of its port.
     let mut resolutions = Cluster::from(client).watch(&"orders:80".parse().unwrap());
@@ -259,6 +261,9 @@ async fn a_list_of_nonsense_takes_nothing_away() {
         "<html>It works!</html>",
         "{}",
         r#"{"metadata":{"resourceVersion":"8"},"items":[{"metadata":{}},7]}"#,
+        r#"{"metadata":{"resourceVersion":"8"},"items":[{"metadata":{}} {"metadata":{}}]}"#,
+        r#"{"metadata":{"resourceVersion":"8"},"items":[{"metadata":{}},]}"#,
+        r#"{"metadata":{"resourceVersion":"8"},"items":[]}<html>"#,
         r#"{"metadata":{"resourceVersion":""},"items":[]}"#,
         r#"{"metadata":null,"items":"many"}"#,
         "",
@@ -266,16 +271,9 @@ async fn a_list_of_nonsense_takes_nothing_away() {
     for answer in answers {
         let (mut stage, cluster) = cluster_with_service();
         let mut resolutions = follow(&cluster);
-        let server = async {
-            stage.slices.next().await.refuse(422, "no streaming");
-            stage
-                .slices
-                .next()
-                .await
-                .answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
-            stage.slices.resume(7).await
-        };
-        let (set, watch) = futures::join!(next_set(&mut resolutions), server);
+        let listed = [slice("a", 5, &["a-0"])];
+        let (set, watch) =
+            futures::join!(next_set(&mut resolutions), stage.slices.list(&listed, 7));
         watch.error(410, "Expired");
         stage.slices.next().await.answer_with(200, answer);
         let error = next_error(&mut resolutions).await;
@@ -294,7 +292,6 @@ async fn a_list_without_an_end_is_given_up() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
     let server = async {
-        stage.slices.next().await.refuse(422, "no streaming");
         let endless =
             json!({ "metadata": { "continue": "more", "resourceVersion": "7" }, "items": [] });
         loop {
@@ -332,6 +329,7 @@ async fn a_failure_of_either_watch_is_a_failure_until_both_are_well() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let mut resolutions = follow(&Cluster::from(client));
     let (service_list, slice_list) = ([service(1)], [slice("a", 5, &["a-0"])]);

@@ -1,53 +1,65 @@
 //! How the state of the world is learnt, and kept.
 
+use portolan_core::SourceErrorKind;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_service_is_listed_by_streaming_and_then_watched_on_the_same_request() {
+async fn a_service_is_listed_at_once_and_then_watched_from_its_version() {
     let (server, client) = Server::start();
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let mut resolutions = follow(&Cluster::from(client));
     silence(&mut resolutions, Duration::from_secs(1)).await;
-    let (service_call, slice_call) = futures::join!(services.next(), slices.next());
-    assert_eq!(service_call.path, "/api/v1/namespaces/shop/services");
-    assert_eq!(service_call.query["fieldSelector"], "metadata.name=orders");
-    assert_eq!(
-        slice_call.path,
-        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
-    );
-    assert_eq!(
-        slice_call.query["labelSelector"],
-        "kubernetes.io/service-name=orders"
-    );
-    for call in [&service_call, &slice_call] {
-        assert!(call.is_streaming_list());
-        assert_eq!(call.query["allowWatchBookmarks"], "true");
-        assert_eq!(call.query["resourceVersionMatch"], "NotOlderThan");
-        assert_eq!(
-            call.query["resourceVersion"], "",
-            "not just what some cache has"
+    let (service_list, slice_list) = futures::join!(services.next_list(), slices.next_list());
+    let is_plain = |call: &server::Call| {
+        // As of now, and not just what some cache has; all at once.
+        let unset = ["resourceVersion", "resourceVersionMatch", "limit"];
+        assert!(
+            unset.iter().all(|name| !call.query.contains_key(*name)),
+            "{call:?}"
         );
-    }
-    assert_eq!(
-        (
-            &*slice_call.query["timeoutSeconds"],
-            &*service_call.query["timeoutSeconds"]
-        ),
-        ("15", "60")
+    };
+    let selects = |call: &server::Call, path: &str, selector: [&str; 2]| {
+        assert_eq!(
+            (&*call.path, &*call.query[selector[0]]),
+            (path, selector[1])
+        );
+    };
+    let of_service = (
+        "/api/v1/namespaces/shop/services",
+        ["fieldSelector", "metadata.name=orders"],
     );
-    let (service_watch, slice_watch) = (
-        service_call.answer_with_watch(),
-        slice_call.answer_with_watch(),
+    let of_slices = (
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices",
+        ["labelSelector", "kubernetes.io/service-name=orders"],
     );
-    slice_watch.event("ADDED", &slice("a", 5, &["a-0"]));
-    slice_watch.end_of_initial_events(7);
+    is_plain(&service_list);
+    is_plain(&slice_list);
+    selects(&service_list, of_service.0, of_service.1);
+    selects(&slice_list, of_slices.0, of_slices.1);
+    slice_list.answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
     silence(&mut resolutions, Duration::from_secs(1)).await;
-    service_watch.event("ADDED", &service(3));
-    service_watch.end_of_initial_events(7);
+    service_list.answer_with_list(&[&service(3)], 8);
+    // It is there before anybody watches.
     assert_eq!(next_names(&mut resolutions).await, ["a-0"]);
+
+    let (service_watch, slice_watch) = futures::join!(services.next(), slices.next());
+    selects(&service_watch, of_service.0, of_service.1);
+    selects(&slice_watch, of_slices.0, of_slices.1);
+    for (call, version, seconds) in [(&service_watch, "8", "60"), (&slice_watch, "7", "15")] {
+        assert!(call.is_watch() && !call.is_streaming_list());
+        assert_eq!(call.query["allowWatchBookmarks"], "true");
+        assert_eq!(call.query["resourceVersion"], version);
+        assert_eq!(call.query["timeoutSeconds"], seconds);
+    }
+    let (slice_watch, _service_watch) = (
+        slice_watch.answer_with_watch(),
+        service_watch.answer_with_watch(),
+    );
     slice_watch.event("MODIFIED", &slice("a", 8, &["a-0", "a-1"]));
     assert_eq!(next_names(&mut resolutions).await, ["a-0", "a-1"]);
     slice_watch.event("ADDED", &slice("b", 9, &["b-0"]));
@@ -57,71 +69,102 @@ async fn a_service_is_listed_by_streaming_and_then_watched_on_the_same_request()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_without_streaming_lists_is_listed_by_pages() {
-    for refusal in [400, 422] {
+async fn a_server_that_lists_by_pages_unasked_is_followed() {
+    let (mut stage, cluster) = cluster_with_service();
+    let mut resolutions = follow(&cluster);
+    let server = async {
+        let first = json!({
+            "metadata": { "continue": "more", "resourceVersion": "" },
+            "items": [slice("a", 5, &["a-0"])],
+        });
+        let page = stage.slices.next_list().await;
+        page.answer_with(200, &first.to_string());
+        let page = stage.slices.next_list().await;
+        assert_eq!(page.query["continue"], "more");
+        page.answer_with_list(&[&slice("b", 6, &["b-0"])], 7);
+        stage.slices.resume(7).await
+    };
+    let (names, watch) = futures::join!(next_names(&mut resolutions), server);
+    assert_eq!(names, ["a-0", "b-0"]);
+    watch.event("DELETED", &slice("a", 8, &["a-0"]));
+    assert_eq!(next_names(&mut resolutions).await, ["b-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_is_the_same_however_it_was_cut_in_parts() {
+    let text = server::list(&[&slice("a", 5, &["a-0"]), &slice("b", 6, &["b-0"])], 7).to_string();
+    for length in [1, 7, 100, text.len()] {
         let (mut stage, cluster) = cluster_with_service();
         let mut resolutions = follow(&cluster);
         let server = async {
-            stage
-                .slices
-                .next()
-                .await
-                .refuse(refusal, "sendInitialEvents is forbidden for watch");
-            let page = stage.slices.next().await;
-            assert!(!page.is_watch());
-            assert_eq!(page.query["limit"], "500");
-            let first = json!({
-                "metadata": { "continue": "more", "resourceVersion": "" },
-                "items": [slice("a", 5, &["a-0"])],
-            });
-            page.answer_with(200, &first.to_string());
-            let page = stage.slices.next().await;
-            assert_eq!(page.query["continue"], "more");
-            page.answer_with_list(&[&slice("b", 6, &["b-0"])], 7);
+            let body = stage.slices.next_list().await.answer_with_watch();
+            for part in text.as_bytes().chunks(length) {
+                body.raw(std::str::from_utf8(part).unwrap());
+            }
+            drop(body);
             stage.slices.resume(7).await
         };
-        let (names, watch) = futures::join!(next_names(&mut resolutions), server);
+        let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
         assert_eq!(names, ["a-0", "b-0"]);
-        watch.event("DELETED", &slice("a", 8, &["a-0"]));
-        assert_eq!(next_names(&mut resolutions).await, ["b-0"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_heard_of_streaming_lists_is_found_out() {
-    let (mut stage, cluster) = cluster_with_service();
-    let mut resolutions = follow(&cluster);
-    let server = async {
-        // It takes the request for a common watch: all there is, and no end of it.
-        let common = stage.slices.next().await.answer_with_watch();
-        common.event("ADDED", &slice("a", 5, &["a-0"]));
-        common.closed().await;
-        stage
-            .slices
-            .next()
-            .await
-            .answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
-        stage.slices.resume(7).await
-    };
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
-    assert_eq!(names, ["a-0"]);
+async fn a_list_that_is_cut_off_is_none() {
+    type End = fn(server::Watch);
+    let ends: [(End, _); 2] = [
+        (server::Watch::break_off, SourceErrorKind::Unavailable),
+        (drop, SourceErrorKind::Corrupt),
+    ];
+    let text = server::list(&[&slice("a", 5, &["a-0"]), &slice("b", 6, &["b-0"])], 7).to_string();
+    let second = text.rfind("targetRef").unwrap();
+    for length in [0, 3, second, text.len() - 2] {
+        for (end, kind) in ends {
+            let (mut stage, cluster) = cluster_with_service();
+            let mut resolutions = follow(&cluster);
+            let server = async {
+                let body = stage.slices.next_list().await.answer_with_watch();
+                body.raw(&text[..length]);
+                end(body);
+            };
+            let (error, ()) = futures::join!(next_error(&mut resolutions), server);
+            assert_eq!(error.kind(), kind, "never a part of the list: {error}");
+            let listed = [slice("a", 5, &["a-0"])];
+            let list = stage.slices.list(&listed, 7);
+            let (names, _watch) = futures::join!(next_names(&mut resolutions), list);
+            assert_eq!(names, ["a-0"]);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn initial_events_that_are_cut_off_are_no_list() {
+async fn a_list_that_falls_silent_is_given_up() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
+    let text = server::list(&[&slice("a", 5, &["a-0"])], 7).to_string();
+    let parts: Vec<_> = text.as_bytes().chunks(text.len() / 3).collect();
+    let part = |at: usize| std::str::from_utf8(parts[at]).unwrap();
     let server = async {
-        let half = stage.slices.next().await.answer_with_watch();
-        half.event("ADDED", &slice("a", 5, &["a-0"]));
-        half.break_off();
-        let call = stage.slices.next().await;
-        assert!(!call.is_watch());
-        call.answer_with_list(&[&slice("a", 5, &["a-0"]), &slice("b", 6, &["b-0"])], 7);
-        stage.slices.resume(7).await
+        let body = stage.slices.next_list().await.answer_with_watch();
+        body.raw(part(0));
+        body.closed().await;
+        // One that is slow, and goes on all the same, is waited for.
+        let body = stage.slices.next_list().await.answer_with_watch();
+        for at in 0..parts.len() {
+            body.raw(part(at));
+            tokio::time::sleep(Duration::from_secs(8)).await;
+        }
     };
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
-    assert_eq!(names, ["a-0", "b-0"], "never a part of the list");
+    let both = async {
+        (
+            next_error(&mut resolutions).await,
+            next_names(&mut resolutions).await,
+        )
+    };
+    let ((error, names), ()) = futures::join!(both, server);
+    assert_eq!(error.kind(), SourceErrorKind::Unavailable);
+    assert!(error.to_string().contains("within 10s"), "{error}");
+    assert_eq!(names, ["a-0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,9 +172,8 @@ async fn an_empty_list_with_nil_items_is_an_empty_set() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
     let server = async {
-        stage.slices.next().await.refuse(422, "no");
         let nil = r#"{"kind":"EndpointSliceList","metadata":{"resourceVersion":"7"},"items":null}"#;
-        stage.slices.next().await.answer_with(200, nil);
+        stage.slices.next_list().await.answer_with(200, nil);
     };
     let (set, ()) = futures::join!(next_set(&mut resolutions), server);
     assert!(set.is_empty());
@@ -224,6 +266,7 @@ async fn the_end_of_another_service_is_not_the_end_of_this_one() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let mut resolutions = follow(&Cluster::from(client));
     let (service_list, slice_list) = ([service(1)], [slice("a", 5, &["a-0"])]);
@@ -261,135 +304,5 @@ async fn a_slice_goes_by_its_name_whatever_its_labels_say_by_then() {
         foreign["metadata"]["name"] = json!("a");
         watch.event(kind, &foreign);
         assert_eq!(next_names(&mut resolutions).await, ["b-0"], "{kind}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slice_that_is_given_away_while_it_is_listed_is_not_taken() {
-    let (mut stage, cluster) = cluster_with_service();
-    let mut resolutions = follow(&cluster);
-    let mut away = slice("a", 6, &["a-0"]);
-    away["metadata"]["labels"] = json!({ "kubernetes.io/service-name": "billing" });
-    let server = async {
-        let watch = stage.slices.next().await.answer_with_watch();
-        watch.event("ADDED", &slice("a", 5, &["a-0"]));
-        watch.event("ADDED", &slice("b", 5, &["b-0"]));
-        watch.event("MODIFIED", &away);
-        watch.end_of_initial_events(7);
-        watch
-    };
-    let (names, _watch) = futures::join!(next_names(&mut resolutions), server);
-    assert_eq!(names, ["b-0"]);
-}
-
-/// Ends the watch by 410, which is answered with a list.
-async fn forget(watch: server::Watch, slices: &mut server::Calls) -> server::Call {
-    watch.error(410, "too old");
-    slices.next().await
-}
-
-/// Lets time pass, in which the watch is opened anew as often as the client likes.
-async fn pass(time: Duration, watch: server::Watch, slices: &mut server::Calls) -> server::Watch {
-    let over = tokio::time::Instant::now() + time;
-    let mut watch = watch;
-    while let Ok(call) = tokio::time::timeout_at(over, slices.next()).await {
-        assert!(call.is_watch() && !call.is_streaming_list(), "{call:?}");
-        watch = call.answer_with_watch();
-    }
-    watch
-}
-
-#[tokio::test(start_paused = true)]
-async fn initial_events_that_end_without_a_version_are_refused() {
-    let (mut stage, cluster) = cluster_with_service();
-    let mut resolutions = follow(&cluster);
-    let server = async {
-        let watch = stage.slices.next().await.answer_with_watch();
-        watch.event("ADDED", &slice("a", 5, &["a-0"]));
-        let annotations = json!({ "k8s.io/initial-events-end": "true" });
-        watch.event(
-            "BOOKMARK",
-            &json!({
-                "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-                "metadata": { "resourceVersion": "", "annotations": annotations },
-            }),
-        );
-        watch.closed().await;
-    };
-    let (error, ()) = futures::join!(next_error(&mut resolutions), server);
-    assert_eq!(error.kind(), portolan_core::SourceErrorKind::Corrupt);
-    let listed = [slice("a", 5, &["a-0"])];
-    let (names, _watch) =
-        futures::join!(next_names(&mut resolutions), stage.slices.list(&listed, 7));
-    assert_eq!(names, ["a-0"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_learns_to_stream_is_found_out() {
-    let refuse = |call: server::Call| call.refuse(422, "no streaming");
-    // Nothing, and then the end of the connection.
-    let cut_off = |call: server::Call| call.answer_with_watch().break_off();
-    for turn_down in [refuse as fn(server::Call), cut_off] {
-        let (mut stage, cluster) = cluster_with_service();
-        let mut resolutions = follow(&cluster);
-        let first = slice("a", 5, &["a-0"]);
-        let server = async {
-            turn_down(stage.slices.next().await);
-            stage.slices.next().await.answer_with_list(&[&first], 7);
-            stage.slices.resume(7).await
-        };
-        let (_, mut watch) = futures::join!(next_names(&mut resolutions), server);
-        // Soon after, it is not asked again.
-        let call = forget(watch, &mut stage.slices).await;
-        assert!(!call.is_watch(), "{call:?}");
-        call.answer_with_list(&[&first], 8);
-        watch = stage.slices.resume(8).await;
-        // After a while it is.
-        watch = pass(Duration::from_secs(900), watch, &mut stage.slices).await;
-        let call = forget(watch, &mut stage.slices).await;
-        assert!(call.is_streaming_list(), "{call:?}");
-        // It may still not do so, and then the pages do.
-        turn_down(call);
-        let call = stage.slices.next().await;
-        assert!(!call.is_watch(), "{call:?}");
-        call.answer_with_list(&[&slice("b", 9, &["b-0"])], 9);
-        assert_eq!(next_names(&mut resolutions).await, ["b-0"]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_one_watch_learnt_of_streaming_holds_for_all_of_the_cluster() {
-    let (mut stage, cluster) = cluster_with_service();
-    let mut resolutions = follow(&cluster);
-    let server = async {
-        stage.slices.next().await.refuse(422, "no streaming");
-        stage.slices.next().await.answer_with_list(&[], 7);
-        stage.slices.resume(7).await
-    };
-    let (_, _watch) = futures::join!(next_names(&mut resolutions), server);
-    let mut other = cluster.watch(&"orders.billing:http".parse().unwrap());
-    silence(&mut other, Duration::from_millis(1)).await;
-    assert!(!stage.slices.next().await.is_watch());
-}
-
-#[tokio::test(start_paused = true)]
-async fn that_one_list_never_began_to_stream_holds_for_all_of_the_cluster() {
-    for begins in [false, true] {
-        let (mut stage, cluster) = cluster_with_service();
-        let mut resolutions = follow(&cluster);
-        let first = slice("a", 5, &["a-0"]);
-        let server = async {
-            let stuck = stage.slices.next().await.answer_with_watch();
-            if begins {
-                stuck.event("ADDED", &first);
-            }
-            stuck.closed().await;
-            stage.slices.next().await.answer_with_list(&[&first], 7);
-            stage.slices.resume(7).await
-        };
-        let (_, _watch) = futures::join!(next_names(&mut resolutions), server);
-        let mut other = cluster.watch(&"orders.billing:http".parse().unwrap());
-        silence(&mut other, Duration::from_millis(1)).await;
-        assert_eq!(stage.slices.next().await.is_streaming_list(), begins);
     }
 }

@@ -4,8 +4,10 @@ mod counting;
 mod dead;
 mod failures;
 mod listing;
+mod observing;
 mod server;
 mod sharing;
+mod streaming;
 
 use std::{pin::Pin, time::Duration};
 

@@ -17,6 +17,9 @@ type Frame = Result<http_body::Frame<Bytes>, io::Error>;
 pub(super) struct Server {
     pub(super) services: Calls,
     pub(super) slices: Calls,
+    pub(super) pods: Calls,
+    /// ConfigMaps and StatefulSets.
+    pub(super) objects: Calls,
 }
 
 /// A server of which the Service looks after itself.
@@ -45,6 +48,8 @@ impl Server {
     pub(super) fn start() -> (Self, Client) {
         let (services, service_calls) = mpsc::unbounded_channel();
         let (slices, slice_calls) = mpsc::unbounded_channel();
+        let (pods, pod_calls) = mpsc::unbounded_channel();
+        let (objects, object_calls) = mpsc::unbounded_channel();
         let answer = tower::service_fn(move |request: Request<kube::client::Body>| {
             let (reply, answer) = oneshot::channel();
             let call = Call {
@@ -52,10 +57,11 @@ impl Server {
                 query: parse_query(request.uri().query().unwrap_or_default()),
                 reply,
             };
-            let calls = if call.path.ends_with("/services") {
-                &services
-            } else {
-                &slices
+            let calls = match call.path.rsplit('/').next() {
+                Some("services") => &services,
+                Some("pods") => &pods,
+                Some("configmaps" | "statefulsets") => &objects,
+                _ => &slices,
             };
             // Where nobody looks at calls any more, they are refused.
             drop(calls.send(call));
@@ -68,6 +74,8 @@ impl Server {
         let server = Self {
             services: Calls(service_calls),
             slices: Calls(slice_calls),
+            pods: Calls(pod_calls),
+            objects: Calls(object_calls),
         };
         (server, Client::new(answer, "shop"))
     }
@@ -77,6 +85,7 @@ impl Server {
         let Self {
             mut services,
             slices,
+            ..
         } = self;
         let (change, mut changes) = mpsc::unbounded_channel::<Value>();
         tokio::spawn(async move {
@@ -85,14 +94,6 @@ impl Server {
             loop {
                 tokio::select! {
                     call = services.0.recv() => match call {
-                        Some(call) if call.is_streaming_list() => {
-                            let events = call.answer_with_watch();
-                            if !current.is_null() {
-                                events.event("ADDED", &current);
-                            }
-                            events.end_of_initial_events(1);
-                            watch = Some(events);
-                        }
                         Some(call) if call.is_watch() => watch = Some(call.answer_with_watch()),
                         Some(call) if current.is_null() => call.answer_with_list(&[], 1),
                         Some(call) => call.answer_with_list(&[&current], 1),
@@ -124,8 +125,24 @@ impl Calls {
         self.0.recv().await.expect("the client is gone")
     }
 
-    /// The next request, which must be a list that streams, answered with these objects.
+    /// The next request, which must be a list, answered with these objects; and the watch that goes on
+    /// from there.
     pub(super) async fn list(&mut self, objects: &[Value], version: u64) -> Watch {
+        self.next_list()
+            .await
+            .answer_with_list(&objects.iter().collect::<Vec<_>>(), version);
+        self.resume(version).await
+    }
+
+    /// The next request, which must be a plain list.
+    pub(super) async fn next_list(&mut self) -> Call {
+        let call = self.next().await;
+        assert!(!call.is_watch(), "{call:?}");
+        call
+    }
+
+    /// The next request, which must be a list that streams, answered with these objects.
+    pub(super) async fn stream(&mut self, objects: &[Value], version: u64) -> Watch {
         let call = self.next().await;
         assert!(call.is_streaming_list(), "{call:?}");
         let watch = call.answer_with_watch();
@@ -163,6 +180,7 @@ impl Call {
                 .is_some_and(|send| send == "true")
     }
 
+    /// With a body that comes in parts.
     pub(super) fn answer_with_watch(self) -> Watch {
         let (sender, receiver) = mpsc::unbounded_channel::<Frame>();
         let frames = stream::unfold(receiver, |mut receiver| async {
@@ -174,9 +192,7 @@ impl Call {
     }
 
     pub(super) fn answer_with_list(self, objects: &[&Value], version: u64) {
-        let list =
-            json!({ "metadata": { "resourceVersion": version.to_string() }, "items": objects });
-        self.answer_with(200, &list.to_string());
+        self.answer_with(200, &list(objects, version).to_string());
     }
 
     pub(super) fn answer_with(self, code: u16, body: &str) {
@@ -239,6 +255,11 @@ impl Watch {
     pub(super) async fn closed(&self) {
         self.0.closed().await;
     }
+}
+
+/// A list, as the API server writes it.
+pub(super) fn list(objects: &[&Value], version: u64) -> Value {
+    json!({ "metadata": { "resourceVersion": version.to_string() }, "items": objects })
 }
 
 pub(super) fn status(code: u16, message: &str) -> Value {

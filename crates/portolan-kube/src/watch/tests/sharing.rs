@@ -20,14 +20,16 @@ async fn watched(cluster: &Cluster) -> usize {
     cluster.shared().registry.len()
 }
 
-/// Answers every streaming list with one Pod, for ever.
+/// Answers every list with one Pod, for ever.
 async fn serve(stage: &mut Stage) {
     loop {
         let call = stage.slices.next().await;
-        let watch = call.answer_with_watch();
-        watch.event("ADDED", &slice("a", 5, &["a-0"]));
-        watch.end_of_initial_events(7);
-        tokio::spawn(async move { watch.closed().await });
+        if call.is_watch() {
+            let watch = call.answer_with_watch();
+            tokio::spawn(async move { watch.closed().await });
+        } else {
+            call.answer_with_list(&[&slice("a", 5, &["a-0"])], 7);
+        }
     }
 }
 
@@ -125,7 +127,7 @@ async fn a_stream_that_is_dropped_while_it_connects_leaves_nothing_behind() {
     let (mut stage, cluster) = cluster_with_service();
     let mut resolutions = follow(&cluster);
     silence(&mut resolutions, Duration::from_millis(1)).await;
-    let connecting = stage.slices.next().await;
+    let connecting = stage.slices.next_list().await;
     drop(resolutions);
     assert_eq!(watched(&cluster).await, 0);
     // Nobody is there to hear the answer.
@@ -282,16 +284,20 @@ async fn lists_wait_for_their_turn() {
     let (mut open, mut of_services) = (Vec::new(), 0);
     loop {
         watched(&cluster).await;
-        let services = server.services.waiting();
-        of_services += services.len();
-        open.extend(services);
-        open.extend(server.slices.waiting());
+        let waiting = [server.services.waiting(), server.slices.waiting()];
+        for call in waiting.into_iter().flatten() {
+            if call.is_watch() {
+                // It takes up no turn.
+                let watch = call.answer_with_watch();
+                tokio::spawn(async move { watch.closed().await });
+            } else {
+                of_services += usize::from(call.path.ends_with("services"));
+                open.push(call);
+            }
+        }
         assert!(open.len() <= 2, "{open:?}");
-        // A list that has ended goes on as a watch, and takes up no turn.
         let Some(list) = open.pop() else { break };
-        let watch = list.answer_with_watch();
-        watch.end_of_initial_events(1);
-        tokio::spawn(async move { watch.closed().await });
+        list.answer_with_list(&[], 1);
     }
     assert_eq!(of_services, 5);
     polled.abort();
@@ -303,19 +309,21 @@ async fn a_list_whose_turn_does_not_come_says_so_once_and_keeps_its_place() {
     let Server {
         mut services,
         mut slices,
+        ..
     } = server;
     let options = WatchOptions::default().concurrent_lists(NonZeroUsize::MIN);
     let cluster = Cluster::from(client).with_watch_options(options);
     let mut resolutions = follow(&cluster);
     // Slow, but never silent for so long that it would be given up.
     let slow = async {
-        let watch = services.next().await.answer_with_watch();
-        for version in 1..=4 {
+        let text = server::list(&[&service(1)], 7).to_string();
+        let body = services.next_list().await.answer_with_watch();
+        for part in text.as_bytes().chunks(text.len() / 3) {
             tokio::time::sleep(Duration::from_secs(8)).await;
-            watch.event("ADDED", &service(version));
+            body.raw(std::str::from_utf8(part).unwrap());
         }
-        watch.end_of_initial_events(7);
-        watch
+        drop(body);
+        services.resume(7).await
     };
     let told = async {
         let start = tokio::time::Instant::now();
