@@ -31,10 +31,18 @@
 //! # }
 //! ```
 
+#[cfg(all(feature = "config", any(feature = "file", feature = "kube")))]
+mod text;
+
 use std::{fmt::Display, future::Future, pin::pin, time::Duration};
 
 use futures::{Stream, StreamExt, future, stream};
 use portolan_core::policy::{ShardMap, ShardMapHandle, ShardMaps};
+
+#[cfg(all(feature = "config", feature = "kube"))]
+pub use text::config_map;
+#[cfg(all(feature = "config", feature = "file"))]
+pub use text::file;
 
 /// Takes up maps as they come: the maps for the policies, and the future that follows the stream, which is to be spawned.
 ///

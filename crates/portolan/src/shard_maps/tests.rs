@@ -109,3 +109,31 @@ async fn no_interval_is_too_short_or_too_long() {
     let waited = tokio::time::timeout(Duration::from_secs(3600), never.next());
     assert!(waited.await.is_err());
 }
+
+#[cfg(all(feature = "config", feature = "file"))]
+#[tokio::test(start_paused = true)]
+async fn a_file_that_makes_no_sense_for_a_while_takes_nothing_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shards.yaml");
+    let write = |text: &str| {
+        let other = directory.path().join("new");
+        std::fs::write(&other, text).unwrap();
+        std::fs::rename(other, &path).unwrap();
+    };
+    let whole =
+        |pod: &str| format!("shards:\n- {{shard: 0, has: {{ranges: [{{}}]}}, pods: [{pod}]}}\n");
+    write(&whole("db-0"));
+    let mut news = pin!(file(&path));
+    let map = news.next().await.unwrap().unwrap();
+    assert_eq!(map.pods_of(0)[0].as_str(), "db-0");
+
+    write("shards:\n- {shard: 0, has: {ranges: [{from: m}]}, pods: [db-0]}\n");
+    let error = news.next().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("no shard has keys below \"m\""), "{error}");
+    write("shards: [{shard: x}]");
+    let error = news.next().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("shards[0].shard"), "{error}");
+    write(&whole("db-1"));
+    let map = news.next().await.unwrap().unwrap();
+    assert_eq!(map.pods_of(0)[0].as_str(), "db-1");
+}
