@@ -53,6 +53,10 @@ macro_rules! suite {
             sharded {
                 every_key_stays_on_its_shard
             }
+            shard_maps {
+                a_map_in_a_config_map_is_followed
+                a_stateful_set_says_how_many_shards_there_are
+            }
             sticky {
                 sessions_outlive_a_rolling_restart
                 a_service_that_wants_its_clients_to_stay

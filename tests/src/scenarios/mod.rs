@@ -14,6 +14,7 @@ pub mod readiness;
 pub mod rolling;
 pub mod scale;
 pub mod scaling;
+pub mod shard_maps;
 pub mod sharded;
 pub mod slices;
 pub mod sticky;
