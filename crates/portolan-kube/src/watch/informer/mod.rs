@@ -19,7 +19,7 @@ use kube::core::WatchEvent;
 use portolan_core::SourceError;
 use tokio::{
     sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -29,11 +29,6 @@ use super::{
     streaming::Streaming,
 };
 use crate::object::Object;
-
-/// How long the connection of a list has to go back to the pool, before the watch asks for one. The watch misses
-/// nothing by it. Where it came too early it would open another, and the one of the list would be left idle: whoever
-/// opens a watch anew, since the network has forgotten the old ones, would then wait on that one in vain.
-const CHECK_IN: Duration = Duration::from_millis(1);
 
 /// What an informer has to say.
 #[derive(Debug)]
@@ -162,9 +157,7 @@ impl<K: Object> Following<K> {
     /// Opens a watch where the last one stopped.
     async fn resume(&mut self, version: String, fresh: bool) -> Result<Option<Update<K>>, Fault> {
         self.phase = again(version.clone());
-        if fresh {
-            sleep(CHECK_IN).await;
-        } else {
+        if !fresh {
             self.informer.pace.attempt(self.retry_after).await;
         }
         let body = self.informer.collection.watch::<K>(Some(&version)).await?;
