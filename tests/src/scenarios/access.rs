@@ -48,7 +48,7 @@ pub async fn a_refusal_prints_the_role_that_mends_it(arena: &Arena) -> Result {
         .split_once('\n')
         .ok_or_else(|| Failure::new(format_args!("no manifest: {said}")))?;
     let namespace = format!("`{}`", arena.namespace());
-    for part in ["may not watch endpointslices", &account.user(), &namespace] {
+    for part in ["may not list endpointslices", &account.user(), &namespace] {
         assert!(refusal.contains(part), "no {part} in: {refusal}");
     }
     arena.grant(manifest).await?;

@@ -100,6 +100,8 @@ pub async fn watches_that_are_frozen(arena: &Arena) -> Result {
     let options = WatchOptions::default().idle_timeout(Duration::from_secs(4));
     let caller = Caller::new(&arena.discovery_with(options)?, &arena.full("db:http"))?;
     caller.until_pods(&["db-0"]).await?;
+    // The list tells of the Pod before there is a watch that can be frozen.
+    expect_watches(arena, 1).await?;
 
     arena.line().freeze();
     let frozen = Instant::now();

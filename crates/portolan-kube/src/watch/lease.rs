@@ -57,6 +57,7 @@ pub(crate) fn watch_lease(
 ) -> LeaseWatch {
     let failure = Arc::default();
     let follower = Follower {
+        name: name.clone(),
         lease: format!("{name}.{namespace}"),
         tenure: Tenure::default(),
         leadership,
@@ -71,6 +72,8 @@ pub(crate) fn watch_lease(
 }
 
 struct Follower {
+    name: String,
+    /// With its namespace, for logs.
     lease: String,
     tenure: Tenure,
     leadership: Leadership,
@@ -106,6 +109,7 @@ impl Follower {
                 None => self.tenure.gone(),
             },
             Update::Applied(lease) => self.tenure.see(lease.into(), now),
+            Update::Deleted(lease) if lease.metadata.name != self.name => return,
             Update::Deleted(_) => self.tenure.gone(),
             Update::Failed(error) => {
                 tracing::warn!(lease = self.lease, %error, "the Lease cannot be watched");

@@ -31,6 +31,8 @@ pub(super) struct Listing<K> {
     objects: Vec<u8>,
     /// How much of an object has to be there before it is worth a try.
     promising: usize,
+    /// Nothing more is to come.
+    ended: bool,
     taken: Vec<K>,
 }
 
@@ -55,6 +57,7 @@ impl<K> Default for Listing<K> {
             rest: Vec::new(),
             objects: Vec::new(),
             promising: 0,
+            ended: false,
             taken: Vec::new(),
         }
     }
@@ -77,9 +80,9 @@ impl<K: Object> Listing<K> {
 
     /// The objects that were not returned yet, and what is known of the list as a whole.
     pub(super) fn finish(mut self) -> Result<(Vec<K>, ListMeta), Error> {
-        self.promising = 0;
+        self.ended = true;
         self.take_objects()?;
-        // In a list that was cut off among its objects, the brackets are still open.
+        // In a list that was cut off between two objects, the brackets are still open.
         let ObjectList { metadata, items } = serde_json::from_slice(&self.rest)?;
         self.taken.extend(items);
         Ok((self.taken, metadata))
@@ -137,7 +140,7 @@ impl<K: Object> Listing<K> {
 
     /// Takes the object that begins here, if it is complete, and returns its length.
     fn try_object(&mut self, there: &[u8]) -> Result<Option<usize>, Error> {
-        if there.len() < self.promising {
+        if there.len() < self.promising && !self.ended {
             return Ok(None);
         }
         let mut values = Deserializer::from_slice(there).into_iter::<K>();
@@ -149,7 +152,8 @@ impl<K: Object> Listing<K> {
                 self.taken.extend(object);
                 Ok(Some(length))
             }
-            Err(error) if error.is_eof() => {
+            // What looks wrong may only be cut off: of a number, the sign alone is none.
+            Err(error) if !(self.ended || error.is_data()) => {
                 self.promising = there.len() + there.len() / 2;
                 Ok(None)
             }

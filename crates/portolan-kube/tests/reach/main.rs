@@ -139,15 +139,15 @@ async fn the_virtual_ip_needs_no_slices() {
     .await;
     assert_eq!(set[0].placement().as_str(), "orders.shop");
     assert_eq!(set.internal_traffic(), InternalTraffic::Cluster);
-    assert_eq!(cluster.requests().count(Verb::Watch, "endpointslices"), 0);
+    assert_eq!(cluster.requests().count(Verb::List, "endpointslices"), 0);
     // Who wants the Pods of the same Service hears of them, and of the policy.
     let mut pods = source.watch(&reached_by(None));
     let set = until_at(&mut pods, Reach::Pods, &[]).await;
     assert_eq!(set.internal_traffic(), InternalTraffic::Local);
     assert_eq!(
-        cluster.requests().open_watches("services"),
+        cluster.requests().count(Verb::List, "services"),
         1,
-        "one watch for both"
+        "one list and watch for both"
     );
 }
 

@@ -113,3 +113,28 @@ fn objects_are_there_before_the_list_has_ended() {
     let (last, list) = listing.finish().unwrap();
     assert_eq!((last.len(), &*list.resource_version), (0, "7"));
 }
+
+#[test]
+fn a_number_that_is_cut_off_is_no_fault() {
+    let text = r#"{"items":[{"metadata":{"name":"a"},"spec":[-1.5e-7,-0]},{"metadata":{"name":"b"}}],"metadata":{}}"#;
+    for length in 1..text.len() {
+        let read = in_parts(text.as_bytes(), length);
+        assert!(read.is_some(), "{length}");
+        assert_eq!(read, as_a_whole(text.as_bytes()), "{length}");
+    }
+}
+#[test]
+fn short_objects_behind_a_long_one_are_taken_at_the_end() {
+    let long = "x".repeat(500);
+    let text = format!(
+        r#"{{"items":[{{"metadata":{{"name":"{long}"}}}},{{"metadata":{{}}}},{{"metadata":{{}}}}],"metadata":{{}}}}"#
+    );
+    for length in [1, 7, text.len()] {
+        let read = in_parts(text.as_bytes(), length);
+        assert_eq!(read, as_a_whole(text.as_bytes()));
+        assert!(
+            read.is_some_and(|(objects, _)| objects.len() == 3),
+            "{length}"
+        );
+    }
+}

@@ -2,7 +2,10 @@
 
 use std::task::{Context, Poll, Waker};
 
-use portolan_core::{SourceErrorKind, policy::Shards};
+use portolan_core::{
+    SourceErrorKind,
+    policy::{Leadership, Shards},
+};
 
 use super::*;
 use crate::{Observations, Observed, StatefulSetSize};
@@ -204,6 +207,34 @@ async fn there_are_as_many_shards_as_pods_and_never_fewer_for_want_of_them() {
     counting.abort();
     watch.closed().await;
     assert_eq!(shards.current(), 4, "the number stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_another_lease_is_not_the_end_of_this_one() {
+    let (mut calls, cluster) = start();
+    let lease = |name: &str, version: u64| {
+        let metadata = json!({ "name": name, "uid": name, "resourceVersion": version.to_string() });
+        let spec = json!({ "holderIdentity": format!("{name}-0"), "leaseTransitions": 1 });
+        json!({ "metadata": metadata, "spec": spec })
+    };
+    let leadership = Leadership::new();
+    let _watching = cluster.watch_lease("db", &leadership).unwrap();
+    let primary = || {
+        leadership
+            .primary()
+            .map(|(placement, _)| placement.to_string())
+    };
+    let watch = calls.list(&[lease("db", 5)], 7).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(primary().as_deref(), Some("db-0"));
+    // As a server tells that does not select.
+    watch.event("MODIFIED", &lease("other", 8));
+    watch.event("DELETED", &lease("other", 9));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(primary().as_deref(), Some("db-0"));
+    watch.event("DELETED", &lease("db", 10));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(primary(), None);
 }
 
 #[tokio::test(start_paused = true)]

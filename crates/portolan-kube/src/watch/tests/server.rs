@@ -18,7 +18,7 @@ pub(super) struct Server {
     pub(super) services: Calls,
     pub(super) slices: Calls,
     pub(super) pods: Calls,
-    /// ConfigMaps and StatefulSets.
+    /// ConfigMaps, Leases and StatefulSets.
     pub(super) objects: Calls,
 }
 
@@ -60,7 +60,7 @@ impl Server {
             let calls = match call.path.rsplit('/').next() {
                 Some("services") => &services,
                 Some("pods") => &pods,
-                Some("configmaps" | "statefulsets") => &objects,
+                Some("configmaps" | "leases" | "statefulsets") => &objects,
                 _ => &slices,
             };
             // Where nobody looks at calls any more, they are refused.
