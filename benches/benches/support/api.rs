@@ -31,6 +31,8 @@ pub(crate) struct Api {
     /// Whether the Pods have an address of each family.
     dual_stack: bool,
     watch: Arc<Mutex<Option<Events>>>,
+    /// What was said since the slices were listed, for the watch that goes on from there.
+    since: Arc<Mutex<Option<mpsc::UnboundedReceiver<String>>>>,
 }
 
 impl Api {
@@ -94,6 +96,11 @@ impl Api {
             slices.chain(six).collect()
         };
         if !query.contains("watch=true") {
+            if !of_services {
+                let (sender, receiver) = mpsc::unbounded();
+                *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+                *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(receiver);
+            }
             let list = json!({ "metadata": { "resourceVersion": "1" }, "items": objects });
             return http_body_util::Full::from(list.to_string()).boxed_unsync();
         }
@@ -107,12 +114,19 @@ impl Api {
                 &json!({ "apiVersion": "v1", "kind": "Any", "metadata": metadata }),
             ));
         }
-        let (sender, receiver) = mpsc::unbounded();
-        let later = if of_services {
-            stream::pending().boxed()
-        } else {
-            *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-            receiver.boxed()
+        let since = self
+            .since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let later = match since {
+            _ if of_services => stream::pending().boxed(),
+            Some(since) => since.boxed(),
+            None => {
+                let (sender, receiver) = mpsc::unbounded();
+                *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+                receiver.boxed()
+            }
         };
         let events = stream::iter(initial).chain(later);
         StreamBody::new(events.map(|event| Ok(Frame::data(Bytes::from(event))))).boxed_unsync()
