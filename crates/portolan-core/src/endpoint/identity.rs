@@ -34,22 +34,12 @@ impl Placement {
     /// ```
     #[must_use]
     pub fn ordinal(&self) -> Option<u32> {
-        Some(self.in_set()?.1)
-    }
-
-    /// The StatefulSet that the name is of a Pod of: `db-12` is of `db`.
-    pub(crate) fn set_name(&self) -> Option<&str> {
-        Some(self.in_set()?.0)
-    }
-
-    fn in_set(&self) -> Option<(&str, u32)> {
-        let (set, digits) = self.0.rsplit_once('-')?;
+        let (_, digits) = self.0.rsplit_once('-')?;
         // Kubernetes writes ordinals without leading zeros; another spelling is another kind of name.
         let canonical = digits == "0" || !digits.starts_with('0');
-        let ordinal = (canonical && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        (canonical && digits.bytes().all(|byte| byte.is_ascii_digit()))
             .then(|| digits.parse().ok())
-            .flatten()?;
-        Some((set, ordinal))
+            .flatten()
     }
 }
 

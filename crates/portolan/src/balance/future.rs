@@ -24,8 +24,6 @@ use super::{Handle, Journey, Published, Step, Waited};
 use crate::{
     BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told, routing::Seen,
 };
-#[cfg(feature = "http")]
-use portolan_core::policy::Candidates;
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -103,9 +101,9 @@ impl<S, P, Req> ResponseFuture<S, P, Req>
 where
     S: Service<Req>,
 {
-    /// Who may be chosen now.
-    pub(crate) fn candidates(&self) -> Candidates {
-        self.handle.published.load().candidates().clone()
+    /// Whether the endpoint that held the request's session is gone, and the session moves to whoever has answered.
+    pub(crate) fn session_moves(&self) -> bool {
+        self.journey.session_moves()
     }
 }
 

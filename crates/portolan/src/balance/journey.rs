@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 
 use super::{
-    detours::{Asked, Detours},
+    detours::{Asked, Detours, Left},
     published::{Published, Reached, Waited},
 };
 use crate::{
@@ -94,7 +94,7 @@ impl<Req> Journey<Req> {
                 }
                 // Such a request is not for whoever holds the session: a write, say, and that is a replica.
                 Verdict::Fail(Reason::PinRefused) if self.session(seen).is_some() => {
-                    self.detours().left_session = true;
+                    self.detours().left_session = Some(Left::Refused);
                     continue;
                 }
                 Verdict::Fail(reason) => return Err(self.refused(published, seen, reason)),
@@ -133,7 +133,7 @@ impl<Req> Journey<Req> {
         let Some(detours) = &self.detours else {
             return;
         };
-        if detours.left_session {
+        if detours.left_session.is_some() {
             context.pin = None;
         }
         if let Some(to) = &detours.sent_on {
@@ -145,7 +145,7 @@ impl<Req> Journey<Req> {
     pub(super) fn session<'s>(&self, seen: Seen<'s>) -> Option<&'s Session> {
         let detours = self.detours.as_ref();
         let goes_elsewhere =
-            |detours: &Detours<Req>| detours.left_session || detours.sent_on.is_some();
+            |detours: &Detours<Req>| detours.left_session.is_some() || detours.sent_on.is_some();
         seen.session()
             .filter(|_| !detours.is_some_and(|detours| goes_elsewhere(detours)))
     }
@@ -343,11 +343,18 @@ impl<Req> Journey<Req> {
             return Ok(Step::Wait(snapshot.generation(), deadline));
         }
         if known && session.is_some_and(Session::moves) {
-            detours.left_session = true;
+            detours.left_session = Some(Left::Gone);
             detours.waiting = None;
             return self.next(published, seen, lease);
         }
         Err(self.waited_in_vain(published, seen, Waited::TimedOut))
+    }
+
+    /// Whether the endpoint that held its session is gone, and the session moves.
+    #[cfg(feature = "http")]
+    pub(super) fn session_moves(&self) -> bool {
+        let detours = self.detours.as_ref();
+        detours.is_some_and(|detours| detours.left_session == Some(Left::Gone))
     }
 
     /// What comes after a wait: another choice, or the end.
@@ -361,6 +368,13 @@ impl<Req> Journey<Req> {
             Waited::Changed => Ok(()),
             // Whether it goes on elsewhere is for the next choice to say.
             Waited::TimedOut if self.session(seen).is_some() => Ok(()),
+            // There is no room to wait for its endpoint in, and it can go elsewhere.
+            Waited::Crowded if self.session(seen).is_some_and(Session::moves) => {
+                let detours = self.detours();
+                detours.left_session = Some(Left::Gone);
+                detours.waiting = None;
+                Ok(())
+            }
             how => Err(self.waited_in_vain(published, seen, how)),
         }
     }

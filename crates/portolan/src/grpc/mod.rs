@@ -151,7 +151,7 @@ impl Future for ResponseFuture {
             Poll::Ready(Ok(mut response)) => {
                 response.body_mut().set_deadline(this.deadline.take());
                 if let Some(visit) = this.visit.take() {
-                    visit.end(&this.call.candidates(), &mut response);
+                    visit.end(this.call.session_moves(), &mut response);
                 }
                 response
             }

@@ -187,7 +187,7 @@ impl Future for ResponseFuture {
         let mut this = self.project();
         let mut answer = ready!(this.inner.as_mut().poll(cx));
         if let (Some(visit), Ok(response)) = (this.visit.take(), &mut answer) {
-            visit.end(&this.inner.candidates(), response);
+            visit.end(this.inner.session_moves(), response);
         }
         Poll::Ready(answer)
     }

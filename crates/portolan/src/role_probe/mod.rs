@@ -184,6 +184,7 @@ impl RoleProbe {
         let mut asked = Asked {
             places: Arc::new(Semaphore::new(AT_ONCE)),
             there: HashMap::new(),
+            pending: HashMap::new(),
             answers: FuturesUnordered::new(),
             claims: Claims::new(self.every.saturating_mul(2).saturating_add(self.timeout)),
             probe: self,
@@ -207,6 +208,9 @@ struct Asked {
     places: Arc<Semaphore>,
     /// By the address of their states, which are kept here and so are at nobody else's.
     there: HashMap<usize, (Arc<EndpointState>, Arc<Endpoint>)>,
+    /// Those of whom an answer is still to come, or the next question: each is asked once at a time, however often it comes
+    /// and goes.
+    pending: HashMap<usize, Arc<EndpointState>>,
     answers: FuturesUnordered<BoxFuture<'static, (usize, Result<RoleReport, String>)>>,
     claims: Claims,
 }
@@ -218,7 +222,8 @@ impl Asked {
         let mut there = HashMap::with_capacity(view.endpoints().len());
         for one in view.endpoints() {
             let life = Arc::as_ptr(&one.state).addr();
-            if !self.there.contains_key(&life) {
+            if !self.pending.contains_key(&life) {
+                self.pending.insert(life, Arc::clone(&one.state));
                 self.ask(life, Arc::clone(&one.endpoint), Duration::ZERO);
             }
             let known = (Arc::clone(&one.state), Arc::clone(&one.endpoint));
@@ -250,6 +255,7 @@ impl Asked {
 
     fn hear(&mut self, life: usize, answer: Result<RoleReport, String>) {
         let Some((_, endpoint)) = self.there.get(&life) else {
+            self.pending.remove(&life);
             return;
         };
         let endpoint = Arc::clone(endpoint);

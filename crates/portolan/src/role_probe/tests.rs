@@ -208,3 +208,27 @@ async fn an_endpoint_that_hangs_keeps_nobody_waiting() {
     tokio::time::sleep(SECOND / 10).await;
     assert_eq!(primary(&leadership).unwrap(), "db-1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_comes_and_goes_is_asked_no_more_often() {
+    let stage = Stage::default();
+    let (teller, _nodes, _leadership) = begin(&stage);
+    tokio::time::sleep(SECOND / 10).await;
+    let is_ready = |ready| {
+        let endpoints = set(&["db-0", "db-1", "db-2"]);
+        let conditions = portolan_core::Conditions::new(Some(ready), None, None);
+        let one = |endpoint: &Arc<Endpoint>| Endpoint::clone(endpoint).with_conditions(conditions);
+        Resolution::Present(endpoints.iter().map(one).collect())
+    };
+    for _ in 0..20 {
+        for ready in [false, true] {
+            teller.tell(is_ready(ready));
+            tokio::time::sleep(SECOND / 50).await;
+        }
+    }
+    tokio::time::sleep(2 * SECOND).await;
+    let before = stage.asked.load(Ordering::Relaxed);
+    tokio::time::sleep(10 * SECOND).await;
+    let asked = stage.asked.load(Ordering::Relaxed) - before;
+    assert!((26..=35).contains(&asked), "{asked}");
+}

@@ -143,6 +143,15 @@ impl SessionCookie {
                 "expected the name of a domain",
             );
         }
+        if let Some(max_age) = &self.max_age
+            && max_age.as_secs() == 0
+        {
+            return refuse(
+                "sticky.cookie.max_age",
+                &format_args!("{max_age:?}"),
+                "expected a second or more: with less, browsers delete the cookie",
+            );
+        }
         let is_prefixed = |prefix: &str| {
             let start = name.get(..prefix.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
@@ -250,10 +259,41 @@ impl Carrier {
 const MOST: usize = 4;
 
 pub(super) fn header_name(setting: &'static str, name: &str) -> Result<HeaderName, BuildError> {
-    let parsed = HeaderName::from_bytes(name.as_bytes());
-    parsed.map_err(|_| BuildError::Setting {
+    let refuse = |expected| BuildError::Setting {
         setting,
         value: format!("{name:?}"),
-        expected: "expected the name of a header: letters, digits and hyphens",
-    })
+        expected,
+    };
+    let parsed = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| refuse("expected the name of a header: letters, digits and hyphens"))?;
+    // Those that HTTP itself, or gRPC, goes by.
+    let is_taken = TAKEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("grpc-");
+    match is_taken {
+        true => Err(refuse(
+            "it means something else already: expected a name of your own, such as x-orders-pod",
+        )),
+        false => Ok(parsed),
+    }
 }
+
+/// Headers that would break a request or its response, or give the token away.
+const TAKEN: [&str; 18] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "host",
+    "keep-alive",
+    "location",
+    "proxy-authorization",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+];

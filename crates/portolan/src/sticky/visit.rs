@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, HeaderValue};
-use portolan_core::{Candidate, Candidates, Placement};
+use portolan_core::Placement;
 
 use super::{Moved, Sessions, token::Opened};
 use crate::{Routing, session::Session};
@@ -77,25 +77,19 @@ impl Visit {
     }
 
     /// The request was answered: [tells](Self::tell) the client what became of its session.
-    pub(crate) fn end(self, now: &Candidates, answer: &mut impl Answer) {
+    pub(crate) fn end(self, moves: bool, answer: &mut impl Answer) {
         let Some(ServedBy(served_by)) = answer.extensions_mut().remove() else {
             return;
         };
-        if let Some(moved) = self.tell(&served_by, now, answer.headers_mut()) {
+        if let Some(moved) = self.tell(&served_by, moves, answer.headers_mut()) {
             answer.extensions_mut().insert(moved);
         }
     }
 
     /// Tells the client who holds its session, where that is new to it; and whether the session has moved.
     ///
-    /// A request may have been served elsewhere though the Pod of its session is there, among those who are chosen from
-    /// `now`: the policy, or an answer, sent it there. Then the session stays.
-    fn tell(
-        self,
-        served_by: &Placement,
-        now: &Candidates,
-        headers: &mut HeaderMap,
-    ) -> Option<Moved> {
+    /// A request may have been served elsewhere though its session does not move: the policy, or an answer, sent it there.
+    fn tell(self, served_by: &Placement, moves: bool, headers: &mut HeaderMap) -> Option<Moved> {
         let Self { sessions, brought } = self;
         let (holder, moved, is_new) = match brought {
             None => (served_by.clone(), None, true),
@@ -103,9 +97,7 @@ impl Visit {
                 placement,
                 is_former,
             }) => {
-                let by_name = |one: &Candidate| one.endpoint.placement().cmp(&placement);
-                let is_there = || now.as_slice().binary_search_by(by_name).is_ok();
-                let stays = placement == *served_by || is_there();
+                let stays = !moves || placement == *served_by;
                 let moved = (!stays).then(|| Moved {
                     from: placement.clone(),
                     to: served_by.clone(),

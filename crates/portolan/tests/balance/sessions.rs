@@ -236,3 +236,40 @@ fn a_pin_takes_the_place_of_a_session_and_the_other_way_round() {
     let own = Routing::pinned_to("db-0").or(Routing::session(session));
     assert_eq!(own, Routing::pinned_to("db-0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_only_pod_of_its_stateful_set_is_waited_for() {
+    let (teller, source) = channel();
+    tell_of(&teller, &["shard-a-0", "shard-b-0"]);
+    let nodes = nodes_of(&Cluster::from_source(source));
+    let session = Session::held_by("shard-a-0").when_gone(Gone::Fail);
+    assert!(holder(&nodes, session.clone()).await.is_ok());
+    tell_of(&teller, &["shard-b-0"]);
+    settle().await;
+    let waiting = tokio::spawn({
+        let nodes = nodes.clone();
+        async move { holder(&nodes, session).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    tell_of(&teller, &["shard-a-0", "shard-b-0"]);
+    assert_eq!(waiting.await.unwrap().unwrap(), "shard-a-0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_room_to_wait_a_session_moves() {
+    let (_teller, cluster) = cluster_of([0, 2]);
+    let builder = cluster.service("db").unwrap().max_waiting(3);
+    let nodes = builder.nodes().unwrap();
+    drop(nodes.pick("").await.unwrap());
+    let session = || Session::held_by("db-1");
+    for _ in 0..3 {
+        let nodes = nodes.clone();
+        tokio::spawn(async move { holder(&nodes, session()).await });
+    }
+    settle().await;
+    let began = Instant::now();
+    assert!(holder(&nodes, session()).await.is_ok());
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let failed = holder(&nodes, session().when_gone(Gone::Fail)).await;
+    assert_eq!(*failed.unwrap_err().kind(), ErrorKind::TooManyWaiting);
+}

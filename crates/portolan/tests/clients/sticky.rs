@@ -287,6 +287,10 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         (cookie("pod").path("/; Secure"), "sticky.cookie.path is"),
         (cookie("pod").domain("a b"), "sticky.cookie.domain is"),
         (
+            cookie("pod").max_age(Duration::from_millis(900)),
+            "sticky.cookie.max_age is",
+        ),
+        (
             cookie("pod").same_site(SameSite::None).secure(false),
             "sticky.cookie.secure is",
         ),
@@ -303,7 +307,14 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         assert!(error.to_string().contains(expected), "{error}");
     }
     let by_header = |name| Sticky::by_header(name, key(1));
-    for sticky in [by_header("x pod"), by_header("x-pod").say_moved_in("")] {
+    for sticky in [
+        by_header("x pod"),
+        by_header("Content-Length"),
+        by_header("cookie"),
+        by_header("grpc-status"),
+        by_header("x-pod").say_moved_in(""),
+        by_header("x-pod").say_moved_in("set-cookie"),
+    ] {
         assert!(builder.clone().http().sticky(sticky).build().is_err());
     }
     let weak = SigningKey::new(&[1; 31]).unwrap_err();
@@ -407,4 +418,38 @@ async fn reqwests_requests_have_sessions_as_well() {
         moved.extensions().get::<Moved>().unwrap().from.as_str(),
         first
     );
+}
+
+/// It is named as ready, and takes nothing any more.
+#[tokio::test]
+async fn a_session_that_is_served_elsewhere_since_its_pod_takes_nothing_moves_and_says_so() {
+    let (teller, _, builder) = games().await;
+    let sticky = Sticky::by_header("x-pod", key(1)).patience(Duration::from_millis(10));
+    let build = |builder: BalancerBuilder| {
+        let http = builder.http().sticky(sticky.clone());
+        http.retry_idempotent().build().unwrap()
+    };
+    let hangs_up = crate::server::hangs_up(std::sync::Arc::default()).await;
+    let good = serve_text("games-1").await;
+    let client = build(builder.clone());
+    tell(&teller, &[("games-0", good)]);
+    let mut observer = client.observe();
+    while observer.view().endpoints().len() != 1 {
+        observer.changed().await;
+    }
+    let (_, head) = ask(&client, get()).await;
+    let token = head.headers["x-pod"].clone();
+    tell(&teller, &[("games-0", hangs_up), ("games-1", good)]);
+    while observer.view().endpoints().len() != 2 {
+        observer.changed().await;
+    }
+    let (served_by, head) = ask(&client, get().header("x-pod", token)).await;
+    assert_eq!(served_by, "games-1");
+    assert_eq!(
+        head.extensions.get::<Moved>().unwrap().to.as_str(),
+        "games-1"
+    );
+    let token = head.headers["x-pod"].clone();
+    let (again, head) = ask(&client, get().header("x-pod", token)).await;
+    assert_eq!((&*again, head.headers.get("x-pod")), ("games-1", None));
 }

@@ -78,8 +78,8 @@ impl Clients {
         })
     }
 
-    /// The client is served by this one, and stays with it, unless it stays with another one that `is_there` and only did
-    /// not take this request.
+    /// The client is served by this one, and stays with it, unless it stays with another one that `is_there`: that one is
+    /// returned. It did not take this request, or another request of the client has been given to it just now.
     pub(super) fn note(
         &self,
         client: u64,
@@ -87,19 +87,19 @@ impl Clients {
         now: Time,
         timeout: Duration,
         is_there: impl Fn(&EndpointState) -> bool,
-    ) {
+    ) -> Option<Arc<EndpointState>> {
         self.with(client, |part| {
             if let Some(served) = part.served(client)
                 && let Some(state) = served.within(now, timeout)
                 && is_there(&state)
             {
                 served.at = served.at.max(now);
-                return Some(());
+                return Some(state);
             }
             let by = Arc::downgrade(by);
             part.insert(client, Served { by, at: now });
-            Some(())
-        });
+            None
+        })
     }
 
     /// How many are remembered.

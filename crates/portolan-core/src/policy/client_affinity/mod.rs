@@ -26,7 +26,8 @@ use crate::{Candidates, EndpointState, Index, SessionAffinity};
 /// 65,536 clients are remembered, or [as many as it is told](Self::with_capacity); of more, those who were silent longest are forgotten. A
 /// pick takes one of 64 locks for as long as a look into a table takes, and reads the clock.
 ///
-/// Use one for each balancer. A clone goes by the same memory.
+/// Put it over the policies that divide endpoints, by zone or by role, and not under them: it remembers one endpoint of a
+/// client, and not one in each part. Use one for each balancer. A clone goes by the same memory.
 ///
 /// ```
 /// use portolan_core::policy::{ClientAffinity, LeastRequest};
@@ -140,8 +141,12 @@ impl Picker for AffinityPicker {
                 self.places.contains_key(&address)
             };
             let (state, now) = (&candidate.state, context.now);
-            self.clients
+            let stays = self
+                .clients
                 .note(client, state, now, self.timeout, is_there);
+            if let Some(index) = stays.and_then(|state| place(&state)) {
+                return Verdict::Use(index);
+            }
         }
         verdict
     }

@@ -1,4 +1,11 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -110,6 +117,41 @@ fn more_clients_than_there_is_room_for_forget_those_who_were_silent_longest() {
     }
     let remembered: usize = policy.clients.len();
     assert!(remembered <= 1_024 + 64, "{remembered}");
+}
+
+/// While it chooses for a first request, another one of the same client comes, and is given to the second endpoint.
+#[derive(Clone, Debug, Default)]
+struct Interrupted {
+    outermost: Arc<OnceLock<Arc<dyn Picker>>>,
+    asked: Arc<AtomicU32>,
+}
+
+impl Policy for Interrupted {
+    fn build(&self, _: &Candidates) -> Arc<dyn Picker> {
+        Arc::new(self.clone())
+    }
+}
+
+impl Picker for Interrupted {
+    fn pick(&self, context: &PickContext<'_>) -> Verdict {
+        if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Verdict::Use(Index::new(1));
+        }
+        let other = self.outermost.get().unwrap().pick(context);
+        assert_eq!(other, Verdict::Use(Index::new(1)));
+        Verdict::Use(Index::new(0))
+    }
+}
+
+#[test]
+fn two_first_requests_of_a_client_at_a_time_go_to_one_endpoint() {
+    let candidates = Candidates::new((0..2).map(candidate).collect::<Vec<_>>(), 0);
+    let interrupted = Interrupted::default();
+    let policy = ClientAffinity::over(interrupted.clone()).always(HOUR);
+    let picker = policy.build(&candidates);
+    interrupted.outermost.set(Arc::clone(&picker)).unwrap();
+    assert_eq!(pick(&*picker, "a", at(0)), Index::new(1));
+    assert_eq!(pick(&*picker, "a", at(1)), Index::new(1));
 }
 
 #[derive(Clone, Debug)]

@@ -101,12 +101,12 @@ impl RolePicker {
 
     /// A reader that has got as far as the read must see; where there is none, the primary.
     fn readers(&self, context: &PickContext<'_>) -> Verdict {
-        let Some(passed_over) = self.without_those_behind(context) else {
-            return self.any_reader(context);
-        };
-        match self.any_reader(&context.with_tried(&passed_over)) {
+        let passed_over = self.without_those_behind(context);
+        let tried = passed_over.as_ref().unwrap_or(context.tried);
+        match self.any_reader(&context.with_tried(tried)) {
             Verdict::Use(index) => Verdict::Use(index),
-            _ => self.primary(context),
+            _ if context.not_before.is_some() => self.primary(context),
+            nobody => nobody,
         }
     }
 
@@ -204,19 +204,19 @@ impl RolePicker {
         let said = format!("{what} goes by {:?} ({})", self.read_from, self.said);
         self.leave(explanation, said, &self.readers);
         let passed_over = self.without_those_behind(context);
-        if let (Some(passed_over), Some(wanted)) = (&passed_over, context.not_before) {
-            let said =
-                format!("of those, the ones known to have got to {wanted}; else the primary");
-            let (readers, all) = (self.readers.members(), &self.candidates);
-            explanation.narrow("PrimaryReplica", said, all, |index, _| {
-                readers.binary_search(&index).is_ok() && !passed_over.contains(index)
-            });
-            return match self.explain_any_reader(&context.with_tried(passed_over), explanation) {
-                Verdict::Use(index) => Verdict::Use(index),
-                _ => self.primary(context),
-            };
+        let Some(wanted) = context.not_before else {
+            return self.explain_any_reader(context, explanation);
+        };
+        let tried = passed_over.as_ref().unwrap_or(context.tried);
+        let said = format!("of those, the ones known to have got to {wanted}; else the primary");
+        let (readers, all) = (self.readers.members(), &self.candidates);
+        explanation.narrow("PrimaryReplica", said, all, |index, _| {
+            readers.binary_search(&index).is_ok() && !tried.contains(index)
+        });
+        match self.explain_any_reader(&context.with_tried(tried), explanation) {
+            Verdict::Use(index) => Verdict::Use(index),
+            _ => self.primary(context),
         }
-        self.explain_any_reader(context, explanation)
     }
 
     fn explain_any_reader(
@@ -276,7 +276,7 @@ impl Picker for RolePicker {
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         match self.is_read(context) {
             true => match self.without_those_behind(context) {
-                Some(_) if self.primary == Ok(index) => true,
+                _ if context.not_before.is_some() && self.primary == Ok(index) => true,
                 Some(passed_over) if passed_over.contains(index) => false,
                 _ => self.readers.admits(index, context),
             },

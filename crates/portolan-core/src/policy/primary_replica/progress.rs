@@ -45,9 +45,15 @@ impl fmt::Display for Position {
 #[derive(Clone, Default)]
 pub struct Progress(Arc<ArcSwap<Marks>>);
 
-/// By the life of each endpoint: a late answer of a former life says nothing of the present one.
-type Marks = BTreeMap<Life, Arc<AtomicU64>>;
-type Life = (Placement, Option<Uid>, SocketAddr);
+/// By where an endpoint is. Where two UIDs say that it is another life, the later one takes its place.
+type Marks = BTreeMap<(Placement, SocketAddr), Mark>;
+
+/// How far one life of an endpoint has got.
+#[derive(Clone)]
+struct Mark {
+    uid: Option<Uid>,
+    position: Arc<AtomicU64>,
+}
 
 /// More than anybody has replicas.
 const MOST: usize = 4096;
@@ -73,56 +79,74 @@ impl Progress {
     pub fn report(&self, endpoint: &Endpoint, position: Position) {
         let known = self.0.load();
         let order = Ordering::Relaxed;
-        match known.get(&life(endpoint)) {
-            Some(mark) => mark.fetch_max(position.0, order),
-            None => self.mark(endpoint).fetch_max(position.0, order),
-        };
+        match known.get(&place(endpoint)) {
+            Some(mark) if mark.is_of(endpoint) => {
+                mark.position.fetch_max(position.0, order);
+            }
+            // A late answer of a former life: whoever picks has seen another one there.
+            Some(_) => {}
+            None => {
+                self.mark(endpoint).fetch_max(position.0, order);
+            }
+        }
     }
 
     /// How far an endpoint has got, as far as is known: [`Position::new(0)`](Position::new) where nobody said.
     #[must_use]
     pub fn of(&self, endpoint: &Endpoint) -> Position {
         let known = self.0.load();
-        let mark = known.get(&life(endpoint));
-        Position(mark.map_or(0, |mark| mark.load(Ordering::Relaxed)))
+        let mark = known.get(&place(endpoint));
+        let mark = mark.filter(|mark| mark.is_of(endpoint));
+        Position(mark.map_or(0, |mark| mark.position.load(Ordering::Relaxed)))
     }
 
     /// Where to read how far this life of an endpoint has got, from now on.
     pub(super) fn mark(&self, endpoint: &Endpoint) -> Arc<AtomicU64> {
-        let life = life(endpoint);
+        let place = place(endpoint);
         let fresh = Arc::new(AtomicU64::new(0));
-        let mut mark = Arc::clone(&fresh);
+        let mut position = Arc::clone(&fresh);
         self.0.rcu(|known| {
-            if let Some(there) = known.get(&life) {
-                mark = Arc::clone(there);
+            let there = known.get(&place).filter(|mark| mark.is_of(endpoint));
+            position = Arc::clone(there.map_or(&fresh, |mark| &mark.position));
+            if there.is_some_and(|mark| mark.uid.is_some() || endpoint.uid().is_none()) {
                 return Arc::clone(known);
             }
-            mark = Arc::clone(&fresh);
             let mut marks = Marks::clone(known);
             if marks.len() >= MOST {
                 // Those that no picker looks at: one count is of here, and one of the map that is replaced.
-                marks.retain(|_, mark| Arc::strong_count(mark) > 2);
+                marks.retain(|_, mark| Arc::strong_count(&mark.position) > 2);
             }
             if marks.len() < MOST {
-                marks.insert(life.clone(), Arc::clone(&fresh));
+                let mark = Mark {
+                    uid: endpoint.uid().cloned(),
+                    position: Arc::clone(&position),
+                };
+                marks.insert(place.clone(), mark);
             }
             Arc::new(marks)
         });
-        mark
+        position
     }
 }
 
-fn life(endpoint: &Endpoint) -> Life {
-    let placement = endpoint.placement().clone();
-    (placement, endpoint.uid().cloned(), endpoint.address())
+fn place(endpoint: &Endpoint) -> (Placement, SocketAddr) {
+    (endpoint.placement().clone(), endpoint.address())
+}
+
+impl Mark {
+    /// A UID that only one of the two knows makes no other life: DNS tells none.
+    fn is_of(&self, endpoint: &Endpoint) -> bool {
+        let both = self.uid.as_ref().zip(endpoint.uid());
+        both.is_none_or(|(mine, its)| mine == its)
+    }
 }
 
 impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known = self.0.load();
-        let position = |((name, ..), mark): (&Life, &Arc<AtomicU64>)| {
-            (name.clone(), mark.load(Ordering::Relaxed))
-        };
-        f.debug_map().entries(known.iter().map(position)).finish()
+        let position = |mark: &Mark| mark.position.load(Ordering::Relaxed);
+        f.debug_map()
+            .entries(known.iter().map(|((name, _), mark)| (name, position(mark))))
+            .finish()
     }
 }

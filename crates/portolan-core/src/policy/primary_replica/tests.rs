@@ -536,6 +536,12 @@ fn a_token_of_which_nobody_knows_anything_is_for_the_primary() {
 #[test]
 fn a_replica_that_has_restarted_is_believed_to_know_nothing() {
     let before = candidates(&["primary", "replica"]);
+    let first = Endpoint::clone(&before.as_slice()[1].endpoint).with_uid("its first life");
+    let first = Candidate {
+        endpoint: Arc::new(first),
+        ..before.as_slice()[1].clone()
+    };
+    let before = Candidates::new([before.as_slice()[0].clone(), first], 0);
     let progress = Progress::new();
     let policy = by_label()
         .read_from(ReadFrom::Replicas)
@@ -592,4 +598,49 @@ fn what_is_reported_of_very_many_does_not_fill_the_memory() {
     };
     assert!((0..5_000).all(|number| reported(number) == 1));
     assert!(format!("{progress:?}").matches("Placement").count() <= 4_096);
+}
+
+#[test]
+fn where_no_replica_is_left_that_has_it_the_primary_reads() {
+    let progress = Progress::new();
+    let policy = by_label()
+        .read_from(ReadFrom::Replicas)
+        .read_your_writes(&progress);
+    let read = PickContext::new(Time::ORIGIN, 0)
+        .with_intent(Intent::Read)
+        .with_not_before(Position::new(5));
+    let primary = Verdict::Use(Index::new(0));
+    // There is none.
+    let alone = policy.build(&candidates(&["primary"]));
+    assert_eq!(alone.pick(&read), primary);
+    // The only one has been tried.
+    let candidates = candidates(&["primary", "replica"]);
+    let picker = policy.build(&candidates);
+    progress.report(&candidates.as_slice()[1].endpoint, Position::new(9));
+    let tried: Tried = [Index::new(1)].into_iter().collect();
+    assert_eq!(picker.pick(&read.with_tried(&tried)), primary);
+    assert!(picker.admits(Index::new(0), &read));
+}
+
+#[test]
+fn what_is_told_of_an_endpoint_holds_when_its_uid_is_learnt() {
+    let before = candidates(&["primary", "replica"]);
+    let endpoint = Arc::clone(&before.as_slice()[1].endpoint);
+    let named = Endpoint::clone(&endpoint).with_uid("learnt later");
+    let after = Candidate {
+        endpoint: Arc::new(named.clone()),
+        ..before.as_slice()[1].clone()
+    };
+    let after = Candidates::new([before.as_slice()[0].clone(), after], 0);
+    let progress = Progress::new();
+    let policy = by_label()
+        .read_from(ReadFrom::Replicas)
+        .read_your_writes(&progress);
+    progress.report(&endpoint, Position::new(7));
+    let picker = policy.build(&after);
+    assert_eq!(read_after(&*picker, 7), [1].into());
+    // As a lease has it, which was made when the UID was not known.
+    progress.report(&endpoint, Position::new(9));
+    assert_eq!(read_after(&*picker, 9), [1].into());
+    assert_eq!(progress.of(&named), Position::new(9));
 }

@@ -95,7 +95,7 @@ impl Assignment {
         endpoints.sort_unstable();
         endpoints.dedup();
         self.places += endpoints.len();
-        if self.has_room(self.places, "endpoints of slices") {
+        if self.has_room(self.places.saturating_sub(1), "endpoints of slices") {
             self.slices.push(Slice {
                 keys: (own(keys.start_bound()), own(keys.end_bound())),
                 endpoints: endpoints.into(),
@@ -125,6 +125,7 @@ impl Assignment {
             Bound::Unbounded => Box::default(),
         };
         self.slices.sort_by_cached_key(start);
+        self.name_once();
         let mut map = ShardMap::ranges().generation(generation);
         if self.gaps_unassigned {
             map = map.gaps_unassigned();
@@ -155,6 +156,31 @@ impl Assignment {
             map = map.pods(shard, names.cloned());
         }
         map.build()
+    }
+
+    /// Has slices name each endpoint by the first of its places, where it has several.
+    fn name_once(&mut self) {
+        let mut first = BTreeMap::new();
+        for (place, name) in (0u32..).zip(&self.names) {
+            first.entry(Arc::clone(name)).or_insert(place);
+        }
+        if first.len() == self.names.len() {
+            return;
+        }
+        for slice in &mut self.slices {
+            let once = |place: &u32| {
+                let name = self.names.get(usize::try_from(*place).ok()?)?;
+                first.get(name).copied()
+            };
+            let mut endpoints: Vec<_> = slice
+                .endpoints
+                .iter()
+                .map(|place| once(place).unwrap_or(*place))
+                .collect();
+            endpoints.sort_unstable();
+            endpoints.dedup();
+            slice.endpoints = endpoints.into();
+        }
     }
 
     fn name(&self, place: u32) -> Option<&Arc<str>> {
@@ -242,6 +268,28 @@ mod tests {
         let map = assignment.complete(1).unwrap();
         let shards = [b"a", b"b", b"c"].map(|key| map.shard_of(key));
         assert_eq!(shards, [None, Some(0), None]);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_named_twice_is_one() {
+        let mut assignment = Assignment::new();
+        assignment.endpoint("a");
+        assignment.endpoint("a");
+        assignment.slice(.."m", [0]);
+        assignment.slice("m".., [1]);
+        let map = assignment.complete(1).unwrap();
+        assert_eq!(map.shards().len(), 1);
+        assert_eq!(map.len(), 1);
+    }
+
+    #[test]
+    fn as_many_as_there_may_be_are_taken() {
+        let half = (MOST / 2) as u32;
+        let mut assignment = Assignment::new();
+        (0..half).for_each(|number| assignment.endpoint(number.to_string()));
+        assignment.slice(.."m", 0..half);
+        assignment.slice("m".., 0..half);
+        assert!(assignment.complete(1).is_ok());
     }
 
     #[test]
