@@ -222,8 +222,8 @@ impl Asked {
         let mut there = HashMap::with_capacity(view.endpoints().len());
         for one in view.endpoints() {
             let life = Arc::as_ptr(&one.state).addr();
-            if !self.pending.contains_key(&life) {
-                self.pending.insert(life, Arc::clone(&one.state));
+            let is_pending = self.pending.insert(life, Arc::clone(&one.state)).is_some();
+            if !is_pending {
                 self.ask(life, Arc::clone(&one.endpoint), Duration::ZERO);
             }
             let known = (Arc::clone(&one.state), Arc::clone(&one.endpoint));

@@ -9,11 +9,13 @@ use std::{
 
 use portolan_core::{SourceError, SourceErrorKind};
 
+/// What a text means, or what is wrong with it.
+type Parse<T> = dyn Fn(&str) -> Result<T, String> + Send;
+
 /// Looks at one file.
 pub(super) struct Reader<T> {
     path: PathBuf,
-    /// What its text means, or what is wrong with it.
-    parse: Box<dyn Fn(&str) -> Result<T, String> + Send>,
+    parse: Box<Parse<T>>,
     interval: Duration,
     /// The file when it was last looked at.
     glanced: Glance,

@@ -42,12 +42,15 @@ pub(crate) fn watch<T: Send + 'static>(
     })
 }
 
+/// The reader is back, with what is new, if anything.
+type Looked<T> = (Reader<T>, Option<News<T>>);
+
 struct Watch<T> {
     path: PathBuf,
     interval: Duration,
     /// Not here while it looks: then it is on a thread that may block.
     reader: Option<Reader<T>>,
-    looking: Option<JoinHandle<(Reader<T>, Option<News<T>>)>>,
+    looking: Option<JoinHandle<Looked<T>>>,
     /// It was said that the file system does not answer.
     stalled: bool,
 }

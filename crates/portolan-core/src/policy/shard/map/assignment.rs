@@ -50,9 +50,12 @@ pub struct Assignment {
     too_large: Option<ShardMapProblem>,
 }
 
+/// Where a slice begins, or ends.
+type Edge = Bound<Box<[u8]>>;
+
 #[derive(Clone, Debug)]
 struct Slice {
-    keys: (Bound<Box<[u8]>>, Bound<Box<[u8]>>),
+    keys: (Edge, Edge),
     endpoints: Box<[u32]>,
 }
 
@@ -190,7 +193,7 @@ impl Assignment {
 
 impl Slice {
     fn span(&self) -> KeySpan {
-        let key = |bound: &Bound<Box<[u8]>>| match bound {
+        let key = |edge: &Edge| match edge {
             Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
             Bound::Unbounded => None,
         };
