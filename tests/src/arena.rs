@@ -174,6 +174,17 @@ impl Arena {
         Ok(ClientBuilder::try_from(self.config.clone())?.build())
     }
 
+    /// `curl` with all rights, by the way that balancers go.
+    ///
+    /// # Errors
+    /// If the cluster's kubeconfig has no certificates, as that of the embedded one.
+    #[cfg(feature = "real")]
+    pub fn curl(&self) -> Result<crate::curl::Curl> {
+        let url = self.config.cluster_url.to_string();
+        let url = url.trim_end_matches('/').to_owned();
+        crate::curl::Curl::new(&self.backend.kubeconfig(), url)
+    }
+
     /// Whether Pods have an IPv6 address besides the one of IPv4.
     #[must_use]
     pub fn is_dual_stack(&self) -> bool {

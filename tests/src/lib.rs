@@ -9,6 +9,8 @@
 pub mod access;
 pub mod arena;
 pub mod caller;
+#[cfg(feature = "real")]
+pub mod curl;
 pub mod failure;
 pub mod follow;
 pub mod guide;
