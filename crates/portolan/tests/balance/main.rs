@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod model;
 mod nodes;
 mod policy;
 mod retries;
