@@ -30,6 +30,14 @@
 //! # What a client can do with a token
 //! It can read the name of a Pod in it, and go there again. It cannot make one: a token is signed (HMAC-SHA256, RFC 2104) for
 //! one Service, and one that is forged, of another Service or of a key that is not known is no token, which means no session.
+//! It has no end of its own: a client that keeps one may go there again for as long as the key is accepted. A Service is known
+//! by its name and namespace as the client's builder has them; where no namespace is written or inferred, Services of one name
+//! in several namespaces have the same tokens, so write it, or give each a key of its own.
+//!
+//! # What to mind
+//! Requests that a new client sends at a time begin a session each, and the last response's token stays. Any answer of a Pod
+//! begins one, whatever its status. A response that sets a cookie is not for caches that several clients share. The token is
+//! passed on to the Pod with the rest of the request.
 //!
 //! # What goes before
 //! A [pin](crate::Routing::pinned_to) of the request's own, or of the [affinity](mod@crate::affinity), which neither begins a
