@@ -14,7 +14,7 @@ use kube::{
 };
 use portolan::{
     Candidate, Nodes, PickContext, Picker, Policy, Verdict,
-    policy::{Candidates, Changes, Group, PeakEwma},
+    policy::{Candidates, Changes, Group, Index, PeakEwma},
 };
 use portolan_test::TestCluster;
 use serde_json::json;
@@ -24,21 +24,22 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// So many of a hundred requests go to the Pods that are labelled as the canary, and the others to the others. Among
 /// either, the policy that it is put over chooses.
 #[derive(Debug)]
-struct Canary {
-    percent: u64,
-    over: Arc<dyn Policy>,
-}
+struct Canary(u64, Arc<dyn Policy>);
 
 impl Policy for Canary {
     fn build(&self, candidates: &Candidates) -> Arc<dyn Picker> {
         let is_canary = |one: &Candidate| one.endpoint.label("track") == Some("canary");
-        let canary = Group::of(candidates, is_canary, &self.over);
-        let stable = Group::of(candidates, |one| !is_canary(one), &self.over);
-        Arc::new(CanaryPicker(self.percent, canary, stable))
+        let canary = Group::of(candidates, is_canary, &self.1);
+        let stable = Group::of(candidates, |one| !is_canary(one), &self.1);
+        Arc::new(CanaryPicker(self.0, canary, stable))
     }
 
     fn changes(&self) -> Option<Changes> {
-        self.over.changes()
+        self.1.changes()
+    }
+
+    fn is_by_identity(&self) -> bool {
+        self.1.is_by_identity()
     }
 }
 
@@ -52,6 +53,10 @@ impl Picker for CanaryPicker {
             Some(Verdict::Use(index)) => Verdict::Use(index),
             _ => stable.pick(context),
         }
+    }
+
+    fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.1.admits(index, context) && self.2.admits(index, context)
     }
 }
 
@@ -69,10 +74,7 @@ async fn main() -> Outcome {
     let cluster = portolan::kube::Cluster::from(kubernetes.client()).with_pod_labels(["track"]);
     let web = portolan::Cluster::from(cluster)
         .service("web.shop:http")?
-        .policy(Canary {
-            percent: 10,
-            over: Arc::new(PeakEwma::new()),
-        })
+        .policy(Canary(10, Arc::new(PeakEwma::new())))
         .nodes()?;
 
     let counts = count(&web).await?;
@@ -107,8 +109,11 @@ async fn label(kubernetes: &TestCluster, pod: &str, track: &str) -> kube::Result
 #[cfg(test)]
 mod tests {
     use portolan::{
-        Endpoint, EndpointState, Measurement, Placement, Time,
-        policy::{RoundRobin, Shard, ShardMap, ShardMaps, Sharding, Shards},
+        Endpoint, EndpointState, Intent, Measurement, Placement, Time,
+        policy::{
+            Epoch, Leadership, PrimaryReplica, RoundRobin, Shard, ShardMap, ShardMaps, Sharding,
+            Shards,
+        },
     };
 
     use super::*;
@@ -118,7 +123,7 @@ mod tests {
     /// The promise: from the first `struct` to the end of the last `impl`.
     #[test]
     fn it_takes_less_than_30_lines() {
-        let start = SOURCE.find("struct Canary {").unwrap();
+        let start = SOURCE.find("struct Canary(").unwrap();
         let end = SOURCE.find("#[tokio::main]").unwrap();
         let lines = SOURCE[start..end].lines();
         let lines = lines.filter(|line| !line.trim().is_empty()).count();
@@ -126,8 +131,7 @@ mod tests {
     }
 
     fn canary(percent: u64, over: impl Policy + 'static) -> Canary {
-        let over = Arc::new(over);
-        Canary { percent, over }
+        Canary(percent, Arc::new(over))
     }
 
     /// Pods of two shards, by their ordinal, of which some are the canary.
@@ -203,5 +207,18 @@ mod tests {
         let picker = policy.build(&candidates(&["canary", "canary", "", ""]));
         assert_eq!(pick(&*picker, 0, "k"), Some(1));
         assert_eq!(pick(&*picker, 99, "k"), Some(2));
+    }
+
+    /// It says what the policy underneath says: of who may be sent what, and whether it matters who an endpoint is.
+    #[test]
+    fn it_lets_nothing_through_that_the_other_refuses() {
+        let leadership = Leadership::new();
+        leadership.announce(Placement::new("web-0"), Epoch::new(1));
+        let policy = canary(50, PrimaryReplica::by_leadership(&leadership));
+        assert!(policy.is_by_identity() && !canary(50, RoundRobin::new()).is_by_identity());
+        let picker = policy.build(&candidates(&["", "canary", ""]));
+        let write = PickContext::new(Time::ORIGIN, 0).with_intent(Intent::Write);
+        let admitted = [0, 1, 2].map(|pod| picker.admits(Index::new(pod), &write));
+        assert_eq!(admitted, [true, false, false]);
     }
 }

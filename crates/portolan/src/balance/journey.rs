@@ -78,16 +78,17 @@ impl<Req> Journey<Req> {
         let mut tried = self.tried_in(&snapshot);
         let picked_at = snapshot.is_timed().then(|| published.clock.now());
         let now = picked_at.unwrap_or(Time::ORIGIN);
-        for passed_over in 0..=MAX_FULL {
+        let mut full = 0;
+        while full <= MAX_FULL {
             let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
             self.show(seen, &mut context);
             let index = match pick(&snapshot, &context) {
                 Verdict::Use(index) => index,
-                Verdict::Fail(Reason::AllTried) if passed_over > 0 => break,
+                Verdict::Fail(Reason::AllTried) if full > 0 => break,
                 Verdict::Fail(Reason::AllTried) => {
                     return self.next_round(published, &snapshot, seen, lease);
                 }
-                // The policy knows better than the answer that sent it there.
+                // The policy knows better than the answer that sent it there. (Each of these two happens once.)
                 Verdict::Fail(Reason::PinRefused) if self.sent_on() => {
                     self.detours().sent_on = None;
                     continue;
@@ -122,6 +123,7 @@ impl<Req> Journey<Req> {
                 return Ok(Step::Go(reached.service.clone(), snapshot.generation()));
             }
             tried.insert(index);
+            full += 1;
         }
         Err(self.error(published, ErrorKind::Overloaded))
     }
