@@ -52,7 +52,7 @@ impl Summary {
         let again = tries.saturating_sub(self.counts.failures);
         if again > 0 {
             output.line(format_args!(
-                "{again} that failed were sent again,\nto another Pod"
+                "{again} tries failed, and were sent again\nto another Pod"
             ));
         }
     }
