@@ -118,7 +118,6 @@ impl GrpcBuilder {
     /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
     /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
     pub fn sticky(mut self, sticky: Sticky) -> Self {
-        self.channel.heads.is_sticky = true;
         self.channel.sticky = Some(sticky);
         self
     }
@@ -199,7 +198,7 @@ impl GrpcBuilder {
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(self.balancer.service_ref())?;
         let protocol = Grpc {
-            heads: self.channel.heads,
+            heads: self.channel.into_heads(),
         };
         Ok(GrpcClient {
             balance: self.balancer.build_with(make, protocol)?,

@@ -117,7 +117,6 @@ impl HttpBuilder {
     /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
     /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
     pub fn sticky(mut self, sticky: Sticky) -> Self {
-        self.channel.heads.is_sticky = true;
         self.channel.sticky = Some(sticky);
         self
     }
@@ -290,7 +289,7 @@ impl HttpBuilder {
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(self.balancer.service_ref())?;
         let protocol = Http {
-            heads: self.channel.heads,
+            heads: self.channel.into_heads(),
         };
         Ok(HttpClient {
             balance: self.balancer.build_with(make, protocol)?,

@@ -110,6 +110,14 @@ impl Channel {
         Ok(Some(std::sync::Arc::new(tls)))
     }
 
+    /// What the protocol reads in heads.
+    pub(crate) fn into_heads(self) -> Heads {
+        Heads {
+            is_sticky: self.sticky.is_some(),
+            ..self.heads
+        }
+    }
+
     pub(crate) fn sending(self, service: &ServiceRef) -> Result<Sending, BuildError> {
         let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
         Ok(Sending {

@@ -106,7 +106,6 @@ impl ReqwestBuilder {
     /// Sends those who were served by an endpoint there again, by a token in a cookie or a header: see
     /// [`sticky`](mod@crate::sticky). Default: each request goes by the policy.
     pub fn sticky(mut self, sticky: Sticky) -> Self {
-        self.protocol.is_sticky = true;
         self.sticky = Some(sticky);
         self
     }
@@ -148,6 +147,10 @@ impl ReqwestBuilder {
         self.protocol.affinity.check()?;
         let service = self.balancer.service_ref();
         let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
+        let protocol = Reqwest {
+            is_sticky: sessions.is_some(),
+            ..self.protocol
+        };
         let customise = self.customise;
         #[cfg(feature = "tls")]
         let tls = self.tls.or_else(trusting_nobody);
@@ -171,7 +174,7 @@ impl ReqwestBuilder {
         };
         Ok(ReqwestClient {
             maker: make.check()?,
-            balance: self.balancer.build_with(make, self.protocol)?,
+            balance: self.balancer.build_with(make, protocol)?,
             base,
             sessions: sessions.map(Arc::new),
         })

@@ -82,7 +82,8 @@ impl RoleReport {
     ///
     /// Without epochs the only one that says so is the primary. While two say so there is none; of two of which one does
     /// not answer any more, it is the other. Where nobody says so, whoever did last stays the primary for as long as it does not
-    /// answer, and is none as soon as it says that it is a replica.
+    /// answer, and is none as soon as it says that it is a replica. Each new primary is then announced by an epoch of the
+    /// probe's own, one more than the last: so tell nobody's true epochs to the same leadership, for they would be lower.
     pub fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = Some(epoch);
         self

@@ -266,8 +266,9 @@ pub(super) fn header_name(setting: &'static str, name: &str) -> Result<HeaderNam
     };
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| refuse("expected the name of a header: letters, digits and hyphens"))?;
-    // Those that HTTP itself, or gRPC, goes by.
-    let is_taken = TAKEN.contains(&parsed.as_str()) || parsed.as_str().starts_with("grpc-");
+    // Those that HTTP itself, or gRPC, goes by; and of gRPC's, those that are in Base64 (`-bin`).
+    let name = parsed.as_str();
+    let is_taken = TAKEN.contains(&name) || name.starts_with("grpc-") || name.ends_with("-bin");
     match is_taken {
         true => Err(refuse(
             "it means something else already: expected a name of your own, such as x-orders-pod",

@@ -145,13 +145,24 @@ impl Sticky {
 
     /// The sessions of this Service.
     pub(crate) fn of(&self, service: &ServiceRef) -> Result<Sessions, BuildError> {
+        let carrier = self.carrier.check()?;
         let moved_in = self.moved_in.as_deref();
+        let moved_in = moved_in
+            .map(|name| header_name("sticky.say_moved_in", name))
+            .transpose()?;
+        if let (Carrier::Checked(name), Some(moved_in)) = (&carrier, &moved_in)
+            && name == moved_in
+        {
+            return Err(BuildError::Setting {
+                setting: "sticky.say_moved_in",
+                value: format!("{moved_in:?}"),
+                expected: "expected another header than the one that has the token",
+            });
+        }
         Ok(Sessions {
-            carrier: self.carrier.check()?,
+            carrier,
             seal: Seal::new(service, &self.keys),
-            moved_in: moved_in
-                .map(|name| header_name("sticky.say_moved_in", name))
-                .transpose()?,
+            moved_in,
             gone: self.gone,
             patience: self.patience,
         })

@@ -25,6 +25,12 @@ fn tell(teller: &Teller, pods: &[(&str, SocketAddr)]) {
     teller.tell(Resolution::Present(pods.iter().map(one).collect()));
 }
 
+/// Tells of all Pods but one.
+fn tell_without(teller: &Teller, pods: &[(&'static str, SocketAddr)], gone: &str) {
+    let left = pods.iter().filter(|(name, _)| *name != gone);
+    tell(teller, &left.copied().collect::<Vec<_>>());
+}
+
 /// Three Pods, which answer with their names.
 async fn games() -> (Teller, [(&'static str, SocketAddr); 3], BalancerBuilder) {
     let (teller, source) = channel();
@@ -155,11 +161,7 @@ async fn a_session_whose_pod_is_gone_moves_and_says_so() {
     client.observe().changed().await;
     let (first, head) = ask(&client, get()).await;
     let brought = cookie(&head.headers).unwrap();
-    let left: Vec<_> = pods
-        .into_iter()
-        .filter(|(name, _)| *name != first)
-        .collect();
-    tell(&teller, &left);
+    tell_without(&teller, &pods, &first);
     until_gone(&client, &first).await;
     let (second, head) = ask(&client, get().header(COOKIE, &brought)).await;
     assert_ne!(second, first);
@@ -190,11 +192,7 @@ async fn a_session_that_does_not_move_fails_until_it_is_forgotten() {
     client.observe().changed().await;
     let (first, head) = ask(&client, get()).await;
     let brought = cookie(&head.headers).unwrap();
-    let left: Vec<_> = pods
-        .into_iter()
-        .filter(|(name, _)| *name != first)
-        .collect();
-    tell(&teller, &left);
+    tell_without(&teller, &pods, &first);
     until_gone(&client, &first).await;
     let request = get().header(COOKIE, &brought).body(Empty::<Bytes>::new());
     let error = client.send(request.unwrap()).await.unwrap_err();
@@ -312,6 +310,8 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         by_header("Content-Length"),
         by_header("cookie"),
         by_header("grpc-status"),
+        by_header("x-pod-bin"),
+        by_header("x-pod").say_moved_in("X-Pod"),
         by_header("x-pod").say_moved_in(""),
         by_header("x-pod").say_moved_in("set-cookie"),
     ] {
@@ -398,11 +398,7 @@ async fn reqwests_requests_have_sessions_as_well() {
         assert_eq!(cookie(again.headers()), None);
         assert_eq!(again.text().await.unwrap(), first);
     }
-    let left: Vec<_> = pods
-        .into_iter()
-        .filter(|(name, _)| *name != first)
-        .collect();
-    tell(&teller, &left);
+    tell_without(&teller, &pods, &first);
     let mut observer = client.observe();
     while observer.view().endpoints().len() > 2 {
         observer.changed().await;

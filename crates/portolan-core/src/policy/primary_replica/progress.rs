@@ -39,8 +39,10 @@ impl fmt::Display for Position {
 /// How far each endpoint has got in what was written, told by whoever learns it: a header of each response, a probe, or the
 /// program itself.
 ///
-/// A clone is a handle on the same one. What is told is of one life of an endpoint: a Pod that restarts may have to catch up
-/// from further back, and is believed to know nothing until it says so. Within a life it only grows. Picks see a report at once;
+/// A clone is a handle on the same one. What is told is of one life of an endpoint: a Pod that comes anew may have to catch up
+/// from further back, and is believed to know nothing until it says so. Within a life it only grows. A container that restarts
+/// in its Pod is the same life: where it may have lost what it had, as a server in memory does, whoever learns of that has
+/// to [forget](Self::forget) it, and so has whoever learns that writes were lost in a failover. Picks see a report at once;
 /// neither takes a lock. Reports of more than 4,096 endpoints are not kept.
 #[derive(Clone, Default)]
 pub struct Progress(Arc<ArcSwap<Marks>>);
@@ -88,6 +90,16 @@ impl Progress {
             None => {
                 self.mark(endpoint).fetch_max(position.0, order);
             }
+        }
+    }
+
+    /// Says that nothing is known of an endpoint any more, from which reads by a token then stay away until it says how far it is.
+    pub fn forget(&self, endpoint: &Endpoint) {
+        let known = self.0.load();
+        if let Some(mark) = known.get(&place(endpoint))
+            && mark.is_of(endpoint)
+        {
+            mark.position.store(0, Ordering::Relaxed);
         }
     }
 

@@ -32,6 +32,9 @@ fn a_client_reads_what_it_wrote_from_whoever_has_got_as_far() {
         assert_eq!(read_after(&*picker, 11), [2].into());
         assert_eq!(read_after(&*picker, 21), [0].into(), "the primary has it");
         assert_eq!(readers(&*picker, Time::ORIGIN), [1, 2, 3].into());
+        progress.forget(endpoint(2));
+        assert_eq!(read_after(&*picker, 11), [0].into());
+        progress.report(endpoint(2), Position::new(20));
         // Heard by pickers that are there already.
         let further = Progress::clone(&progress);
         further.report(endpoint(1), Position::new(12));

@@ -46,6 +46,8 @@ pub struct Assignment {
     slices: Vec<Slice>,
     /// Places that are named in slices.
     places: usize,
+    /// Of names and keys.
+    bytes: usize,
     gaps_unassigned: bool,
     too_large: Option<ShardMapProblem>,
 }
@@ -61,6 +63,8 @@ struct Slice {
 
 /// A stream that never completes must not fill the memory. A hundred times what is known of the largest.
 const MOST: usize = 1_000_000;
+/// As many bytes of names and keys: some sixty for each.
+const MOST_BYTES: usize = 64 << 20;
 
 impl Assignment {
     /// Nothing yet.
@@ -78,8 +82,10 @@ impl Assignment {
 
     /// Adds the name of an endpoint: the [placement](crate::Placement) of a Pod. The first has place 0, over all parts.
     pub fn endpoint(&mut self, name: impl Into<Arc<str>>) {
+        let name = name.into();
+        self.bytes += name.len();
         if self.has_room(self.names.len(), "endpoints") {
-            self.names.push(name.into());
+            self.names.push(name);
         }
     }
 
@@ -90,7 +96,12 @@ impl Assignment {
         keys: impl RangeBounds<B>,
         endpoints: impl IntoIterator<Item = u32>,
     ) {
+        let length = |bound: Bound<&B>| match bound {
+            Bound::Included(key) | Bound::Excluded(key) => key.as_ref().len(),
+            Bound::Unbounded => 0,
+        };
         let own = |bound: Bound<&B>| bound.map(|key| Box::from(key.as_ref()));
+        self.bytes += length(keys.start_bound()) + length(keys.end_bound());
         if !self.has_room(self.slices.len(), "slices") {
             return;
         }
@@ -107,12 +118,13 @@ impl Assignment {
     }
 
     fn has_room(&mut self, used: usize, what: &'static str) -> bool {
-        let is_full = used >= MOST;
-        if is_full {
-            let limit = MOST;
-            self.too_large = Some(ShardMapProblem::TooLarge { what, limit });
-        }
-        !is_full
+        let (what, limit) = match (used >= MOST, self.bytes > MOST_BYTES) {
+            (true, _) => (what, MOST),
+            (false, true) => ("bytes of names and keys", MOST_BYTES),
+            (false, false) => return true,
+        };
+        self.too_large = Some(ShardMapProblem::TooLarge { what, limit });
+        false
     }
 
     /// Makes the map of it, in this generation.
@@ -130,6 +142,9 @@ impl Assignment {
         self.slices.sort_by_cached_key(start);
         self.name_once();
         let mut map = ShardMap::ranges().generation(generation);
+        if self.names.iter().any(|name| name.is_empty()) {
+            map.problem(ShardMapProblem::Nameless);
+        }
         if self.gaps_unassigned {
             map = map.gaps_unassigned();
         }
@@ -259,6 +274,12 @@ mod tests {
             "{error}"
         );
         assert!(Assignment::new().complete(1).is_err());
+
+        let mut empty = Assignment::new();
+        empty.endpoint("");
+        empty.slice::<&str>(.., [0]);
+        let error = empty.complete(1).unwrap_err().to_string();
+        assert!(error.contains("an endpoint has no name"), "{error}");
     }
 
     #[test]
@@ -304,6 +325,13 @@ mod tests {
         assert_eq!(assignment.names.len(), MOST);
         let error = assignment.complete(1).unwrap_err().to_string();
         assert!(error.contains("more than 1000000 endpoints"), "{error}");
+        // Few of them may be as much.
+        let mut assignment = Assignment::new();
+        let long = "x".repeat(8 << 20);
+        (0..9).for_each(|_| assignment.slice(long.as_str().., [0]));
+        assert_eq!(assignment.slices.len(), 8);
+        let error = assignment.complete(1).unwrap_err().to_string();
+        assert!(error.contains("bytes of names and keys"), "{error}");
     }
 
     proptest! {

@@ -73,6 +73,9 @@ pub enum ShardMapProblem {
         /// How many names there are.
         names: usize,
     },
+    /// An endpoint without a name, which nobody has.
+    #[error("an endpoint has no name")]
+    Nameless,
     /// More than any map that means well has.
     #[error("it has more than {limit} {what}")]
     TooLarge {
