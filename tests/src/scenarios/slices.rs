@@ -22,13 +22,7 @@ pub async fn slices_written_by_hand(arena: &Arena) -> Result {
         .await?
         .wait_ready(3)
         .await?;
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .without_selector()
-        .create()
-        .await?;
+    without_selector(arena).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
 
     let ip = |ordinal: u32| -> Result<String> {
@@ -126,13 +120,7 @@ pub async fn slices_that_make_no_sense(arena: &Arena) -> Result {
         .await?
         .wait_ready(2)
         .await?;
-    arena
-        .service("db")
-        .headless()
-        .port("http", 8080)
-        .without_selector()
-        .create()
-        .await?;
+    without_selector(arena).await?;
     let caller = Caller::new(&arena.discovery()?, &arena.full("db:http"))?;
     let (first, second) = (
         arena.pod("other-0")?.address(),
@@ -188,5 +176,12 @@ pub async fn slices_that_make_no_sense(arena: &Arena) -> Result {
     for _ in 0..20 {
         caller.get().await?;
     }
+    Ok(())
+}
+
+/// A Service whose slices are for others to write.
+async fn without_selector(arena: &Arena) -> Result {
+    let service = arena.service("db").headless().port("http", 8080);
+    service.without_selector().create().await?;
     Ok(())
 }

@@ -4,17 +4,21 @@ use std::time::Duration;
 
 use portolan_core::{Reach, Resolution, Source as _, SourceError, SourceErrorKind};
 use portolan_kube::Cluster;
+use portolan_test::TestCluster;
 
 use crate::stage::*;
 
+/// A cluster in which the Service is another name for `db.example.com`.
+async fn with_alias() -> TestCluster {
+    let cluster = start().await;
+    let service = orders(&cluster).external_name("db.example.com");
+    service.create().await.unwrap();
+    cluster
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_resolver_the_error_says_where_to_give_one() {
-    let cluster = start().await;
-    orders(&cluster)
-        .external_name("db.example.com")
-        .create()
-        .await
-        .unwrap();
+    let cluster = with_alias().await;
     let mut resolutions = Cluster::from(cluster.client()).watch(&reached_by(None));
     let error = until_failed(&mut resolutions).await;
     assert_eq!(error.kind(), SourceErrorKind::Invalid);
@@ -26,12 +30,7 @@ async fn without_a_resolver_the_error_says_where_to_give_one() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_dns_takes_nothing_away_and_a_name_that_is_gone_does() {
-    let cluster = start().await;
-    orders(&cluster)
-        .external_name("db.example.com")
-        .create()
-        .await
-        .unwrap();
+    let cluster = with_alias().await;
     let names = Names::default();
     let source = Cluster::from(cluster.client()).with_host_resolver(names.clone());
     let mut resolutions = source.watch(&reached_by(None));

@@ -18,6 +18,14 @@ pub(super) struct Clients {
 
 const PARTS: usize = 64;
 
+/// A request: whose it is, when it comes, and how long the client may have been silent before.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) client: u64,
+    pub(super) now: Time,
+    pub(super) timeout: Duration,
+}
+
 /// A part of the clients, in two generations: when the young ones are as many as may be, they are the old ones, and those
 /// who were old are forgotten. Whoever is looked for is young again. So what is forgotten has not been used for longer
 /// than anything of the half that stays, without a list to be kept in order.
@@ -49,17 +57,13 @@ impl Clients {
     /// Whom the client stays with, if `place` knows that endpoint. It has been served once more then.
     pub(super) fn find(
         &self,
-        client: u64,
-        now: Time,
-        timeout: Duration,
+        request: Request,
         place: impl Fn(&EndpointState) -> Option<Index>,
     ) -> Option<Index> {
-        self.with(client, |part| {
-            let served = part.served(client)?;
-            let index = served
-                .within(now, timeout)
-                .and_then(|state| place(&state))?;
-            served.at = served.at.max(now);
+        self.with(request.client, |part| {
+            let served = part.served(request.client)?;
+            let index = served.before(request).and_then(|state| place(&state))?;
+            served.at = served.at.max(request.now);
             Some(index)
         })
     }
@@ -67,14 +71,13 @@ impl Clients {
     /// The same without having served it.
     pub(super) fn peek(
         &self,
-        client: u64,
-        now: Time,
-        timeout: Duration,
+        request: Request,
         place: impl Fn(&EndpointState) -> Option<Index>,
     ) -> Option<Index> {
+        let client = request.client;
         self.with(client, |part| {
             let served = part.young.get(&client).or_else(|| part.old.get(&client))?;
-            served.within(now, timeout).and_then(|state| place(&state))
+            served.before(request).and_then(|state| place(&state))
         })
     }
 
@@ -82,15 +85,14 @@ impl Clients {
     /// returned. It did not take this request, or another request of the client has been given to it just now.
     pub(super) fn note(
         &self,
-        client: u64,
+        request: Request,
         by: &Arc<EndpointState>,
-        now: Time,
-        timeout: Duration,
         is_there: impl Fn(&EndpointState) -> bool,
     ) -> Option<Arc<EndpointState>> {
+        let Request { client, now, .. } = request;
         self.with(client, |part| {
             if let Some(served) = part.served(client)
-                && let Some(state) = served.within(now, timeout)
+                && let Some(state) = served.before(request)
                 && is_there(&state)
             {
                 served.at = served.at.max(now);
@@ -136,9 +138,9 @@ impl Part {
 }
 
 impl Served {
-    /// The endpoint, unless it is gone, or the client was silent for too long.
-    fn within(&self, now: Time, timeout: Duration) -> Option<Arc<EndpointState>> {
-        if now.since(self.at) > timeout {
+    /// The endpoint, unless it is gone, or the client was silent for too long before the request.
+    fn before(&self, request: Request) -> Option<Arc<EndpointState>> {
+        if request.now.since(self.at) > request.timeout {
             return None;
         }
         self.by.upgrade()

@@ -4,7 +4,7 @@ mod clients;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use self::clients::Clients;
+use self::clients::{Clients, Request};
 use super::{Changes, Explanation, PickContext, Picker, Policy, Verdict, key_hash};
 use crate::{Candidates, EndpointState, Index, SessionAffinity};
 
@@ -111,6 +111,15 @@ struct AffinityPicker {
 }
 
 impl AffinityPicker {
+    /// Whose request it is, and when.
+    fn request(&self, context: &PickContext<'_>) -> Request {
+        Request {
+            client: context.key.map_or(0, key_hash),
+            now: context.now,
+            timeout: self.timeout,
+        }
+    }
+
     /// Where in this snapshot an endpoint is that may serve the request.
     fn place(&self, state: &EndpointState, context: &PickContext<'_>) -> Option<Index> {
         let index = *self.places.get(&std::ptr::from_ref(state).addr())?;
@@ -119,17 +128,11 @@ impl AffinityPicker {
     }
 }
 
-/// Whose request it is.
-fn client(context: &PickContext<'_>) -> u64 {
-    context.key.map_or(0, key_hash)
-}
-
 impl Picker for AffinityPicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
-        let client = client(context);
+        let request = self.request(context);
         let place = |state: &EndpointState| self.place(state, context);
-        let stays = self.clients.find(client, context.now, self.timeout, place);
-        if let Some(index) = stays {
+        if let Some(index) = self.clients.find(request, place) {
             return Verdict::Use(index);
         }
         let verdict = self.inner.pick(context);
@@ -140,10 +143,7 @@ impl Picker for AffinityPicker {
                 let address = std::ptr::from_ref(state).addr();
                 self.places.contains_key(&address)
             };
-            let (state, now) = (&candidate.state, context.now);
-            let stays = self
-                .clients
-                .note(client, state, now, self.timeout, is_there);
+            let stays = self.clients.note(request, &candidate.state, is_there);
             if let Some(index) = stays.and_then(|state| place(&state)) {
                 return Verdict::Use(index);
             }
@@ -153,8 +153,7 @@ impl Picker for AffinityPicker {
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
         let place = |state: &EndpointState| self.place(state, context);
-        let client = client(context);
-        match self.clients.peek(client, context.now, self.timeout, place) {
+        match self.clients.peek(self.request(context), place) {
             Some(index) => {
                 let said = "the client stays with whom it was served by last";
                 let is_it = |one: Index, _: &_| one == index;
