@@ -37,7 +37,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use portolan_core::{
-    Endpoint, EndpointState,
+    Candidate, Endpoint, EndpointState, Placement,
     policy::{Epoch, Leadership, Position, Progress, ReplicaLag, Role},
 };
 use tokio::{
@@ -60,6 +60,11 @@ pub struct RoleReport {
 
 impl RoleReport {
     /// It takes writes.
+    ///
+    /// Without [epochs](Self::epoch) the only one that says so is the primary. While two say so there is none; of two of which
+    /// one does not answer any more, it is the other. Where nobody says so, whoever did last stays the primary for as long as it
+    /// does not answer, and is none as soon as it says that it is a replica. Each new primary is announced by an epoch of the
+    /// probe's own, one more than the last: so tell nobody's true epochs to the same leadership, for they would be lower.
     pub fn primary() -> Self {
         Self::of(Role::Primary)
     }
@@ -79,11 +84,6 @@ impl RoleReport {
     }
 
     /// Adds the epoch in which it is: a term, a timeline. Then the highest one counts, as everywhere.
-    ///
-    /// Without epochs the only one that says so is the primary. While two say so there is none; of two of which one does
-    /// not answer any more, it is the other. Where nobody says so, whoever did last stays the primary for as long as it does not
-    /// answer, and is none as soon as it says that it is a replica. Each new primary is then announced by an epoch of the
-    /// probe's own, one more than the last: so tell nobody's true epochs to the same leadership, for they would be lower.
     pub fn epoch(mut self, epoch: Epoch) -> Self {
         self.epoch = Some(epoch);
         self
@@ -184,8 +184,7 @@ impl RoleProbe {
     pub async fn run(self, mut observer: Observer) {
         let mut asked = Asked {
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            there: HashMap::new(),
-            pending: HashMap::new(),
+            members: HashMap::new(),
             answers: FuturesUnordered::new(),
             claims: Claims::new(self.every.saturating_mul(2).saturating_add(self.timeout)),
             probe: self,
@@ -207,33 +206,48 @@ impl RoleProbe {
 struct Asked {
     probe: RoleProbe,
     places: Arc<Semaphore>,
-    /// By the address of their states, which are kept here and so are at nobody else's.
-    there: HashMap<usize, (Arc<EndpointState>, Arc<Endpoint>)>,
-    /// Those of whom an answer is still to come, or the next question: each is asked once at a time, however often it comes
-    /// and goes.
-    pending: HashMap<usize, Arc<EndpointState>>,
+    /// By the address of its state, which is kept here and so is at nobody else's. Of each an answer is to come, or the next
+    /// question: so each is asked once at a time, however often it comes and goes.
+    members: HashMap<usize, Member>,
     answers: FuturesUnordered<BoxFuture<'static, (usize, Result<RoleReport, String>)>>,
     claims: Claims,
+}
+
+struct Member {
+    /// Kept for its address.
+    _state: Arc<EndpointState>,
+    endpoint: Arc<Endpoint>,
+    /// It was the last time that anybody looked.
+    is_there: bool,
 }
 
 impl Asked {
     /// Looks who is there.
     fn look(&mut self, observer: &Observer) {
+        let mut gone: HashMap<usize, Placement> = HashMap::new();
+        for (life, member) in &mut self.members {
+            if std::mem::replace(&mut member.is_there, false) {
+                gone.insert(*life, member.endpoint.placement().clone());
+            }
+        }
         let view = observer.view();
-        let mut there = HashMap::with_capacity(view.endpoints().len());
         for one in view.endpoints() {
             let life = Arc::as_ptr(&one.state).addr();
-            let is_pending = self.pending.insert(life, Arc::clone(&one.state)).is_some();
-            if !is_pending {
+            gone.remove(&life);
+            let member = Member {
+                _state: Arc::clone(&one.state),
+                endpoint: Arc::clone(&one.endpoint),
+                is_there: true,
+            };
+            if self.members.insert(life, member).is_none() {
                 self.ask(life, Arc::clone(&one.endpoint), Duration::ZERO);
             }
-            let known = (Arc::clone(&one.state), Arc::clone(&one.endpoint));
-            there.insert(life, known);
         }
-        let former = std::mem::replace(&mut self.there, there);
-        for (life, (_, endpoint)) in former {
-            if !self.there.contains_key(&life) {
-                self.claims.gone(endpoint.placement());
+        for placement in gone.values() {
+            // Unless it is there in another life, which has a say of its own.
+            let is_it = |one: &Candidate| one.endpoint.placement() == placement;
+            if !view.endpoints().iter().any(is_it) {
+                self.claims.gone(placement);
             }
         }
     }
@@ -255,11 +269,11 @@ impl Asked {
     }
 
     fn hear(&mut self, life: usize, answer: Result<RoleReport, String>) {
-        let Some((_, endpoint)) = self.there.get(&life) else {
-            self.pending.remove(&life);
+        let Some(member) = self.members.get(&life).filter(|one| one.is_there) else {
+            self.members.remove(&life);
             return;
         };
-        let endpoint = Arc::clone(endpoint);
+        let endpoint = Arc::clone(&member.endpoint);
         match answer {
             Ok(report) => self.take_up(&endpoint, report),
             Err(error) => {
