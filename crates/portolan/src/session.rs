@@ -10,7 +10,7 @@ use portolan_core::{Pin, Placement};
 /// restarts: the session is held by the [placement](crate::Placement), the Pod's stable name, and not by one life of it.
 /// Unlike a pin, it knows what to do when the endpoint is gone for good ([`Gone`]).
 ///
-/// Whoever keeps sessions himself, in a table or a token, sends each request by this, and looks who answered. With HTTP,
+/// A program that keeps sessions by itself, in a table or a token, sends each request by this, and looks who answered. With HTTP,
 /// `portolan::sticky` keeps them in a cookie.
 ///
 /// ```

@@ -173,7 +173,8 @@ impl Sending {
         let sessions = self.sessions.as_ref()?;
         let visit = sessions.visit(&heads.affinity.of(request), request.headers())?;
         if let Some(session) = visit.session() {
-            request.extensions_mut().insert(InSession(session));
+            let routing = Routing::session(session);
+            request.extensions_mut().insert(InSession(routing));
         }
         Some(Box::new(visit))
     }

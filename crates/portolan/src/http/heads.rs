@@ -37,7 +37,7 @@ impl Heads {
             return routing;
         }
         match request.extensions().get() {
-            Some(InSession(session)) => routing.or(Routing::session(session.clone())),
+            Some(InSession(session)) => routing.or(session.borrowed()),
             None => routing,
         }
     }

@@ -9,13 +9,19 @@ use http::{
 
 use crate::{BuildError, affinity::cookies};
 
+/// Where the client is to have its token, as it was said.
+#[derive(Clone, Debug)]
+pub(super) enum Wanted {
+    Cookie(SessionCookie),
+    Header(Arc<str>),
+}
+
 /// Where the client has its token.
 #[derive(Clone, Debug)]
 pub(super) enum Carrier {
+    /// Which makes sense.
     Cookie(SessionCookie),
-    Header(Arc<str>),
-    /// Of a name that was checked.
-    Checked(HeaderName),
+    Header(HeaderName),
 }
 
 /// The cookie that holds a session's token, and its scope: who sends it back, where to, and for how long.
@@ -196,26 +202,34 @@ impl SessionCookie {
     }
 }
 
-impl Carrier {
+impl Wanted {
     /// The same, if it makes sense.
-    pub(super) fn check(&self) -> Result<Self, BuildError> {
-        match self {
+    pub(super) fn check(&self) -> Result<Carrier, BuildError> {
+        Ok(match self {
             Self::Cookie(cookie) => {
                 cookie.check()?;
-                Ok(self.clone())
+                Carrier::Cookie(cookie.clone())
             }
-            Self::Header(name) => Ok(Self::Checked(header_name("sticky.header", name)?)),
-            Self::Checked(_) => Ok(self.clone()),
-        }
+            Self::Header(name) => Carrier::Header(header_name("sticky.header", name)?),
+        })
     }
 
+    pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        let Self::Cookie(cookie) = self else {
+            return None;
+        };
+        let over = cookie.set("", Some(Duration::ZERO));
+        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
+    }
+}
+
+impl Carrier {
     /// What may be tokens in the head of a request: a browser sends several cookies of a name, where they are for several
     /// paths or domains.
     pub(super) fn tokens<'h>(&'h self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
         let (cookie, header) = match self {
             Self::Cookie(cookie) => (Some(cookies(headers, &cookie.name)), None),
-            Self::Header(_) => (None, None),
-            Self::Checked(name) => (None, Some(headers.get_all(name))),
+            Self::Header(name) => (None, Some(headers.get_all(name))),
         };
         let of_headers = |values: GetAll<'h, HeaderValue>| values.into_iter();
         let headers = header.into_iter().flat_map(of_headers);
@@ -232,8 +246,7 @@ impl Carrier {
                     headers.append(SET_COOKIE, value);
                 }
             }
-            Self::Header(_) => {}
-            Self::Checked(name) => {
+            Self::Header(name) => {
                 if let Ok(value) = HeaderValue::from_str(token) {
                     headers.insert(name, value);
                 }
@@ -244,14 +257,6 @@ impl Carrier {
     /// Whether each response has the token, not only those that begin or move a session.
     pub(super) fn is_renewed(&self) -> bool {
         matches!(self, Self::Cookie(cookie) if cookie.max_age.is_some())
-    }
-
-    pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
-        let Self::Cookie(cookie) = self else {
-            return None;
-        };
-        let over = cookie.set("", Some(Duration::ZERO));
-        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
     }
 }
 

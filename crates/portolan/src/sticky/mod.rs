@@ -62,14 +62,14 @@ use crate::{
     BuildError,
     session::{Gone, Session},
 };
-use carrier::{Carrier, header_name};
+use carrier::{Carrier, Wanted, header_name};
 use token::Seal;
 
 /// How sessions are kept, and what becomes of them. See the [module](self).
 #[derive(Clone)]
 #[must_use = "it does nothing until a client's builder has it"]
 pub struct Sticky {
-    carrier: Carrier,
+    carrier: Wanted,
     keys: Vec<SigningKey>,
     gone: Gone,
     patience: Option<Duration>,
@@ -89,16 +89,16 @@ pub struct Moved {
 impl Sticky {
     /// The token is in a cookie: of this name, or [as it is told](SessionCookie).
     pub fn by_cookie(cookie: impl Into<SessionCookie>, key: SigningKey) -> Self {
-        Self::by(Carrier::Cookie(cookie.into()), key)
+        Self::by(Wanted::Cookie(cookie.into()), key)
     }
 
     /// The token is in a header of this name, in requests as in responses: for clients that are no browsers. With gRPC,
     /// that is metadata.
     pub fn by_header(name: &str, key: SigningKey) -> Self {
-        Self::by(Carrier::Header(name.into()), key)
+        Self::by(Wanted::Header(name.into()), key)
     }
 
-    fn by(carrier: Carrier, key: SigningKey) -> Self {
+    fn by(carrier: Wanted, key: SigningKey) -> Self {
         Self {
             carrier,
             keys: vec![key],
@@ -150,7 +150,7 @@ impl Sticky {
         let moved_in = moved_in
             .map(|name| header_name("sticky.say_moved_in", name))
             .transpose()?;
-        if let (Carrier::Checked(name), Some(moved_in)) = (&carrier, &moved_in)
+        if let (Carrier::Header(name), Some(moved_in)) = (&carrier, &moved_in)
             && name == moved_in
         {
             return Err(BuildError::Setting {

@@ -41,7 +41,7 @@ impl Answer for reqwest::Response {
 
 /// The session of a request. Among its extensions, on the way to whoever chooses.
 #[derive(Clone, Debug)]
-pub(crate) struct InSession(pub(crate) Session);
+pub(crate) struct InSession(pub(crate) Routing<'static>);
 
 /// One request of a client that may have a session.
 #[derive(Debug)]
