@@ -75,6 +75,7 @@ impl Shared {
         images.register("echo", programs::echo());
         images.register(key_value::IMAGE, key_value::program());
         let mut config = KubeletConfig::default();
+        config.patience = Some(Duration::from_secs(5));
         config.nodes = ["a", "b", "c"]
             .map(|zone| NodeSpec::new(format!("node-{zone}"), format!("zone-{zone}")))
             .into();

@@ -246,6 +246,7 @@ impl TestClusterBuilder {
         let config = KubeletConfig {
             nodes: self.nodes,
             restart_backoff: self.restart_backoff,
+            ..KubeletConfig::default()
         };
         let images = self.images.clone();
         // Its nodes are made even if nobody runs Pods on them.

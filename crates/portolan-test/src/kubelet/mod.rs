@@ -53,6 +53,9 @@ pub struct KubeletConfig {
     pub nodes: Vec<NodeSpec>,
     /// How long a killed container waits before it is started again. Default: 1 s.
     pub restart_backoff: Duration,
+    /// After how long without a word its watch of the Pods is made anew, with a list. Default: never. A real API server that
+    /// was killed and started again may leave a watch without an answer for ever, and kube's watcher waits for it.
+    pub patience: Option<Duration>,
 }
 
 impl Default for KubeletConfig {
@@ -60,6 +63,7 @@ impl Default for KubeletConfig {
         Self {
             nodes: Vec::new(),
             restart_backoff: Duration::from_secs(1),
+            patience: None,
         }
     }
 }
@@ -112,7 +116,7 @@ impl Kubelet {
             pods: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(Arc::clone(&shared)));
+        tasks.spawn(follow(Arc::clone(&shared), config.patience));
         Ok(Self {
             shared,
             _tasks: tasks,
@@ -180,14 +184,28 @@ impl Shared {
 }
 
 /// Follows the Pods and keeps a worker for each, by UID.
-async fn follow(shared: Arc<Shared>) {
-    let pods = client::api(&shared.client, Kind::Pod, "");
-    let mut events = watcher::watcher(pods, watcher::Config::default())
-        .default_backoff()
-        .boxed();
+async fn follow(shared: Arc<Shared>, patience: Option<Duration>) {
+    let watch = || {
+        let pods = client::api(&shared.client, Kind::Pod, "");
+        watcher::watcher(pods, watcher::Config::default())
+            .default_backoff()
+            .boxed()
+    };
+    let mut events = watch();
     let mut workers = Workers::default();
     let mut listed = HashSet::new();
-    while let Some(event) = events.next().await {
+    loop {
+        let next = match patience {
+            Some(patience) => tokio::time::timeout(patience, events.next()).await,
+            None => Ok(events.next().await),
+        };
+        let Ok(next) = next else {
+            events = watch();
+            continue;
+        };
+        let Some(event) = next else {
+            return;
+        };
         match event {
             Ok(Event::Apply(pod)) => {
                 workers.update(&shared, client::to_json(&pod));
