@@ -86,6 +86,7 @@ pub use primary_replica::{
     RoleLabel, preset,
 };
 pub use random::Random;
+pub(crate) use random::random_bits;
 pub use round_robin::RoundRobin;
 pub use shard::{
     Assignment, KeySpan, Keys, OnSide, Ordinals, Reads, Resharding, ReshardingPhase, Shard,

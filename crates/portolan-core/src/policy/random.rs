@@ -205,3 +205,8 @@ pub(super) fn next_entropy(entropy: u64) -> u64 {
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
+
+/// The `nth` further random bits from those at hand.
+pub(crate) fn random_bits(entropy: u64, nth: u64) -> u64 {
+    next_entropy(entropy ^ next_entropy(nth))
+}

@@ -1,5 +1,6 @@
 //! What the client has measured of one incarnation of an endpoint.
 
+mod failures;
 mod in_flight;
 mod latency;
 
@@ -10,9 +11,11 @@ use crate::{
     sync::{AtomicU32, AtomicU64, Ordering},
     time::saturating_nanos,
 };
+use failures::InARow;
 pub(crate) use latency::Expected;
 use latency::PeakEwma;
 
+pub use failures::FailureAlarm;
 pub use in_flight::InFlight;
 
 /// What the client knows of one incarnation: requests in flight, latency, what became of requests.
@@ -28,6 +31,9 @@ pub use in_flight::InFlight;
 pub struct EndpointState {
     hot: Hot,
     endpoint: Arc<Endpoint>,
+    alarm: FailureAlarm,
+    /// What part of its requests it does not get yet, of 2^32: see [`share`](Self::share).
+    withheld: AtomicU32,
     _apart: Apart,
 }
 
@@ -40,7 +46,7 @@ pub struct EndpointState {
 #[repr(C)]
 struct Hot {
     in_flight: AtomicU32,
-    consecutive_failures: AtomicU32,
+    in_a_row: InARow,
     requests: AtomicU64,
     latency: PeakEwma,
     failures: AtomicU64,
@@ -51,7 +57,7 @@ struct Hot {
 /// Keeps the counters of two endpoints from sharing a line, however they lie: 34 ns an increment when
 /// they do, 5 when not. More, against processors that fetch lines in pairs, would cost the picks among
 /// 100,000 endpoints more in missed caches.
-type Apart = [u64; 7];
+type Apart = [u64; 2];
 
 // With the counts of the `Arc`, a little over two lines.
 #[cfg(not(loom))]
@@ -106,8 +112,11 @@ impl Measurement {
 pub enum Outcome {
     /// The endpoint answered, and the answer does not speak against it.
     Success,
-    /// The endpoint failed: it cannot be connected to, broke off, or answered that it cannot serve.
+    /// There was no answer: the endpoint cannot be connected to, broke off, or was too long about it.
     Failure,
+    /// The endpoint answered that it cannot serve: a 503, or UNAVAILABLE. It can be reached, and it is
+    /// no success.
+    ErrorResponse,
     /// The answer began well, was recorded as a success, and ended badly: the body broke off, or its
     /// trailers say that the call failed.
     Interrupted,
@@ -122,7 +131,7 @@ impl EndpointState {
         Self {
             hot: Hot {
                 in_flight: AtomicU32::new(0),
-                consecutive_failures: AtomicU32::new(0),
+                in_a_row: InARow::default(),
                 requests: AtomicU64::new(0),
                 latency: PeakEwma::new(measurement),
                 failures: AtomicU64::new(0),
@@ -130,6 +139,8 @@ impl EndpointState {
                 timed_nanos: AtomicU64::new(0),
             },
             endpoint,
+            alarm: FailureAlarm::default(),
+            withheld: AtomicU32::new(0),
             _apart: Apart::default(),
         }
     }
@@ -182,10 +193,39 @@ impl EndpointState {
         self.hot.failures.load(Ordering::Relaxed)
     }
 
-    /// How many have failed since the last success.
+    /// How many have failed since the last success, however they did. It counts to 65,535.
     #[must_use]
     pub fn consecutive_failures(&self) -> u32 {
-        self.hot.consecutive_failures.load(Ordering::Relaxed)
+        self.hot.in_a_row.all()
+    }
+
+    /// How many of those were [answers](Outcome::ErrorResponse). The rest were not answered.
+    #[must_use]
+    pub fn consecutive_error_responses(&self) -> u32 {
+        self.hot.in_a_row.error_responses()
+    }
+
+    /// Who is told when failures come in a row.
+    #[must_use]
+    pub fn alarm(&self) -> &FailureAlarm {
+        &self.alarm
+    }
+
+    /// What part of the requests that a policy would give it the endpoint gets now, from 0 to 1: less than
+    /// all while it [starts slowly](crate::health::SlowStart).
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        1.0 - f64::from(self.withheld()) / f64::from(u32::MAX)
+    }
+
+    /// Sets the [share](Self::share); what is beyond 0 and 1 is taken for the nearer of the two.
+    pub fn set_share(&self, share: f64) {
+        let withheld = (1.0 - share.clamp(0.0, 1.0)) * f64::from(u32::MAX);
+        self.withheld.store(withheld as u32, Ordering::Relaxed);
+    }
+
+    pub(crate) fn withheld(&self) -> u32 {
+        self.withheld.load(Ordering::Relaxed)
     }
 
     /// How many requests were timed, and how long they took together; a failure counts as one that took at
@@ -206,7 +246,9 @@ impl EndpointState {
         self.record_untimed(outcome);
         let counted = match outcome {
             Outcome::Success => Some(took),
-            Outcome::Failure => Some(took.max(self.hot.latency.of_failure())),
+            Outcome::Failure | Outcome::ErrorResponse => {
+                Some(took.max(self.hot.latency.of_failure()))
+            }
             // It was counted when its answer began; or it never ended.
             Outcome::Interrupted | Outcome::Cancelled => None,
         };
@@ -218,7 +260,9 @@ impl EndpointState {
         }
         match outcome {
             Outcome::Success => self.hot.latency.record(took, now),
-            Outcome::Failure | Outcome::Interrupted => self.hot.latency.record_failure(took, now),
+            Outcome::Failure | Outcome::ErrorResponse | Outcome::Interrupted => {
+                self.hot.latency.record_failure(took, now);
+            }
             // How long it would have taken is unknown, but it is at least this much: that an
             // endpoint hangs is learnt from callers that time out.
             Outcome::Cancelled => self.hot.latency.record_at_least(took, now),
@@ -230,27 +274,23 @@ impl EndpointState {
     pub fn record_untimed(&self, outcome: Outcome) {
         match outcome {
             Outcome::Success => {
-                // Read before write: a healthy endpoint's line is not dirtied once more per request.
-                if self.consecutive_failures() != 0 {
-                    self.hot.consecutive_failures.store(0, Ordering::Relaxed);
-                }
+                self.hot.in_a_row.end();
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
             }
-            Outcome::Failure => {
-                self.count_failure();
+            Outcome::Failure | Outcome::ErrorResponse => {
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
+                self.count_failure(outcome);
             }
             // It was counted when its answer began.
-            Outcome::Interrupted => self.count_failure(),
+            Outcome::Interrupted => self.count_failure(outcome),
             Outcome::Cancelled => {}
         }
     }
 
-    fn count_failure(&self) {
-        self.hot
-            .consecutive_failures
-            .fetch_add(1, Ordering::Relaxed);
+    fn count_failure(&self, outcome: Outcome) {
         self.hot.failures.fetch_add(1, Ordering::Relaxed);
+        self.hot.in_a_row.add(outcome);
+        self.alarm.look(self);
     }
 
     /// Counts a request, unless `limit` are in flight already.

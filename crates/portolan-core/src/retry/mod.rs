@@ -1,0 +1,7 @@
+//! When, and how often, requests are sent again: what keeps retries from making a bad moment worse.
+
+mod backoff;
+mod budget;
+
+pub use backoff::RetryBackoff;
+pub use budget::{RetryBudget, RetryTokens};
