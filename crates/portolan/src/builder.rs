@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use portolan_core::{
-    Location, Measurement, Policy, Reach, ServiceRef, Source, policy::default_policy,
+    Location, Measurement, Policy, Reach, ServiceRef, Source,
+    health::{OutlierEjection, SlowStart},
+    policy::default_policy,
 };
 use tokio::runtime::Handle;
 
@@ -12,6 +14,7 @@ use crate::{
     balance::{BalanceLayer, Published},
     clock::Clock,
     driver::Driver,
+    retry::Retry,
     settings::Settings,
 };
 
@@ -117,6 +120,60 @@ impl BalancerBuilder {
     /// Whether a request that provably was not sent is tried on another endpoint. Default: it is.
     pub fn retry_unsent(mut self, retry: bool) -> Self {
         self.settings.retry_unsent = retry;
+        self
+    }
+
+    /// Sends requests again that an endpoint did not answer, or answered that it cannot serve, where that is safe: see
+    /// [`retry`](mod@crate::retry). Default: only those are sent again that provably were not processed, or are marked or
+    /// ruled to be idempotent and were not answered; at once, and without a budget.
+    ///
+    /// HTTP and reqwest clients then take requests for idempotent whose method is, as with `retry_idempotent`.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.settings.retry = Some(retry);
+        self
+    }
+
+    #[cfg(any(feature = "http", feature = "reqwest"))]
+    pub(crate) fn retries(&self) -> bool {
+        self.settings.retry.is_some()
+    }
+
+    /// Leaves endpoints out for a while that fail where others do not: see [`OutlierEjection`]. Default: none is, but
+    /// those that cannot be connected to.
+    pub fn eject_outliers(mut self, ejection: OutlierEjection) -> Self {
+        self.settings.outlier_ejection = Some(ejection);
+        self
+    }
+
+    /// Gives endpoints that have just come, or come back from an ejection, less than their part at first: see
+    /// [`SlowStart`]. Those that are there when the balancer begins have their whole part. Default: all have.
+    pub fn slow_start(mut self, slow_start: SlowStart) -> Self {
+        self.settings.slow_start = Some(slow_start);
+        self
+    }
+
+    /// All that keeps a request from failing where another endpoint would have served it: [`retry`](Self::retry),
+    /// [`eject_outliers`](Self::eject_outliers), and [`slow_start`](Self::slow_start) over 30 s, each by its defaults,
+    /// where it has not been set otherwise. It adds next to nothing to a request that goes well.
+    ///
+    /// What it cannot know is how long an endpoint may take: one that hangs is found out by a time limit for each try
+    /// (`response_timeout`).
+    ///
+    /// ```
+    /// # use portolan::{Cluster, source::Fixed};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), portolan::BuildError> {
+    /// # let cluster = Cluster::from_source(Fixed::default());
+    /// let orders = cluster.service("orders.shop:http")?.resilient().http().build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resilient(mut self) -> Self {
+        let settings = &mut self.settings;
+        settings.retry.get_or_insert_default();
+        settings.outlier_ejection.get_or_insert_default();
+        let window = Duration::from_secs(30);
+        settings.slow_start.get_or_insert(SlowStart::over(window));
         self
     }
 

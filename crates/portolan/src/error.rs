@@ -3,10 +3,11 @@
 use std::{error::Error as StdError, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use portolan_core::{
-    Endpoint, Explanation, Freshness, Placement, Reason, ServiceRef, SourceError, Time,
+    Endpoint, Explanation, Freshness, InvalidSetting, Placement, Reason, ServiceRef, SourceError,
+    Time,
 };
 
-use crate::Sent;
+use crate::{Sent, retry::NotRetried};
 
 /// Any error, as tower and its friends pass it on.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -23,6 +24,7 @@ struct Inner {
     attempts: Vec<Attempt>,
     stale: Option<Stale>,
     explanation: Option<Explanation>,
+    not_retried: Option<NotRetried>,
 }
 
 /// What the source has against the Service, and since when.
@@ -58,6 +60,8 @@ pub enum ErrorKind {
     Overloaded,
     /// Too many requests are waiting for an endpoint already.
     TooManyWaiting,
+    /// The request was not answered in the time that it has for all its tries.
+    DeadlineExceeded,
     /// The policy refused the request.
     Refused(Reason),
     /// An answer said that the request belongs elsewhere, and it cannot be sent there.
@@ -128,6 +132,7 @@ impl Error {
             attempts: Vec::new(),
             stale: None,
             explanation: None,
+            not_retried: None,
         }))
     }
 
@@ -157,6 +162,12 @@ impl Error {
     /// Adds why there was nobody to choose.
     pub(crate) fn with_explanation(mut self, explanation: Option<Explanation>) -> Self {
         self.0.explanation = explanation;
+        self
+    }
+
+    /// Adds why the request was not sent again.
+    pub(crate) fn with_not_retried(mut self, why: NotRetried) -> Self {
+        self.0.not_retried = Some(why);
         self
     }
 
@@ -197,6 +208,12 @@ impl Error {
         self.0.explanation.as_ref()
     }
 
+    /// Why the request was not sent again, where it might have been: see [`retry`](crate::retry).
+    #[must_use]
+    pub fn not_retried(&self) -> Option<NotRetried> {
+        self.0.not_retried
+    }
+
     /// Whether the request provably was not processed, so that it may be sent again.
     #[must_use]
     pub fn is_unsent(&self) -> bool {
@@ -219,6 +236,16 @@ impl fmt::Display for Error {
                 attempt.address(),
                 attempt.cause
             )?;
+        }
+        match self.0.not_retried {
+            Some(NotRetried::BudgetSpent) => f.write_str(
+                "; not sent again, for too many requests have been of late (`Retry::budget`)",
+            )?,
+            Some(NotRetried::TriesSpent) => {
+                f.write_str("; it was sent as often as it may be (`Retry::tries`)")?;
+            }
+            Some(NotRetried::PushedBack) => f.write_str("; not sent again, as it was told")?,
+            None => {}
         }
         if let Some(stale) = &self.0.stale {
             write!(f, "; {stale}")?;
@@ -258,6 +285,9 @@ impl fmt::Display for ErrorKind {
                 f.write_str("every endpoint has as many requests in flight as it may have")
             }
             Self::TooManyWaiting => f.write_str("too many requests are waiting for an endpoint"),
+            Self::DeadlineExceeded => f.write_str(
+                "it was not answered in time, all tries taken together (`Retry::deadline`)",
+            ),
             Self::Refused(reason) => reason.fmt(f),
             Self::Misdirected { by, to, because } => {
                 write!(f, "{by} says that the request belongs to {to}, ")?;
@@ -282,6 +312,7 @@ impl fmt::Debug for Error {
             .field("attempts", &self.0.attempts)
             .field("stale", &self.0.stale)
             .field("explanation", &self.0.explanation)
+            .field("not_retried", &self.0.not_retried)
             .finish()
     }
 }
@@ -321,4 +352,14 @@ pub enum BuildError {
         /// What was expected.
         expected: &'static str,
     },
+}
+
+impl From<InvalidSetting> for BuildError {
+    fn from(invalid: InvalidSetting) -> Self {
+        Self::Setting {
+            setting: invalid.setting,
+            value: invalid.value,
+            expected: invalid.expected,
+        }
+    }
 }

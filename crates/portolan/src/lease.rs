@@ -114,10 +114,21 @@ impl Lease {
         self.phase = Phase::Failed;
     }
 
-    /// Records that the endpoint failed the request, even after a good beginning.
+    /// Records that the endpoint failed the request, even after a good beginning: it could not be reached, broke off, or
+    /// was too long about it.
     pub fn fail(&mut self) {
+        self.end_badly(Outcome::Failure);
+    }
+
+    /// Records that the endpoint has answered, and that the answer speaks against it: it cannot serve. Such answers are
+    /// [counted apart](portolan_core::EndpointState::consecutive_error_responses).
+    pub fn fail_by_response(&mut self) {
+        self.end_badly(Outcome::ErrorResponse);
+    }
+
+    fn end_badly(&mut self, waiting: Outcome) {
         let outcome = match self.phase {
-            Phase::Waiting => Outcome::Failure,
+            Phase::Waiting => waiting,
             Phase::Answered => Outcome::Interrupted,
             Phase::Failed => return,
         };
@@ -155,6 +166,7 @@ fn write_down(span: &Span, outcome: Outcome) {
     let outcome = match outcome {
         Outcome::Success => "success",
         Outcome::Interrupted => "interrupted",
+        Outcome::ErrorResponse => "error_response",
         Outcome::Cancelled => "cancelled",
         _ => "failure",
     };

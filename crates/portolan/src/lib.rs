@@ -65,6 +65,7 @@ mod nodes;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+pub mod retry;
 pub mod role_probe;
 mod routing;
 pub mod scatter;
@@ -90,13 +91,13 @@ pub use portolan_core::{
     HostResolver, Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome,
     ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy, PortRef, Reach, Reason,
     Resolution, ServiceRef, SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology,
-    Uid, Verdict, Weight, policy,
+    Uid, Verdict, Weight, health, policy,
 };
 #[cfg(feature = "dns")]
 pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
-pub use protocol::{Culprit, Failure, Kept, Opaque, Protocol, Sent};
+pub use protocol::{Culprit, Failure, Kept, Opaque, Protocol, Refusal, Sent};
 pub use routing::{Key, Routing};
 #[cfg(any(feature = "http", feature = "reqwest"))]
 pub use settings::Naming;

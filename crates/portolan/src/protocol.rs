@@ -4,7 +4,7 @@ use std::fmt;
 
 use tower_service::Service;
 
-use crate::{BoxError, Endpoint, Follow, Lease, Routing, Told};
+use crate::{BoxError, Endpoint, Follow, Lease, Routing, Told, retry::Pushback};
 
 /// How one protocol's responses and errors are to be read.
 ///
@@ -51,11 +51,54 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
         None
     }
 
+    /// Whether an answer says that the endpoint cannot serve the request now, and another might: a 503, say. Asked only
+    /// of [idempotent](Self::is_idempotent) requests, where [retries](crate::BalancerBuilder::retry) are on. By default
+    /// every answer is one.
+    #[inline]
+    fn refusal(&self, response: &S::Response) -> Option<Refusal> {
+        let _ = response;
+        None
+    }
+
+    /// The request that such an answer is the answer to, to be sent once more; `None` where it cannot be. By default it
+    /// cannot.
+    fn again(&self, response: &mut S::Response) -> Option<Req> {
+        let _ = response;
+        None
+    }
+
     /// The endpoint has answered. Records how well, and ties the lease to the end of the response.
     fn respond(&self, response: S::Response, lease: Lease) -> Self::Response;
 
     /// The endpoint's service failed.
     fn fail(&self, error: S::Error) -> Failure<Req>;
+}
+
+/// What an endpoint answers that cannot serve a request now.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The answer, in short: what is told where no other endpoint answers better.
+    pub cause: BoxError,
+    /// What it says about sending the request again.
+    pub pushback: Pushback,
+}
+
+impl Refusal {
+    /// A refusal that says no more than that.
+    pub fn new(cause: impl Into<BoxError>) -> Self {
+        Self {
+            cause: cause.into(),
+            pushback: Pushback::Unsaid,
+        }
+    }
+
+    /// Adds what it says about sending the request again.
+    #[must_use]
+    pub fn with_pushback(mut self, pushback: Pushback) -> Self {
+        self.pushback = pushback;
+        self
+    }
 }
 
 /// A request that may be made once more.

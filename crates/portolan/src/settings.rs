@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use portolan_core::{Location, Measurement};
+use portolan_core::{
+    Location, Measurement,
+    health::{OutlierEjection, SlowStart},
+};
 
-use crate::BuildError;
+use crate::{BuildError, retry::Retry};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +93,9 @@ pub(crate) struct Settings {
     pub(crate) ready_timeout: Duration,
     pub(crate) measurement: Measurement,
     pub(crate) max_staleness: Option<Duration>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) outlier_ejection: Option<OutlierEjection>,
+    pub(crate) slow_start: Option<SlowStart>,
 }
 
 impl Default for Settings {
@@ -105,6 +111,9 @@ impl Default for Settings {
             ready_timeout: Duration::from_secs(5),
             measurement: Measurement::default(),
             max_staleness: None,
+            retry: None,
+            outlier_ejection: None,
+            slow_start: None,
         }
     }
 }
@@ -145,6 +154,15 @@ impl Settings {
                 &failure_latency,
                 "expected more than zero, or failing fast looks like answering fast",
             );
+        }
+        if let Some(retry) = &self.retry {
+            retry.check()?;
+        }
+        if let Some(ejection) = &self.outlier_ejection {
+            ejection.check()?;
+        }
+        if let Some(slow_start) = &self.slow_start {
+            slow_start.check()?;
         }
         Ok(())
     }

@@ -150,6 +150,12 @@ impl RetryTokens {
         took
     }
 
+    /// Puts one back that was taken and not used.
+    pub fn put_back(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+        self.left.fetch_add(WHOLE, Ordering::Relaxed);
+    }
+
     /// How many retries there were.
     #[must_use]
     pub fn taken(&self) -> u64 {

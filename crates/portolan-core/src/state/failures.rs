@@ -59,7 +59,7 @@ impl InARow {
 ///
 /// let endpoint = Endpoint::new(Placement::new("db-0"), "10.0.0.1:80".parse().unwrap());
 /// let state = EndpointState::new(Arc::new(endpoint), Measurement::default());
-/// state.alarm().connect(Waker::noop().clone());
+/// state.alarm().connect(Waker::noop());
 /// state.alarm().set(5, 5);
 /// state.record_untimed(Outcome::ErrorResponse);
 /// assert_eq!(state.consecutive_error_responses(), 1);
@@ -73,9 +73,8 @@ pub struct FailureAlarm {
 
 impl FailureAlarm {
     /// Says who is woken. The first one who says so is, for as long as the state lives.
-    pub fn connect(&self, waker: Waker) {
-        // Whoever comes second is the same one: a state belongs to one balancer.
-        let _ = self.waker.set(waker);
+    pub fn connect(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
     }
 
     /// Says after how many failures in a row that is: of those that were not answered, and of those that were.

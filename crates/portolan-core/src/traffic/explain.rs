@@ -34,7 +34,7 @@ pub(crate) fn explain_eligible(
         ),
         (
             "Reachability",
-            "who can be reached, and stays",
+            "who can be reached, is not ejected, and stays",
             candidates.as_slice(),
         ),
     ];

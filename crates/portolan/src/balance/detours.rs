@@ -13,6 +13,10 @@ pub(super) struct Detours<Req> {
     pub(super) attempts: Vec<Attempt>,
     /// Who is not to be asked again, until something has changed.
     pub(super) asked: Vec<Asked>,
+    /// How often it was sent to an endpoint that may have processed it.
+    pub(super) times_sent: usize,
+    /// Whoever was asked last has answered, that it cannot serve the request.
+    pub(super) last_answered: bool,
     /// Since when the request has been waiting for an endpoint, without having been with one.
     pub(super) waiting: Option<Instant>,
     /// All others have been asked.
@@ -34,6 +38,8 @@ impl<Req> Default for Detours<Req> {
         Self {
             attempts: Vec::new(),
             asked: Vec::new(),
+            times_sent: 0,
+            last_answered: false,
             waiting: None,
             nobody_else: false,
             turned_away: 0,

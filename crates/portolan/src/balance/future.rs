@@ -11,7 +11,6 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use portolan_core::policy::Learnt;
 use tokio::time::Sleep;
 use tower_service::Service;
 use tracing::{
@@ -20,10 +19,11 @@ use tracing::{
     level_filters::LevelFilter,
 };
 
-use super::{Handle, Journey, Published, Step, Waited};
-use crate::{
-    BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Routing, Sent, Told, routing::Seen,
+use super::{
+    Handle, Journey, Step, Waited,
+    again::{Again, fail, not_ready, refused, take_up},
 };
+use crate::{BoxError, Error, ErrorKind, Lease, Protocol, Routing, routing::Seen};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -39,6 +39,8 @@ pin_project! {
         journey: Journey<Req>,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
+        // Nothing where a request may take as long as it likes.
+        deadline: Option<Pin<Box<Sleep>>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
         span: Option<Span>,
@@ -52,6 +54,8 @@ pin_project! {
         Pick { request: Option<Req> },
         /// There is none now.
         Wait { request: Option<Req>, change: Pin<Box<dyn Future<Output = Waited> + Send>> },
+        /// It is to be sent again, and not at once.
+        Pause { request: Option<Req>, over: Pin<Box<Sleep>> },
         /// One is chosen, and must say that it is ready.
         Ready {
             request: Option<Req>,
@@ -83,8 +87,12 @@ where
                 outcome = field::Empty,
             )
         });
+        let published = &handle.published;
+        let retries = published.retries.as_ref();
+        let deadline = retries.and_then(|retries| retries.deadline());
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
+            deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
             state: State::Pick {
                 request: Some(request),
             },
@@ -134,6 +142,17 @@ where
         let mut this = self.project();
         let _entered = this.span.as_ref().map(Span::enter);
         let published = &this.handle.published;
+        if let Some(deadline) = this.deadline
+            && !matches!(this.state.as_mut().project(), StateProjection::Done)
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            // Whether it was the last endpoint's fault, nobody knows: the lease counts what was waited.
+            *this.lease = None;
+            this.state.set(State::Done);
+            let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
+            record_outcome(this.span.as_ref(), field::display(error.kind()));
+            return Poll::Ready(Err(error));
+        }
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => {
@@ -164,7 +183,7 @@ where
                                         failure,
                                         this.lease,
                                     ) {
-                                        Ok(request) => State::Pick { request },
+                                        Ok(again) => later(again, this.handle),
                                         Err(error) => break Err(error),
                                     }
                                 }
@@ -191,6 +210,12 @@ where
                             request: request.take(),
                         },
                         Err(error) => break Err(error),
+                    }
+                }
+                StateProjection::Pause { request, over } => {
+                    ready!(over.as_mut().poll(cx));
+                    State::Pick {
+                        request: request.take(),
                     }
                 }
                 StateProjection::Ready {
@@ -250,12 +275,12 @@ where
                         failure,
                         this.lease,
                     ) {
-                        Ok(request) => State::Pick { request },
+                        Ok(again) => later(again, this.handle),
                         Err(error) => break Err(error),
                     }
                 }
                 StateProjection::Call { response } => match ready!(response.poll(cx)) {
-                    Ok(response) => {
+                    Ok(mut response) => {
                         if let Some(lease) = this.lease {
                             this.handle.protocol.hear(lease.endpoint(), &response);
                         }
@@ -271,6 +296,13 @@ where
                                 Ok(None) => {}
                                 Err(error) => break Err(error),
                             }
+                        }
+                        if *this.idempotent
+                            && let Some(again) =
+                                refused(this.journey, this.handle, &mut response, this.lease)
+                        {
+                            this.state.set(later(again, this.handle));
+                            continue;
                         }
                         let Some(lease) = this.lease.take() else {
                             break Err(this.journey.end(published));
@@ -288,7 +320,7 @@ where
                             failure,
                             this.lease,
                         ) {
-                            Ok(request) => State::Pick { request },
+                            Ok(again) => later(again, this.handle),
                             Err(error) => break Err(error),
                         }
                     }
@@ -317,78 +349,18 @@ where
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
 }
 
-/// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
-fn take_up<S, Req>(
-    journey: &mut Journey<Req>,
-    published: &Published<S>,
-    told: &Told,
-    mut kept: Kept<Req>,
-    lease: &mut Option<Lease>,
-) -> Result<Option<Req>, Error> {
-    let (redirect, again) = match told {
-        Told::NextTime(redirect) => (redirect, None),
-        Told::Elsewhere(redirect) => (redirect, kept.again()),
-    };
-    let follow = kept.follow();
-    let Some(request) = again else {
-        let snapshot = published.load();
-        if let Some(to) = redirect.destination(snapshot.membership()) {
-            follow.learn(kept.key(), redirect, to);
-        }
-        return Ok(None);
-    };
-    // It has answered, and has no more to do with the request.
-    let by = lease.take().map(|mut lease| {
-        lease.untrace();
-        lease.succeed();
-        lease.endpoint().placement().clone()
-    });
-    let to = journey.redirected(published, redirect, by, follow.hops())?;
-    // What is out of date is not followed: the policy knows of something newer.
-    if follow.learn(kept.key(), redirect, &to) != Learnt::Outdated {
-        journey.send_on(to);
-    }
-    Ok(Some(request))
-}
-
-/// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and
-/// another endpoint may have it.
-fn not_ready<Req>(cause: impl Into<BoxError>, request: &mut Option<Req>) -> Failure<Req> {
-    Failure::new(cause)
-        .with_sent(Sent::No)
-        .with_request(request.take())
-}
-
-/// An endpoint has failed the request. Gives the request back where another endpoint may have it.
-fn fail<S, P, Req>(
-    journey: &mut Journey<Req>,
-    handle: &Handle<S, P>,
-    idempotent: bool,
-    failure: Failure<Req>,
-    lease: &mut Option<Lease>,
-) -> Result<Option<Req>, Error> {
-    let Failure {
-        sent,
-        request,
-        culprit,
-        cause,
-    } = failure;
-    let published = &handle.published;
-    if let Some(mut lease) = lease.take() {
-        lease.untrace();
-        match culprit {
-            Culprit::Endpoint => lease.fail(),
-            Culprit::Caller => lease.excuse(),
-        }
-        journey.failed(published, lease.into_state(), sent, cause)?;
-    }
-    let allowed = match sent {
-        Sent::Unreachable | Sent::No => published.settings.retry_unsent,
-        Sent::Maybe => idempotent,
-    };
-    match request {
-        Some(request) if allowed => Ok(Some(request)),
-        _ => Err(journey.end(published)),
+/// What comes next for a request that is sent again.
+fn later<S, P, Req>(again: Again<Req>, handle: &Handle<S, P>) -> State<S, Req, S::Future>
+where
+    S: Service<Req>,
+{
+    let request = Some(again.request);
+    match again.pause.is_zero() {
+        true => State::Pick { request },
+        false => State::Pause {
+            request,
+            over: Box::pin(handle.published.sleep(again.pause)),
+        },
     }
 }
 

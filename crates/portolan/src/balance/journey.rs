@@ -225,6 +225,8 @@ impl<Req> Journey<Req> {
             since: self.since,
         };
         let detours = self.detours();
+        detours.last_answered = false;
+        detours.times_sent += usize::from(sent == Sent::Maybe);
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
         detours.nobody_else = false;
@@ -237,6 +239,41 @@ impl<Req> Journey<Req> {
             return Err(self.end(published));
         }
         Ok(())
+    }
+
+    /// Notes that an endpoint has answered that it cannot serve the request, which is to be sent again.
+    pub(crate) fn answered<S>(
+        &mut self,
+        published: &Published<S>,
+        state: Arc<EndpointState>,
+        cause: BoxError,
+    ) {
+        tracing::debug!(
+            service = %published.service, endpoint = %state.endpoint().placement(), %cause,
+            "an endpoint cannot serve a request"
+        );
+        let endpoint = known_as(published, &state);
+        let sent = Sent::Maybe;
+        let asked = Asked {
+            state,
+            endpoint: Arc::clone(&endpoint),
+            sent,
+            since: self.since,
+        };
+        let detours = self.detours();
+        detours.last_answered = true;
+        detours.times_sent += 1;
+        detours.attempts.push(Attempt::new(endpoint, sent, cause));
+        detours.asked.push(asked);
+        detours.nobody_else = false;
+        detours.sent_on = None;
+        detours.waiting = None;
+    }
+
+    /// How often it was sent to an endpoint that may have processed it.
+    pub(crate) fn times_sent(&self) -> usize {
+        let detours = self.detours.as_ref();
+        detours.map_or(0, |detours| detours.times_sent)
     }
 
     /// Keeps something to send the request once more from, where redirects are followed.
@@ -295,6 +332,11 @@ impl<Req> Journey<Req> {
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let detours = self.detours();
+        // It is there, and answers; it may do so better the next time. How often, the rules for retries say.
+        if std::mem::take(&mut detours.last_answered) {
+            detours.asked.clear();
+            return self.next(published, seen, lease);
+        }
         let broke_off = matches!(&*detours.attempts, [only] if only.sent == Sent::No);
         // A policy that says of nobody that all have been tried must not be asked for ever.
         if broke_off && !detours.asked.is_empty() {

@@ -1,5 +1,6 @@
 //! The balanced service: a tower [`Service`] that sends each request to an endpoint of its choice.
 
+mod again;
 mod detours;
 mod endings;
 mod future;

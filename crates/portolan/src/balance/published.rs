@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{Routing, clock::Clock, settings::Settings};
+use crate::{Routing, clock::Clock, retry::Retries, settings::Settings};
 
 /// What the driver publishes and requests read.
 ///
@@ -30,6 +30,8 @@ pub(crate) struct Published<S> {
     /// Where the balancer was built. Its timers are used: a runtime that only sends requests need not
     /// have any.
     pub(crate) runtime: Handle,
+    /// Nothing where nobody asked for retries.
+    pub(crate) retries: Option<Retries>,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
@@ -72,8 +74,10 @@ impl<S> Published<S> {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
+        let retries = settings.retry.clone();
         Self {
             service,
+            retries: retries.map(|retry| Retries::new(retry, clock)),
             settings,
             clock,
             runtime,

@@ -5,6 +5,7 @@
 //! traffic.
 
 mod guarded;
+mod health;
 mod members;
 mod pace;
 mod probe;
@@ -31,6 +32,7 @@ use crate::{
     balance::{Published, Reached},
     latest::Latest,
 };
+use health::Health;
 use members::Members;
 use pace::Pace;
 use report::Report;
@@ -52,6 +54,7 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     /// An endpoint was reached, or could not be.
     reachability: Arc<Notify>,
     report: Report,
+    health: Health,
 }
 
 /// Stops the driver when it is dropped, with the last handle on the balancer.
@@ -76,8 +79,10 @@ impl<M: MakeEndpoint> Driver<M> {
         let report = Report::of(&published.service, published.clock.now());
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
+        let now = published.clock.now();
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
+            health: Health::new(&published.settings, by_identity, now),
             published,
             by_identity,
             policy,
@@ -106,13 +111,14 @@ impl<M: MakeEndpoint> Driver<M> {
         let (mut news, mut seen) = (Latest::default(), 0);
         let mut changes = guarded::changes(&*self.policy);
         loop {
-            let (mut reachability, mut rebuild) = (false, false);
+            let (mut reachability, mut rebuild, mut rung) = (false, false, false);
             let left = self.next_look();
             tokio::select! {
                 said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
                 Some(()) = changes.next() => rebuild = true,
+                () = self.health.rung() => rung = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
             // The first change is published at once. While more come than can be published, only
@@ -141,7 +147,13 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                (moved || learnt || rebuild).then(|| self.publish(since))
+                let (retries, now) = (self.published.retries.as_ref(), self.published.clock.now());
+                let due = self.health.next_look().is_some_and(|due| now >= due);
+                let health = (rung || due || learnt || moved)
+                    && self
+                        .health
+                        .look(&self.published.service, &self.membership, retries, now);
+                (moved || learnt || rebuild || health).then(|| self.publish(since))
             });
             if let Some(former) = former {
                 // Whoever waited for the change goes first.
@@ -201,7 +213,12 @@ impl<M: MakeEndpoint> Driver<M> {
     /// How long until there is something to do, even if nothing happens.
     fn next_look(&self) -> Option<Duration> {
         let again = self.report.age(&self.freshness, self.published.clock.now());
-        [again, self.time_left()].into_iter().flatten().min()
+        let health = self.health.next_look();
+        let health = health.map(|due| due.since(self.published.clock.now()));
+        [again, self.time_left(), health]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How long until the endpoints are too old to be used; `None` where they never are, or are already.
@@ -286,20 +303,25 @@ impl<M: MakeEndpoint> Driver<M> {
             true => Default::default(),
             false => {
                 let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
-                let list = eligible(&self.membership, &from, is_out_of_reach);
+                let is_ejected = self.health.ejected(&self.membership, is_out_of_reach);
+                let is_left_out = |one: &_| is_out_of_reach(one) || is_ejected(one);
+                let list = eligible(&self.membership, &from, is_left_out);
                 (list, self.membership.clone())
             }
         };
         let candidates = Candidates::new(list, fastrand::u64(..))
             .with_location(settings.location.clone())
             .with_session_affinity(self.membership.session_affinity());
+        let picker = guarded::build(&*self.policy, &candidates);
+        let now = self.published.clock.now();
+        let picker = self.health.ramped(picker, &candidates, now);
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;
         let snapshot = Snapshot::new(
             generation,
             candidates.clone(),
-            guarded::build(&*self.policy, &candidates),
+            picker,
             self.freshness.clone(),
             |candidate| members.service(candidate, generation),
         )

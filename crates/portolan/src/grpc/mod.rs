@@ -24,7 +24,8 @@
 //! As with [`http`](crate::http): a call that provably was not processed goes to another endpoint; one
 //! that may have been does only if it is marked [`Idempotent`](crate::http::Idempotent), or
 //! [`retry_if`](GrpcBuilder::retry_if) says so. A call that was answered, with whatever status, is
-//! never retried.
+//! retried only where it is such a one, was ended at once with `UNAVAILABLE`, and
+//! [retries](crate::BalancerBuilder::retry) are on.
 //!
 //! # What counts against an endpoint
 //! A call that was not answered, a stream that broke off, and the statuses `UNKNOWN`,
@@ -36,6 +37,7 @@ mod body;
 mod builder;
 mod deadline;
 mod protocol;
+mod refusal;
 mod status;
 
 use std::{

@@ -1,10 +1,10 @@
 //! How the balancer reads gRPC responses and errors.
 
-use super::{ResponseBody, status::Code};
+use super::{ResponseBody, refusal::refused, status::Code};
 use crate::{
-    Endpoint, Failure, Kept, Lease, Protocol, Routing, Told,
+    Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told,
     http::{
-        Heads,
+        Heads, SentFrom,
         endpoint::{HttpEndpoint, Request, Response, SendError},
     },
 };
@@ -41,13 +41,23 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
         self.heads.hear(endpoint, response);
     }
 
+    #[inline]
+    fn refusal(&self, response: &Response) -> Option<Refusal> {
+        refused(response)
+    }
+
+    fn again(&self, response: &mut Response) -> Option<Request> {
+        SentFrom::again(response)
+    }
+
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
+        SentFrom::forget(&mut response);
         self.heads.sign(&mut response, &lease);
         // A call that fails at once has its status in the headers. What is no gRPC at all, such as a
         // proxy's own answer, has none.
         let code = Code::of(response.headers());
         if response.status().is_server_error() || code.is_some_and(Code::is_failure) {
-            lease.fail();
+            lease.fail_by_response();
         } else {
             lease.succeed();
         }

@@ -21,7 +21,7 @@ impl Code {
     const PERMISSION_DENIED: Self = Self(7);
     const RESOURCE_EXHAUSTED: Self = Self(8);
     const INTERNAL: Self = Self(13);
-    const UNAVAILABLE: Self = Self(14);
+    pub(super) const UNAVAILABLE: Self = Self(14);
     const DATA_LOSS: Self = Self(15);
 
     /// The code in the headers, or trailers, of a response.
@@ -75,6 +75,7 @@ impl Status {
     pub(super) fn of(error: &Error) -> Self {
         let code = match error.kind() {
             ErrorKind::PolicyAtFault => Code::INTERNAL,
+            ErrorKind::DeadlineExceeded => Code::DEADLINE_EXCEEDED,
             ErrorKind::Failed => error
                 .source()
                 .map_or(Code::UNAVAILABLE, Code::of_broken_stream),

@@ -285,7 +285,10 @@ impl HttpBuilder {
     ///
     /// # Errors
     /// Where a setting makes no sense, or there is no tokio runtime.
-    pub fn build(self) -> Result<HttpClient, BuildError> {
+    pub fn build(mut self) -> Result<HttpClient, BuildError> {
+        if self.balancer.retries() {
+            self.channel.idempotency.by_method();
+        }
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(self.balancer.service_ref())?;
         let protocol = Http {

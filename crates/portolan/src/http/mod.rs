@@ -54,6 +54,7 @@ mod heads;
 mod idempotent;
 mod protocol;
 mod redirect;
+pub(crate) mod refusal;
 pub(crate) mod replay;
 mod request;
 pub(crate) mod settings;
@@ -96,6 +97,7 @@ pub(crate) use {
 pub(crate) use {
     heads::{Heads, Learn},
     redirect::Redirection,
+    refusal::SentFrom,
 };
 
 use crate::{Balance, BoxError, Error, Explanation, Observer, sticky::Visit};

@@ -6,8 +6,9 @@ use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
     heads::Heads,
+    refusal::{SentFrom, refusal},
 };
-use crate::{Endpoint, Failure, Kept, Lease, Protocol, Routing, Told};
+use crate::{Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
@@ -41,10 +42,20 @@ impl Protocol<Request, HttpEndpoint> for Http {
         self.heads.hear(endpoint, response);
     }
 
+    #[inline]
+    fn refusal(&self, response: &Response) -> Option<Refusal> {
+        refusal(response.status(), response.headers())
+    }
+
+    fn again(&self, response: &mut Response) -> Option<Request> {
+        SentFrom::again(response)
+    }
+
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
+        SentFrom::forget(&mut response);
         self.heads.sign(&mut response, &lease);
         if is_failure(response.status()) {
-            lease.fail();
+            lease.fail_by_response();
         } else {
             lease.succeed();
         }

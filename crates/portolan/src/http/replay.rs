@@ -135,6 +135,10 @@ impl Replay {
 }
 
 impl Spare {
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.idempotent
+    }
+
     /// The body from its beginning, or `None` where more of it was read than could be kept. What
     /// still reads the former body gets an error.
     pub(crate) fn rewind(self) -> Option<Replay> {

@@ -148,6 +148,7 @@ impl ReqwestBuilder {
         let service = self.balancer.service_ref();
         let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
         let protocol = Reqwest {
+            by_method: self.protocol.by_method || self.balancer.retries(),
             is_sticky: sessions.is_some(),
             ..self.protocol
         };

@@ -5,12 +5,12 @@ use std::{
     fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
 use reqwest::{
-    Body, Client, ClientBuilder, Request, Response, ResponseBuilderExt, Url,
+    Body, Client, ClientBuilder, Request, Response, ResponseBuilderExt, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
     header::{HOST, HeaderValue},
 };
@@ -111,8 +111,9 @@ impl Service<Call> for ReqwestEndpoint {
         let reachability = self.reachability.clone();
         Box::pin(async move {
             match answer.await {
-                Ok(response) => {
+                Ok((mut response, again)) => {
                     reachability.reached();
+                    SentFrom::keep(&mut response, again, own);
                     Ok(response)
                 }
                 Err(failure) => Err(NotSent { failure, own }),
@@ -125,7 +126,7 @@ async fn send(
     client: Result<Client, Arc<reqwest::Error>>,
     rename: Option<Rename>,
     mut request: Request,
-) -> Result<Response, Box<Failure<Request>>> {
+) -> Result<(Response, Again), Box<Failure<Request>>> {
     let client = match client {
         Ok(client) => client,
         Err(error) => return Err(not_sent(Sent::Unreachable, Some(request), error)),
@@ -143,10 +144,13 @@ async fn send(
     }
     let sent_to = request.url().clone();
     match client.execute(request).await {
-        Ok(response) if sent_to != url && *response.url() == sent_to => {
-            Ok(rebuild(response, url, |body| body))
+        Ok(response) => {
+            let response = match sent_to != url && *response.url() == sent_to {
+                true => rebuild(response, url, |body| body),
+                false => response,
+            };
+            Ok((response, again))
         }
-        Ok(response) => Ok(response),
         // No endpoint can do anything about that.
         Err(error) if error.is_builder() || is_by_caller(&error) => {
             Err(by_caller(Sent::Maybe, Described(error)))
@@ -222,6 +226,34 @@ impl Again {
             }
             Self::Not => None,
         }
+    }
+}
+
+/// What a request that was answered can be sent again from, in the extensions of an answer for which it may be needed.
+#[derive(Clone)]
+pub(super) struct SentFrom(Arc<Mutex<Option<(Again, Own)>>>);
+
+impl SentFrom {
+    fn keep(response: &mut Response, again: Again, own: Own) {
+        let status = response.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let kept = Self(Arc::new(Mutex::new(Some((again, own)))));
+            response.extensions_mut().insert(kept);
+        }
+    }
+
+    /// The request, once.
+    pub(super) fn again(response: &mut Response) -> Option<Call> {
+        let Self(kept) = response.extensions_mut().remove()?;
+        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (again, own) = kept?;
+        let request = again.request()?;
+        Some(Call { request, own })
+    }
+
+    /// The answer stands: nobody else is to find it there.
+    pub(super) fn forget(response: &mut Response) {
+        response.extensions_mut().remove::<Self>();
     }
 }
 

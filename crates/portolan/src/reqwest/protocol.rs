@@ -5,13 +5,13 @@ use std::{fmt, sync::Arc};
 use reqwest::{Body, Request, Response};
 
 use super::{
-    endpoint::{NotSent, ReqwestEndpoint, rebuild},
+    endpoint::{NotSent, ReqwestEndpoint, SentFrom, rebuild},
     request::Call,
 };
 use crate::{
-    Failure, Lease, Protocol, Routing,
+    Failure, Lease, Protocol, Refusal, Routing,
     affinity::{Affinity, Head},
-    http::{Tracked, is_failure},
+    http::{Tracked, is_failure, refusal::refusal},
     sticky::ServedBy,
 };
 
@@ -44,9 +44,18 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
         call.own.routing.borrowed().or(found)
     }
 
+    fn refusal(&self, response: &Response) -> Option<Refusal> {
+        refusal(response.status(), response.headers())
+    }
+
+    fn again(&self, response: &mut Response) -> Option<Call> {
+        SentFrom::again(response)
+    }
+
     fn respond(&self, mut response: Response, mut lease: Lease) -> Response {
+        SentFrom::forget(&mut response);
         if is_failure(response.status()) {
-            lease.fail();
+            lease.fail_by_response();
         } else {
             lease.succeed();
         }

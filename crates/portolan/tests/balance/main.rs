@@ -10,8 +10,10 @@ mod limits;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod model;
+mod moody;
 mod nodes;
 mod policy;
+mod resilience;
 mod retries;
 mod rounds;
 mod routing;

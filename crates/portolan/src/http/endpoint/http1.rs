@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, BackoffSettings},
-    http::replay::Replay,
+    http::{refusal::SentFrom, replay::Replay},
 };
 
 /// The connections to one endpoint.
@@ -92,8 +92,9 @@ pub(super) async fn send(
             .sender
             .try_send_request(Request::from_parts(head, body));
         let mut error = match AnswerWithin::wait(limit, response).await {
-            Ok(Ok(response)) => {
+            Ok(Ok(mut response)) => {
                 connection.go_home();
+                SentFrom::keep(&mut response, spare);
                 return Ok(response);
             }
             Ok(Err(error)) => error,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Reachability,
     backoff::{Backoff, BackoffSettings},
-    http::replay::Replay,
+    http::{refusal::SentFrom, replay::Replay},
 };
 
 /// A connection that lived so long was a good one: when it is lost, the next is made at once.
@@ -135,7 +135,12 @@ pub(super) async fn send(
         let endpoint = Arc::downgrade(&links);
         drop(links);
         let mut error = match AnswerWithin::wait(limit, response).await {
-            Ok(Ok(response)) => return Ok(response),
+            Ok(Ok(mut response)) => {
+                let (head, body) = spare;
+                let spare = body.is_idempotent().then_some((head, body));
+                SentFrom::keep(&mut response, spare);
+                return Ok(response);
+            }
             Ok(Err(error)) => error,
             Err(too_late) => {
                 let (head, body) = spare;

@@ -1,0 +1,143 @@
+//! Whether a request goes on after an endpoint has not served it.
+
+use std::time::Duration;
+
+use portolan_core::policy::Learnt;
+use tower_service::Service;
+
+use super::{Handle, Journey, Published};
+use crate::{
+    BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Sent, Told, retry::Pushback,
+};
+
+/// A request that is to be sent again.
+pub(super) struct Again<Req> {
+    pub(super) request: Req,
+    /// How long to wait first.
+    pub(super) pause: Duration,
+}
+
+/// The endpoint chosen does not take the request. Nothing was sent: the request is still here, and
+/// another endpoint may have it.
+pub(super) fn not_ready<Req>(
+    cause: impl Into<BoxError>,
+    request: &mut Option<Req>,
+) -> Failure<Req> {
+    Failure::new(cause)
+        .with_sent(Sent::No)
+        .with_request(request.take())
+}
+
+/// An endpoint has failed the request. Gives the request back where another endpoint may have it.
+pub(super) fn fail<S, P, Req>(
+    journey: &mut Journey<Req>,
+    handle: &Handle<S, P>,
+    idempotent: bool,
+    failure: Failure<Req>,
+    lease: &mut Option<Lease>,
+) -> Result<Again<Req>, Error> {
+    let Failure {
+        sent,
+        request,
+        culprit,
+        cause,
+    } = failure;
+    let published = &handle.published;
+    if let Some(mut lease) = lease.take() {
+        lease.untrace();
+        match culprit {
+            Culprit::Endpoint => lease.fail(),
+            Culprit::Caller => lease.excuse(),
+        }
+        journey.failed(published, lease.into_state(), sent, cause)?;
+    }
+    let allowed = match sent {
+        Sent::Unreachable | Sent::No => published.settings.retry_unsent,
+        Sent::Maybe => idempotent,
+    };
+    let Some(request) = request.filter(|_| allowed) else {
+        return Err(journey.end(published));
+    };
+    let pause = match &published.retries {
+        // Nobody was bothered by a request that found nobody.
+        Some(retries) if sent != Sent::Unreachable => {
+            match retries.next(journey.times_sent(), Pushback::Unsaid) {
+                Ok(pause) => pause,
+                Err(why) => return Err(journey.end(published).with_not_retried(why)),
+            }
+        }
+        _ => Duration::ZERO,
+    };
+    Ok(Again { request, pause })
+}
+
+/// An endpoint has answered. Gives the request back where the answer says that the endpoint cannot serve it now, and
+/// another one may be asked.
+#[inline]
+pub(super) fn refused<S, P, Req>(
+    journey: &mut Journey<Req>,
+    handle: &Handle<S, P>,
+    response: &mut S::Response,
+    lease: &mut Option<Lease>,
+) -> Option<Again<Req>>
+where
+    S: Service<Req>,
+    P: Protocol<Req, S>,
+{
+    let retries = handle.published.retries.as_ref()?;
+    let refusal = handle.protocol.refusal(response)?;
+    let pause = match retries.next(journey.times_sent() + 1, refusal.pushback) {
+        Ok(pause) => pause,
+        Err(why) => {
+            tracing::debug!(
+                service = %handle.published.service, ?why, "an answer that may be retried stands"
+            );
+            return None;
+        }
+    };
+    // Last, for it ends what may still be sent of the body, and an answer that stands needs that to be whole.
+    let Some(request) = handle.protocol.again(response) else {
+        retries.put_back();
+        return None;
+    };
+    if let Some(mut lease) = lease.take() {
+        lease.untrace();
+        lease.fail_by_response();
+        journey.answered(&handle.published, lease.into_state(), refusal.cause);
+    }
+    Some(Again { request, pause })
+}
+
+/// Takes up what an answer says of where the request belongs. Gives the request back where it is to be sent there.
+pub(super) fn take_up<S, Req>(
+    journey: &mut Journey<Req>,
+    published: &Published<S>,
+    told: &Told,
+    mut kept: Kept<Req>,
+    lease: &mut Option<Lease>,
+) -> Result<Option<Req>, Error> {
+    let (redirect, again) = match told {
+        Told::NextTime(redirect) => (redirect, None),
+        Told::Elsewhere(redirect) => (redirect, kept.again()),
+    };
+    let follow = kept.follow();
+    let Some(request) = again else {
+        let snapshot = published.load();
+        if let Some(to) = redirect.destination(snapshot.membership()) {
+            follow.learn(kept.key(), redirect, to);
+        }
+        return Ok(None);
+    };
+    // It has answered, and has no more to do with the request.
+    let by = lease.take().map(|mut lease| {
+        lease.untrace();
+        lease.succeed();
+        lease.endpoint().placement().clone()
+    });
+    let to = journey.redirected(published, redirect, by, follow.hops())?;
+    // What is out of date is not followed: the policy knows of something newer.
+    if follow.learn(kept.key(), redirect, &to) != Learnt::Outdated {
+        journey.send_on(to);
+    }
+    Ok(Some(request))
+}

@@ -1,0 +1,251 @@
+//! What the driver makes of how the endpoints do: who is ejected, who starts slowly, how many retries there may be.
+//!
+//! It is decided in core ([`portolan_core::health`]); here is when to look, and what to do about it. Nothing of it is
+//! there where nobody asked for it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use portolan_core::{
+    Candidate, Candidates, EndpointState, Membership, Picker, ServiceRef, Time,
+    health::{Decision, OutlierEjection, Outliers, SlowStart, ramped},
+};
+use tokio::sync::Notify;
+
+use crate::{retry::Retries, settings::Settings};
+
+pub(super) struct Health {
+    outliers: Option<Outliers>,
+    slow: Option<Slow>,
+    tally: Tally,
+    /// Rung by an endpoint at which requests fail in a row.
+    bell: Arc<Notify>,
+    waker: Waker,
+}
+
+/// How often retries are paid for.
+const REFILL: Duration = Duration::from_secs(1);
+
+impl Health {
+    pub(super) fn new(settings: &Settings, by_identity: bool, now: Time) -> Self {
+        let bell = Arc::new(Notify::new());
+        let outliers = settings.outlier_ejection.clone();
+        let outliers = outliers.map(|ejection: OutlierEjection| Outliers::new(ejection, now));
+        // A key has one place, new or not.
+        let slow = settings.slow_start.filter(|_| !by_identity);
+        Self {
+            outliers,
+            slow: slow.map(Slow::new),
+            tally: Tally {
+                due: settings.retry.is_some().then(|| now + REFILL),
+                counted: Vec::new(),
+            },
+            waker: Waker::from(Arc::new(Bell(Arc::clone(&bell)))),
+            bell,
+        }
+    }
+
+    /// Waits until an endpoint rings.
+    pub(super) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// When to look, even if nobody rings.
+    pub(super) fn next_look(&self) -> Option<Time> {
+        let outliers = self.outliers.as_ref().map(Outliers::next_look);
+        let slow = self.slow.as_ref().and_then(|slow| slow.due);
+        [outliers, slow, self.tally.due].into_iter().flatten().min()
+    }
+
+    /// Looks at the endpoints. Whether another snapshot is to be published for what is seen.
+    pub(super) fn look(
+        &mut self,
+        service: &ServiceRef,
+        membership: &Membership,
+        retries: Option<&Retries>,
+        now: Time,
+    ) -> bool {
+        if let Some(retries) = retries {
+            self.tally.refill(membership, retries, now);
+        }
+        let faster = self.slow.as_mut().is_some_and(|slow| slow.grow(now));
+        let Some(outliers) = &mut self.outliers else {
+            return faster;
+        };
+        for one in membership.members() {
+            one.state.alarm().connect(&self.waker);
+        }
+        let decisions = outliers.look(membership.members(), now, fastrand::u64(..));
+        for decision in &decisions {
+            tell(service, decision);
+        }
+        faster || !decisions.is_empty()
+    }
+
+    /// Who is to be left out, where not too few are left.
+    pub(super) fn ejected(
+        &self,
+        membership: &Membership,
+        is_out_of_reach: impl Fn(&Candidate) -> bool,
+    ) -> impl Fn(&Candidate) -> bool {
+        let outliers = self.outliers.as_ref().filter(|outliers| {
+            if outliers.ejected() == 0 {
+                return false;
+            }
+            let members = membership.members().iter();
+            let ready = members.filter(|one| one.endpoint.conditions().is_ready());
+            let left = |one: &&Candidate| !is_out_of_reach(one) && !outliers.is_ejected(one);
+            let (all, left) = (ready.clone().count(), ready.filter(left).count());
+            let panics = outliers.panics(all, left);
+            if panics {
+                tracing::warn!(
+                    ready = all,
+                    left,
+                    "too few endpoints are left: ejections are not gone by"
+                );
+            }
+            !panics
+        });
+        move |one| outliers.is_some_and(|outliers| outliers.is_ejected(one))
+    }
+
+    /// Lets those who have just come start slowly.
+    pub(super) fn ramped(
+        &mut self,
+        picker: Arc<dyn Picker>,
+        candidates: &Candidates,
+        now: Time,
+    ) -> Arc<dyn Picker> {
+        match &mut self.slow {
+            Some(slow) => {
+                slow.take_up(candidates, now);
+                ramped(picker, candidates)
+            }
+            None => picker,
+        }
+    }
+}
+
+fn tell(service: &ServiceRef, decision: &Decision) {
+    match decision {
+        Decision::Ejected {
+            state,
+            because,
+            lasts,
+            ..
+        } => tracing::warn!(
+            %service, endpoint = %state.endpoint().placement(), address = %state.endpoint().address(),
+            %because, ?lasts, "endpoint ejected"
+        ),
+        Decision::Returned { state, .. } => tracing::info!(
+            %service, endpoint = %state.endpoint().placement(), address = %state.endpoint().address(),
+            "endpoint back, on trial"
+        ),
+        _ => {}
+    }
+}
+
+/// Wakes the driver.
+struct Bell(Arc<Notify>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Those who start slowly.
+struct Slow {
+    settings: SlowStart,
+    /// By the address of their state: those among whom requests chose last.
+    known: HashSet<usize>,
+    growing: HashMap<usize, (Arc<EndpointState>, Time)>,
+    due: Option<Time>,
+}
+
+impl Slow {
+    fn new(settings: SlowStart) -> Self {
+        Self {
+            settings,
+            known: HashSet::new(),
+            growing: HashMap::new(),
+            due: None,
+        }
+    }
+
+    /// Those who were not there before start from the least. Where nobody was, all are alike.
+    fn take_up(&mut self, candidates: &Candidates, now: Time) {
+        let key = |one: &Candidate| Arc::as_ptr(&one.state).addr();
+        if !self.known.is_empty() {
+            for one in candidates {
+                if !self.known.contains(&key(one)) {
+                    one.state.set_share(self.settings.share_at(Duration::ZERO));
+                    let growing = (Arc::clone(&one.state), now);
+                    self.growing.insert(key(one), growing);
+                }
+            }
+        }
+        self.known = candidates.iter().map(key).collect();
+        self.growing.retain(|key, _| self.known.contains(key));
+        self.due = self.next(now);
+    }
+
+    /// Gives them what is due. Whether the last one has its whole part now.
+    fn grow(&mut self, now: Time) -> bool {
+        if self.due.is_none_or(|due| now < due) {
+            return false;
+        }
+        self.growing.retain(|_, (state, since)| {
+            let share = self.settings.share_at(now.since(*since));
+            state.set_share(share);
+            share < 1.0
+        });
+        self.due = self.next(now);
+        self.growing.is_empty()
+    }
+
+    fn next(&self, now: Time) -> Option<Time> {
+        (!self.growing.is_empty()).then(|| now + self.settings.step())
+    }
+}
+
+/// How many requests there were, for the budget of the retries.
+struct Tally {
+    due: Option<Time>,
+    /// Up to which request of each endpoint it is counted.
+    counted: Vec<(Arc<EndpointState>, u64)>,
+}
+
+impl Tally {
+    fn refill(&mut self, membership: &Membership, retries: &Retries, now: Time) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        // Those who are gone by now are counted a last time.
+        let since = |(state, counted): &(Arc<EndpointState>, u64)| state.requests() - counted;
+        let mut requests: u64 = self.counted.iter().map(since).sum();
+        let before: HashSet<_> = self
+            .counted
+            .iter()
+            .map(|(state, _)| Arc::as_ptr(state))
+            .collect();
+        self.counted.clear();
+        for one in membership.members() {
+            let count = one.state.requests();
+            if !before.contains(&Arc::as_ptr(&one.state)) {
+                requests += count;
+            }
+            self.counted.push((Arc::clone(&one.state), count));
+        }
+        retries.refill(requests, now);
+        self.due = Some(now + REFILL);
+    }
+}

@@ -1,0 +1,387 @@
+//! Retries, ejections, slow starts: what keeps requests from failing where an endpoint does.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use portolan::{
+    BuildError, Error, ErrorKind, Routing,
+    health::{OutlierEjection, SlowStart},
+    policy::{Random, RoundRobin, Shard, Shards},
+    retry::{NotRetried, Pushback, Retry, RetryBackoff, RetryBudget},
+};
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use crate::{
+    cluster_of,
+    moody::{Ask, Mood, READ, Reply, WRITE, World},
+    present,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const REFUSES: Mood = Mood::Refuses(Pushback::Unsaid);
+
+async fn ask(
+    service: &portolan::Balance<crate::moody::Moody, crate::moody::Moods>,
+    request: Ask,
+) -> Result<Reply, Error> {
+    service.clone().oneshot(request).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_serve_is_passed_over_for_another() {
+    for mood in [REFUSES, Mood::BreaksOff] {
+        let (_teller, cluster) = cluster_of(0..3);
+        let world = World::default();
+        world.set("db-0", mood);
+        world.set("db-1", mood);
+        let builder = cluster.service("db").unwrap().policy(RoundRobin::new());
+        let service = world.serve(builder.retry(Retry::new()));
+        for _ in 0..20 {
+            let reply = ask(&service, READ).await.unwrap();
+            assert_eq!((&*reply.by, reply.refused), ("db-2", None));
+            let calls = world.take_calls();
+            let different: BTreeSet<_> = calls.iter().collect();
+            assert_eq!(different.len(), calls.len(), "{calls:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_sent_twice_is_not() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    (0..3).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    let service = world.serve(cluster.service("db").unwrap().retry(Retry::new()));
+    let reply = ask(&service, WRITE).await.unwrap();
+    assert!(reply.refused.is_some());
+    assert_eq!(world.take_calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_retries_every_answer_is_one() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    (0..3).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    let service = world.serve(cluster.service("db").unwrap());
+    assert!(ask(&service, READ).await.unwrap().refused.is_some());
+    assert_eq!(world.take_calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_refuse_the_last_answer_stands_after_so_many_tries() {
+    let (_teller, cluster) = cluster_of(0..5);
+    let world = World::default();
+    (0..5).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    let retry = Retry::new().tries(4);
+    let service = world.serve(cluster.service("db").unwrap().retry(retry));
+    let reply = ask(&service, READ).await.unwrap();
+    let calls = world.take_calls();
+    assert_eq!(calls.len(), 4);
+    assert_eq!(calls.last(), Some(&reply.by));
+    assert_eq!(calls.iter().collect::<BTreeSet<_>>().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_break_off_the_error_says_who_was_tried_and_why_no_more_were() {
+    let (_teller, cluster) = cluster_of(0..5);
+    let world = World::default();
+    (0..5).for_each(|ordinal| world.set(&format!("db-{ordinal}"), Mood::BreaksOff));
+    let service = world.serve(cluster.service("db").unwrap().retry(Retry::new()));
+    let error = ask(&service, READ).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Failed);
+    assert_eq!(error.not_retried(), Some(NotRetried::TriesSpent));
+    assert_eq!(error.attempts().len(), 3);
+    let said = error.to_string();
+    assert!(said.contains("sent as often as it may be"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_stay_in_their_shard_and_at_their_pin() {
+    let pinned = Ask {
+        routing: || Routing::pinned_to("db-1"),
+        ..READ
+    };
+    // Of three shards by modulo; the first is found by trying.
+    let keyed = Ask {
+        routing: || Routing::key("tenant-7"),
+        ..READ
+    };
+    for request in [pinned, keyed] {
+        let (_teller, cluster) = cluster_of(0..3);
+        let world = World::default();
+        let policy = Shard::by_ordinal(Shards::fixed(3));
+        let builder = cluster.service("db").unwrap().policy(policy);
+        let service = world.serve(builder.retry(Retry::new()));
+        let owner = ask(&service, request).await.unwrap().by;
+        world.take_calls();
+        world.set(&owner, REFUSES);
+        let reply = ask(&service, request).await.unwrap();
+        assert!(reply.refused.is_some());
+        assert_eq!(world.take_calls(), vec![owner.clone(); 3]);
+        // It is better by the next try.
+        let asks = tokio::spawn(service.clone().oneshot(request));
+        while world.take_calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.set(&owner, Mood::Serves);
+        assert!(asks.await.unwrap().unwrap().refused.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_are_as_long_as_they_are_told_to_be() {
+    let pause = |mood, retry: Retry| async move {
+        let (_teller, cluster) = cluster_of([0]);
+        let world = World::default();
+        world.set("db-0", mood);
+        let service = world.serve(cluster.service("db").unwrap().retry(retry.tries(2)));
+        let began = Instant::now();
+        ask(&service, READ).await.unwrap();
+        (began.elapsed(), world.take_calls().len())
+    };
+    let after = |time| Mood::Refuses(Pushback::After(time));
+    let (took, calls) = pause(after(200 * MS), Retry::new()).await;
+    assert!(
+        took >= 200 * MS && took <= 222 * MS && calls == 2,
+        "{took:?}"
+    );
+    let year = Duration::from_secs(365 * 86_400);
+    assert_eq!(pause(after(year), Retry::new()).await, (Duration::ZERO, 1));
+    assert_eq!(pause(after(Duration::MAX), Retry::new()).await.1, 1);
+    let never = Mood::Refuses(Pushback::Never);
+    assert_eq!(pause(never, Retry::new()).await, (Duration::ZERO, 1));
+    let at_once = RetryBackoff::new(Duration::ZERO, Duration::ZERO);
+    let (took, calls) = pause(REFUSES, Retry::new().backoff(at_once)).await;
+    assert_eq!((took, calls), (Duration::ZERO, 2));
+    let (took, calls) = pause(REFUSES, Retry::new()).await;
+    assert!(took <= 27 * MS && calls == 2, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_everything_fails_retries_keep_to_their_budget() {
+    for mood in [REFUSES, Mood::BreaksOff] {
+        let (_teller, cluster) = cluster_of(0..10);
+        let world = World::default();
+        (0..10).for_each(|ordinal| world.set(&format!("db-{ordinal}"), mood));
+        let retry = Retry::new().budget(RetryBudget::new(0.2, 1));
+        let service = world.serve(cluster.service("db").unwrap().retry(retry));
+        // A hundred a second, for a minute.
+        let mut spent = 0;
+        for _ in 0..6000 {
+            if let Err(error) = ask(&service, READ).await {
+                spent += usize::from(error.not_retried() == Some(NotRetried::BudgetSpent));
+            }
+            tokio::time::advance(10 * MS).await;
+        }
+        let retries = world.take_calls().len() - 6000;
+        // Between a fifth of what was asked, less the last window, and that and the floor.
+        assert!((900..=1300).contains(&retries), "{retries}");
+        assert!(matches!(mood, Mood::Refuses(_)) || spent > 4000, "{spent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_holds_for_all_tries_together() {
+    let (_teller, cluster) = cluster_of(0..2);
+    let world = World::default();
+    world.set("db-0", Mood::Hangs);
+    world.set("db-1", Mood::Hangs);
+    let retry = Retry::new().deadline(300 * MS);
+    let service = world.serve(cluster.service("db").unwrap().retry(retry));
+    let began = Instant::now();
+    let error = ask(&service, READ).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::DeadlineExceeded);
+    let took = began.elapsed();
+    assert!(took >= 300 * MS && took < 303 * MS, "{took:?}");
+    // Whoever waited for it is not in flight any more.
+    let view = service.observe().view();
+    assert!(
+        view.endpoints()
+            .iter()
+            .all(|one| one.state.in_flight() == 0)
+    );
+    // A pause is within it, too.
+    world.set("db-0", Mood::Refuses(Pushback::After(900 * MS)));
+    world.set("db-1", Mood::Refuses(Pushback::After(900 * MS)));
+    let began = Instant::now();
+    let error = ask(&service, READ).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::DeadlineExceeded);
+    assert!(began.elapsed() < 303 * MS);
+    assert_eq!(error.attempts().len(), 1);
+}
+
+/// How many of the calls went there.
+fn at(calls: &[String], name: &str) -> usize {
+    calls.iter().filter(|one| *one == name).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_fails_where_others_do_not_is_left_alone_and_tried_again() {
+    for mood in [REFUSES, Mood::BreaksOff] {
+        let (_teller, cluster) = cluster_of(0..3);
+        let world = World::default();
+        world.set("db-1", mood);
+        let builder = cluster.service("db").unwrap().policy(RoundRobin::new());
+        let service = world.serve(builder.eject_outliers(OutlierEjection::new()));
+        for _ in 0..100 {
+            let _ = ask(&service, WRITE).await;
+            tokio::task::yield_now().await;
+        }
+        let calls = world.take_calls();
+        assert!(
+            (5..8).contains(&at(&calls, "db-1")),
+            "{mood:?} {}",
+            at(&calls, "db-1")
+        );
+        assert!(calls.iter().rev().take(50).all(|one| one != "db-1"));
+        // It comes back for a trial, after 5 to 6 s, and goes at the first failure.
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        for _ in 0..100 {
+            let _ = ask(&service, WRITE).await;
+            tokio::task::yield_now().await;
+        }
+        assert!((1..4).contains(&at(&world.take_calls(), "db-1")));
+        // It is well again, and stays.
+        world.set("db-1", Mood::Serves);
+        tokio::time::sleep(Duration::from_secs(13)).await;
+        for _ in 0..30 {
+            ask(&service, WRITE).await.unwrap();
+        }
+        assert_eq!(at(&world.take_calls(), "db-1"), 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_fail_most_stay() {
+    let (_teller, cluster) = cluster_of(0..6);
+    let world = World::default();
+    (0..6).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    let builder = cluster.service("db").unwrap().policy(RoundRobin::new());
+    let service = world.serve(builder.eject_outliers(OutlierEjection::new()));
+    for _ in 0..200 {
+        ask(&service, WRITE).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(service.observe().view().endpoints().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_endpoint_is_ejected_has_its_requests_wait_and_spills_nothing() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    let keyed = Ask {
+        routing: || Routing::key("tenant-7"),
+        ..WRITE
+    };
+    let policy = Shard::by_ordinal(Shards::fixed(3));
+    let builder = cluster.service("db").unwrap().policy(policy);
+    let service = world.serve(builder.eject_outliers(OutlierEjection::new()));
+    let owner = ask(&service, keyed).await.unwrap().by;
+    world.set(&owner, REFUSES);
+    for _ in 0..5 {
+        assert!(ask(&service, keyed).await.unwrap().refused.is_some());
+    }
+    tokio::time::sleep(MS).await;
+    world.set(&owner, Mood::Serves);
+    world.take_calls();
+    let began = Instant::now();
+    // It waits for its own, which is back when its time is over.
+    let mut last = None;
+    for _ in 0..4 {
+        last = Some(ask(&service, keyed).await);
+        if last.as_ref().is_some_and(Result::is_ok) {
+            break;
+        }
+    }
+    assert_eq!(last.unwrap().unwrap().by, owner);
+    assert!(
+        began.elapsed() >= Duration::from_secs(4),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(world.take_calls().iter().all(|one| *one == owner));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_just_come_gets_little_at_first() {
+    let (teller, cluster) = cluster_of(0..4);
+    let world = World::default();
+    let builder = cluster.service("db").unwrap().policy(Random::new());
+    let service = world.serve(builder.slow_start(SlowStart::over(Duration::from_secs(10))));
+    let share = async |who: &str| {
+        for _ in 0..4000 {
+            ask(&service, WRITE).await.unwrap();
+        }
+        at(&world.take_calls(), who) as f64 / 4000.0
+    };
+    // Those that were there from the start have their part at once.
+    let first = share("db-0").await;
+    assert!(
+        (first - 0.25).abs() < 5.0 * (0.25 * 0.75 / 4000.0_f64).sqrt(),
+        "{first}"
+    );
+    teller.tell(present(0..5));
+    tokio::time::sleep(MS).await;
+    let close = |got: f64, part: f64| {
+        // A fifth, of which it gets this part; what falls on it again when it is drawn again is not much.
+        let expected = 0.2 * part * (1.0 + 0.2 * (1.0 - part));
+        (got - expected).abs() < 0.03
+    };
+    let (start, half) = (share("db-4").await, {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        share("db-4").await
+    });
+    assert!(close(start, 0.1), "{start}");
+    assert!(close(half, 0.5), "{half}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let whole = share("db-4").await;
+    assert!(close(whole, 1.0), "{whole}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_answers_slowly_is_not_taken_for_one_that_fails() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    world.set("db-0", Mood::ServesAfter(2000 * MS));
+    let service = world.serve(cluster.service("db").unwrap().resilient());
+    for _ in 0..30 {
+        ask(&service, READ).await.unwrap();
+    }
+    assert_eq!(service.observe().view().endpoints().len(), 3);
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_when_the_balancer_is_built() {
+    let (_teller, cluster) = cluster_of([0]);
+    let builder = || cluster.service("db").unwrap();
+    let nan = f64::NAN;
+    let cases = [
+        (builder().retry(Retry::new().tries(0)), "retry.tries"),
+        (
+            builder().retry(Retry::new().deadline(Duration::ZERO)),
+            "retry.deadline",
+        ),
+        (
+            builder().retry(Retry::new().budget(RetryBudget::new(-0.1, 1))),
+            "retry.budget.share",
+        ),
+        (
+            builder().retry(Retry::new().backoff(RetryBackoff::new(2 * MS, MS))),
+            "retry.backoff",
+        ),
+        (
+            builder().eject_outliers(OutlierEjection::new().with_panic_threshold(nan)),
+            "outlier_ejection.panic_threshold",
+        ),
+        (
+            builder().slow_start(SlowStart::over(Duration::ZERO)),
+            "slow_start.window",
+        ),
+    ];
+    for (builder, expected) in cases {
+        match builder.nodes() {
+            Err(BuildError::Setting { setting, .. }) => assert_eq!(setting, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
+}
