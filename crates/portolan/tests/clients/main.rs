@@ -19,6 +19,9 @@ mod http;
 #[cfg(feature = "http")]
 mod naming;
 #[cfg(test)]
+#[cfg(feature = "http")]
+mod refused;
+#[cfg(test)]
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(test)]
