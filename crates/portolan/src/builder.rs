@@ -14,6 +14,7 @@ use crate::{
     balance::{BalanceLayer, Published},
     clock::Clock,
     driver::Driver,
+    hedge::Hedge,
     retry::Retry,
     settings::Settings,
 };
@@ -130,6 +131,13 @@ impl BalancerBuilder {
     /// HTTP and reqwest clients then take requests for idempotent whose method is, as with `retry_idempotent`.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = Some(retry);
+        self
+    }
+
+    /// Sends a request that takes longer than most to another endpoint as well, and takes the first answer: see
+    /// [`hedge`](mod@crate::hedge). Default: none is.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.settings.hedge = Some(hedge);
         self
     }
 

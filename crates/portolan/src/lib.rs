@@ -55,6 +55,7 @@ mod error;
 mod follow;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
 mod latest;
@@ -97,7 +98,7 @@ pub use portolan_core::{
 pub use portolan_dns as dns;
 #[cfg(feature = "kube")]
 pub use portolan_kube as kube;
-pub use protocol::{Culprit, Failure, Kept, Opaque, Protocol, Refusal, Sent};
+pub use protocol::{Culprit, Duplicate, Failure, Kept, Opaque, Protocol, Refusal, Sent};
 pub use routing::{Key, Routing};
 #[cfg(any(feature = "http", feature = "reqwest"))]
 pub use settings::Naming;

@@ -67,11 +67,39 @@ pub trait Protocol<Req, S: Service<Req>>: Send + Sync + 'static {
         None
     }
 
+    /// Something to make the request from a second time, while the first is on its way. Asked only of
+    /// [idempotent](Self::is_idempotent) requests that may be [hedged](crate::BalancerBuilder::hedge), right before they are
+    /// sent. By default nothing, and none is hedged.
+    fn duplicate(&self, request: &Req) -> Option<Duplicate<Req>> {
+        let _ = request;
+        None
+    }
+
     /// The endpoint has answered. Records how well, and ties the lease to the end of the response.
     fn respond(&self, response: S::Response, lease: Lease) -> Self::Response;
 
     /// The endpoint's service failed.
     fn fail(&self, error: S::Error) -> Failure<Req>;
+}
+
+/// What a request is made from a second time, while the first is on its way.
+pub struct Duplicate<Req>(Box<dyn FnOnce() -> Option<Req> + Send>);
+
+impl<Req> Duplicate<Req> {
+    /// `make` makes the request, if that is possible by then.
+    pub fn new(make: impl FnOnce() -> Option<Req> + Send + 'static) -> Self {
+        Self(Box::new(make))
+    }
+
+    pub(crate) fn make(self) -> Option<Req> {
+        (self.0)()
+    }
+}
+
+impl<Req> fmt::Debug for Duplicate<Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Duplicate").finish_non_exhaustive()
+    }
 }
 
 /// What an endpoint answers that cannot serve a request now.

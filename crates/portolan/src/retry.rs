@@ -29,11 +29,11 @@
 //! The body is sent again from what was kept of it while it was sent, which is a reference and no copy
 //! ([`replay_limit`](crate::http::HttpBuilder::replay_limit)).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use portolan_core::retry::{RetryBackoff, RetryBudget};
 
-use crate::{BuildError, Time, clock::Clock};
+use crate::BuildError;
 use portolan_core::retry::RetryTokens;
 
 /// How requests are sent again: see the [module](self).
@@ -105,6 +105,10 @@ impl Retry {
         self
     }
 
+    pub(crate) fn its_budget(&self) -> RetryBudget {
+        self.budget
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         self.budget.check()?;
         self.backoff.check()?;
@@ -154,15 +158,12 @@ pub enum NotRetried {
 #[derive(Debug)]
 pub(crate) struct Retries {
     settings: Retry,
-    pub(crate) tokens: RetryTokens,
+    tokens: Arc<RetryTokens>,
 }
 
 impl Retries {
-    pub(crate) fn new(settings: Retry, clock: Clock) -> Self {
-        Self {
-            tokens: RetryTokens::new(settings.budget, clock.now()),
-            settings,
-        }
+    pub(crate) fn new(settings: Retry, tokens: Arc<RetryTokens>) -> Self {
+        Self { settings, tokens }
     }
 
     pub(crate) fn deadline(&self) -> Option<Duration> {
@@ -194,10 +195,5 @@ impl Retries {
 
     pub(crate) fn put_back(&self) {
         self.tokens.put_back();
-    }
-
-    /// So many requests have ended since the last time.
-    pub(crate) fn refill(&self, requests: u64, now: Time) {
-        self.tokens.refill(requests, now);
     }
 }

@@ -7,7 +7,7 @@ use portolan_core::{
     health::{OutlierEjection, SlowStart},
 };
 
-use crate::{BuildError, retry::Retry};
+use crate::{BuildError, hedge::Hedge, retry::Retry};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,7 @@ pub(crate) struct Settings {
     pub(crate) measurement: Measurement,
     pub(crate) max_staleness: Option<Duration>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) hedge: Option<Hedge>,
     pub(crate) outlier_ejection: Option<OutlierEjection>,
     pub(crate) slow_start: Option<SlowStart>,
 }
@@ -112,6 +113,7 @@ impl Default for Settings {
             measurement: Measurement::default(),
             max_staleness: None,
             retry: None,
+            hedge: None,
             outlier_ejection: None,
             slow_start: None,
         }
@@ -157,6 +159,9 @@ impl Settings {
         }
         if let Some(retry) = &self.retry {
             retry.check()?;
+        }
+        if let Some(hedge) = &self.hedge {
+            hedge.check()?;
         }
         if let Some(ejection) = &self.outlier_ejection {
             ejection.check()?;

@@ -2,6 +2,8 @@
 
 mod backoff;
 mod budget;
+mod quantile;
 
 pub use backoff::RetryBackoff;
 pub use budget::{RetryBudget, RetryTokens};
+pub use quantile::LatencyQuantile;

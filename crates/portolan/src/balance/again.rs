@@ -71,6 +71,34 @@ pub(super) fn fail<S, P, Req>(
     Ok(Again { request, pause })
 }
 
+/// An endpoint has failed a request that another one has as well. `Err` where there have been too many.
+pub(super) fn let_go<S, P, Req>(
+    journey: &mut Journey<Req>,
+    handle: &Handle<S, P>,
+    error: S::Error,
+    lease: Option<Lease>,
+) -> Result<(), Error>
+where
+    S: Service<Req>,
+    P: Protocol<Req, S>,
+{
+    let Failure {
+        sent,
+        culprit,
+        cause,
+        ..
+    } = handle.protocol.fail(error);
+    let Some(mut lease) = lease else {
+        return Ok(());
+    };
+    lease.untrace();
+    match culprit {
+        Culprit::Endpoint => lease.fail(),
+        Culprit::Caller => lease.excuse(),
+    }
+    journey.failed(&handle.published, lease.into_state(), sent, cause)
+}
+
 /// An endpoint has answered. Gives the request back where the answer says that the endpoint cannot serve it now, and
 /// another one may be asked.
 #[inline]
@@ -100,11 +128,7 @@ where
         retries.put_back();
         return None;
     };
-    if let Some(mut lease) = lease.take() {
-        lease.untrace();
-        lease.fail_by_response();
-        journey.answered(&handle.published, lease.into_state(), refusal.cause);
-    }
+    journey.put_aside(&handle.published, lease.take(), refusal.cause);
     Some(Again { request, pause })
 }
 

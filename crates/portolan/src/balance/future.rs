@@ -21,7 +21,8 @@ use tracing::{
 
 use super::{
     Handle, Journey, Step, Waited,
-    again::{Again, fail, not_ready, refused, take_up},
+    again::{Again, fail, let_go, not_ready, refused, take_up},
+    hedge::{Came, Hedged},
 };
 use crate::{BoxError, Error, ErrorKind, Lease, Protocol, Routing, routing::Seen};
 
@@ -37,6 +38,8 @@ pin_project! {
         // The hold on the endpoint that is chosen. It stays in one place while the state changes.
         lease: Option<Lease>,
         journey: Journey<Req>,
+        // Nothing where it is not to be tried elsewhere while it is under way.
+        hedge: Option<Box<Hedged<S::Future, Req>>>,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
         // Nothing where a request may take as long as it likes.
@@ -66,6 +69,8 @@ pin_project! {
         },
         /// The request is with it.
         Call { #[pin] response: F },
+        /// It has failed the request, which is with another one already.
+        Rest,
         Done,
     }
 }
@@ -98,6 +103,7 @@ where
             },
             lease: None,
             journey: Journey::default(),
+            hedge: None,
             handle,
             span,
         }
@@ -170,6 +176,8 @@ where
                                     if let Some(kept) = this.handle.protocol.keep(&request) {
                                         this.journey.keep(kept);
                                     }
+                                    *this.hedge =
+                                        Hedged::begin(this.handle, *this.idempotent, &request);
                                     let response = service.call(request);
                                     this.state.set(State::Call { response });
                                     continue;
@@ -251,6 +259,7 @@ where
                             if let Some(kept) = this.handle.protocol.keep(&request) {
                                 this.journey.keep(kept);
                             }
+                            *this.hedge = Hedged::begin(this.handle, *this.idempotent, &request);
                             let response = service.call(request);
                             this.state.set(State::Call { response });
                             continue;
@@ -279,52 +288,86 @@ where
                         Err(error) => break Err(error),
                     }
                 }
-                StateProjection::Call { response } => match ready!(response.poll(cx)) {
-                    Ok(mut response) => {
-                        if let Some(lease) = this.lease {
-                            this.handle.protocol.hear(lease.endpoint(), &response);
-                        }
-                        if let Some(kept) = this.journey.take_kept()
-                            && let Some(told) = this.handle.protocol.told(&response)
-                        {
-                            match take_up(this.journey, published, &told, kept, this.lease) {
-                                Ok(Some(request)) => {
-                                    let request = Some(request);
-                                    this.state.set(State::Pick { request });
-                                    continue;
+                StateProjection::Call { response } => {
+                    let answer = match response.poll(cx) {
+                        Poll::Ready(answer) => answer,
+                        Poll::Pending => {
+                            let Some(hedge) = this.hedge.as_mut() else {
+                                return Poll::Pending;
+                            };
+                            let first = this.lease.as_ref();
+                            match ready!(hedge.poll(cx, this.journey, this.handle, first)) {
+                                Came::Answer(answer, lease)
+                                    if let Some(refusal) =
+                                        this.handle.protocol.refusal(&answer) =>
+                                {
+                                    // The first may do better.
+                                    let cause = refusal.cause;
+                                    this.journey.put_aside(published, Some(lease), cause);
+                                    return Poll::Pending;
                                 }
-                                Ok(None) => {}
-                                Err(error) => break Err(error),
+                                Came::Answer(answer, lease) => {
+                                    // The first lease ends as that of a request which was cancelled.
+                                    *this.lease = Some(lease);
+                                    trace(this.span.as_ref(), this.lease.as_mut());
+                                    Ok(answer)
+                                }
+                                Came::Failure(error, lease) => {
+                                    match let_go(this.journey, this.handle, error, Some(lease)) {
+                                        Ok(()) => return Poll::Pending,
+                                        Err(error) => break Err(error),
+                                    }
+                                }
                             }
                         }
-                        if *this.idempotent
-                            && let Some(again) =
-                                refused(this.journey, this.handle, &mut response, this.lease)
-                        {
-                            this.state.set(later(again, this.handle));
-                            continue;
+                    };
+                    match conclude(
+                        this.journey,
+                        this.handle,
+                        *this.idempotent,
+                        this.hedge,
+                        this.lease,
+                        answer,
+                    ) {
+                        Conclusion::Answer(response) => {
+                            this.state.set(State::Done);
+                            return Poll::Ready(Ok(response));
                         }
-                        let Some(lease) = this.lease.take() else {
-                            break Err(this.journey.end(published));
-                        };
-                        let response = this.handle.protocol.respond(response, lease);
-                        this.state.set(State::Done);
-                        return Poll::Ready(Ok(response));
+                        Conclusion::Next(next) => next,
+                        Conclusion::End(error) => break Err(error),
                     }
-                    Err(error) => {
-                        let failure = this.handle.protocol.fail(error);
-                        match fail(
-                            this.journey,
-                            this.handle,
-                            *this.idempotent,
-                            failure,
-                            this.lease,
-                        ) {
-                            Ok(again) => later(again, this.handle),
-                            Err(error) => break Err(error),
+                }
+                StateProjection::Rest => {
+                    let Some(hedge) = this.hedge.as_mut() else {
+                        break Err(this.journey.end(published));
+                    };
+                    let answer = match ready!(hedge.poll(cx, this.journey, this.handle, None)) {
+                        Came::Answer(answer, lease) => {
+                            *this.lease = Some(lease);
+                            trace(this.span.as_ref(), this.lease.as_mut());
+                            Ok(answer)
                         }
+                        Came::Failure(error, lease) => {
+                            *this.lease = Some(lease);
+                            Err(error)
+                        }
+                    };
+                    match conclude(
+                        this.journey,
+                        this.handle,
+                        *this.idempotent,
+                        this.hedge,
+                        this.lease,
+                        answer,
+                    ) {
+                        Conclusion::Answer(response) => {
+                            this.state.set(State::Done);
+                            return Poll::Ready(Ok(response));
+                        }
+                        Conclusion::Next(next) => next,
+                        Conclusion::End(error) => break Err(error),
                     }
-                },
+                }
                 // Polled after it was done. There is no right answer, and a panic is a wrong one.
                 StateProjection::Done => return Poll::Pending,
             };
@@ -347,6 +390,80 @@ where
 {
     let request = request.as_ref();
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
+}
+
+/// What an answer, or a failure, leads to.
+enum Conclusion<S, Req, Response>
+where
+    S: Service<Req>,
+{
+    Answer(Response),
+    Next(State<S, Req, S::Future>),
+    End(Error),
+}
+
+/// An endpoint has answered, or failed.
+fn conclude<S, P, Req>(
+    journey: &mut Journey<Req>,
+    handle: &Handle<S, P>,
+    idempotent: bool,
+    hedge: &mut Option<Box<Hedged<S::Future, Req>>>,
+    lease: &mut Option<Lease>,
+    answer: Result<S::Response, S::Error>,
+) -> Conclusion<S, Req, P::Response>
+where
+    S: Service<Req> + Clone,
+    P: Protocol<Req, S>,
+{
+    let published = &handle.published;
+    let another_is_asked = hedge.as_ref().is_some_and(|hedge| hedge.is_under_way());
+    let mut response = match answer {
+        Ok(response) => response,
+        Err(error) if another_is_asked => {
+            return match let_go(journey, handle, error, lease.take()) {
+                Ok(()) => Conclusion::Next(State::Rest),
+                Err(error) => Conclusion::End(error),
+            };
+        }
+        Err(error) => {
+            let failure = handle.protocol.fail(error);
+            return match fail(journey, handle, idempotent, failure, lease) {
+                Ok(again) => Conclusion::Next(later(again, handle)),
+                Err(error) => Conclusion::End(error),
+            };
+        }
+    };
+    if let Some(lease) = lease {
+        handle.protocol.hear(lease.endpoint(), &response);
+    }
+    if let Some(kept) = journey.take_kept()
+        && let Some(told) = handle.protocol.told(&response)
+    {
+        match take_up(journey, published, &told, kept, lease) {
+            Ok(Some(request)) => {
+                let request = Some(request);
+                return Conclusion::Next(State::Pick { request });
+            }
+            Ok(None) => {}
+            Err(error) => return Conclusion::End(error),
+        }
+    }
+    if idempotent {
+        if another_is_asked && let Some(refusal) = handle.protocol.refusal(&response) {
+            journey.put_aside(published, lease.take(), refusal.cause);
+            return Conclusion::Next(State::Rest);
+        }
+        if let Some(again) = refused(journey, handle, &mut response, lease) {
+            return Conclusion::Next(later(again, handle));
+        }
+    }
+    if let Some(hedge) = hedge.take() {
+        hedge.end(published);
+    }
+    match lease.take() {
+        Some(lease) => Conclusion::Answer(handle.protocol.respond(response, lease)),
+        None => Conclusion::End(journey.end(published)),
+    }
 }
 
 /// What comes next for a request that is sent again.

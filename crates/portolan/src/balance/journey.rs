@@ -7,8 +7,8 @@ use std::{
 };
 
 use portolan_core::{
-    Endpoint, EndpointState, Explanation, Freshness, InFlight, Intent, PickContext, Pin, Placement,
-    Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict, policy::Redirect,
+    Endpoint, EndpointState, Explanation, Freshness, InFlight, Index, Intent, PickContext, Pin,
+    Placement, Reason, Snapshot, SourceErrorKind, Time, Tried, Verdict, policy::Redirect,
 };
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -242,12 +242,18 @@ impl<Req> Journey<Req> {
     }
 
     /// Notes that an endpoint has answered that it cannot serve the request, which is to be sent again.
-    pub(crate) fn answered<S>(
+    pub(super) fn put_aside<S>(
         &mut self,
         published: &Published<S>,
-        state: Arc<EndpointState>,
+        lease: Option<Lease>,
         cause: BoxError,
     ) {
+        let Some(mut lease) = lease else {
+            return;
+        };
+        lease.untrace();
+        lease.fail_by_response();
+        let state = lease.into_state();
         tracing::debug!(
             service = %published.service, endpoint = %state.endpoint().placement(), %cause,
             "an endpoint cannot serve a request"
@@ -268,6 +274,32 @@ impl<Req> Journey<Req> {
         detours.nobody_else = false;
         detours.sent_on = None;
         detours.waiting = None;
+    }
+
+    /// Another endpoint than the first one, which has the request, for a second try; nothing where the policy has
+    /// nobody at once.
+    pub(super) fn another<S: Clone>(
+        &mut self,
+        published: &Published<S>,
+        seen: Seen<'_>,
+        first: &Lease,
+    ) -> Option<(S, Lease)> {
+        let snapshot = published.load();
+        let mut tried = self.tried_in(&snapshot);
+        let list = snapshot.candidates().as_slice();
+        let of_first = list.iter().position(|one| first.is_of(&one.state))?;
+        tried.insert(Index::new(u32::try_from(of_first).ok()?));
+        let now = published.clock.now();
+        let mut context = PickContext::new(now, fastrand::u64(..)).with_tried(&tried);
+        self.show(seen, &mut context);
+        let Verdict::Use(index) = pick(&snapshot, &context) else {
+            return None;
+        };
+        let (candidate, reached) = snapshot.get(index).filter(|_| !tried.contains(index))?;
+        let limit = published.settings.max_in_flight_per_endpoint;
+        let in_flight = InFlight::try_begin(&candidate.state, limit)?;
+        let lease = Lease::new(in_flight, Some(now), published.clock);
+        Some((reached.service.clone(), lease))
     }
 
     /// How often it was sent to an endpoint that may have processed it.

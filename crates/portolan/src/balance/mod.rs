@@ -4,6 +4,7 @@ mod again;
 mod detours;
 mod endings;
 mod future;
+mod hedge;
 mod journey;
 mod layer;
 mod observer;

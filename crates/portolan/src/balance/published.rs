@@ -9,14 +9,22 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use portolan_core::{EndpointState, Explanation, Freshness, PickContext, ServiceRef, Snapshot};
+use portolan_core::{
+    EndpointState, Explanation, Freshness, PickContext, ServiceRef, Snapshot, retry::RetryTokens,
+};
 use tokio::{
     runtime::Handle,
     sync::Notify,
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{Routing, clock::Clock, retry::Retries, settings::Settings};
+use crate::{
+    Routing,
+    clock::Clock,
+    hedge::Hedging,
+    retry::{Retries, Retry},
+    settings::Settings,
+};
 
 /// What the driver publishes and requests read.
 ///
@@ -30,8 +38,12 @@ pub(crate) struct Published<S> {
     /// Where the balancer was built. Its timers are used: a runtime that only sends requests need not
     /// have any.
     pub(crate) runtime: Handle,
+    /// What is left to send requests again with.
+    pub(crate) tokens: Arc<RetryTokens>,
     /// Nothing where nobody asked for retries.
     pub(crate) retries: Option<Retries>,
+    /// Nothing where nobody asked for a second try.
+    pub(crate) hedging: Option<Hedging>,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
@@ -74,10 +86,15 @@ impl<S> Published<S> {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
+        let budget = settings.retry.as_ref().map(Retry::its_budget);
+        let tokens = Arc::new(RetryTokens::new(budget.unwrap_or_default(), clock.now()));
         let retries = settings.retry.clone();
+        let hedging = settings.hedge.clone();
         Self {
             service,
-            retries: retries.map(|retry| Retries::new(retry, clock)),
+            retries: retries.map(|retry| Retries::new(retry, Arc::clone(&tokens))),
+            hedging: hedging.map(|hedge| Hedging::new(hedge, Arc::clone(&tokens))),
+            tokens,
             settings,
             clock,
             runtime,

@@ -16,7 +16,7 @@ use portolan_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{retry::Retries, settings::Settings};
+use crate::{balance::Published, settings::Settings};
 
 pub(super) struct Health {
     outliers: Option<Outliers>,
@@ -29,6 +29,8 @@ pub(super) struct Health {
 
 /// How often retries are paid for.
 const REFILL: Duration = Duration::from_secs(1);
+/// How often it is found anew how long most requests take.
+const TURN: Duration = Duration::from_secs(5);
 
 impl Health {
     pub(super) fn new(settings: &Settings, by_identity: bool, now: Time) -> Self {
@@ -41,7 +43,8 @@ impl Health {
             outliers,
             slow: slow.map(Slow::new),
             tally: Tally {
-                due: settings.retry.is_some().then(|| now + REFILL),
+                due: (settings.retry.is_some() || settings.hedge.is_some()).then(|| now + REFILL),
+                turn: now + TURN,
                 counted: Vec::new(),
             },
             waker: Waker::from(Arc::new(Bell(Arc::clone(&bell)))),
@@ -61,17 +64,16 @@ impl Health {
         [outliers, slow, self.tally.due].into_iter().flatten().min()
     }
 
+    /// Whether it is time to look.
+    pub(super) fn is_due<S>(&self, published: &Published<S>) -> bool {
+        let due = self.next_look();
+        due.is_some_and(|due| published.clock.now() >= due)
+    }
+
     /// Looks at the endpoints. Whether another snapshot is to be published for what is seen.
-    pub(super) fn look(
-        &mut self,
-        service: &ServiceRef,
-        membership: &Membership,
-        retries: Option<&Retries>,
-        now: Time,
-    ) -> bool {
-        if let Some(retries) = retries {
-            self.tally.refill(membership, retries, now);
-        }
+    pub(super) fn look<S>(&mut self, published: &Published<S>, membership: &Membership) -> bool {
+        let now = published.clock.now();
+        self.tally.refill(published, membership, now);
         let faster = self.slow.as_mut().is_some_and(|slow| slow.grow(now));
         let Some(outliers) = &mut self.outliers else {
             return faster;
@@ -81,7 +83,7 @@ impl Health {
         }
         let decisions = outliers.look(membership.members(), now, fastrand::u64(..));
         for decision in &decisions {
-            tell(service, decision);
+            tell(&published.service, decision);
         }
         faster || !decisions.is_empty()
     }
@@ -220,14 +222,21 @@ impl Slow {
 /// How many requests there were, for the budget of the retries.
 struct Tally {
     due: Option<Time>,
+    turn: Time,
     /// Up to which request of each endpoint it is counted.
     counted: Vec<(Arc<EndpointState>, u64)>,
 }
 
 impl Tally {
-    fn refill(&mut self, membership: &Membership, retries: &Retries, now: Time) {
+    fn refill<S>(&mut self, published: &Published<S>, membership: &Membership, now: Time) {
         if self.due.is_none_or(|due| now < due) {
             return;
+        }
+        if let Some(hedging) = &published.hedging
+            && now >= self.turn
+        {
+            hedging.turn();
+            self.turn = now + TURN;
         }
         // Those who are gone by now are counted a last time.
         let since = |(state, counted): &(Arc<EndpointState>, u64)| state.requests() - counted;
@@ -245,7 +254,7 @@ impl Tally {
             }
             self.counted.push((Arc::clone(&one.state), count));
         }
-        retries.refill(requests, now);
+        published.tokens.refill(requests, now);
         self.due = Some(now + REFILL);
     }
 }

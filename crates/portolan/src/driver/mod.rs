@@ -147,12 +147,8 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                let (retries, now) = (self.published.retries.as_ref(), self.published.clock.now());
-                let due = self.health.next_look().is_some_and(|due| now >= due);
-                let health = (rung || due || learnt || moved)
-                    && self
-                        .health
-                        .look(&self.published.service, &self.membership, retries, now);
+                let looks = rung || learnt || moved || self.health.is_due(&self.published);
+                let health = looks && self.health.look(&self.published, &self.membership);
                 (moved || learnt || rebuild || health).then(|| self.publish(since))
             });
             if let Some(former) = former {

@@ -2,9 +2,9 @@
 
 use super::{ResponseBody, refusal::refused, status::Code};
 use crate::{
-    Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told,
+    Duplicate, Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told,
     http::{
-        Heads, SentFrom,
+        Heads, SentFrom, duplicate,
         endpoint::{HttpEndpoint, Request, Response, SendError},
     },
 };
@@ -44,6 +44,10 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
     #[inline]
     fn refusal(&self, response: &Response) -> Option<Refusal> {
         refused(response)
+    }
+
+    fn duplicate(&self, request: &Request) -> Option<Duplicate<Request>> {
+        Some(duplicate(request))
     }
 
     fn again(&self, response: &mut Response) -> Option<Request> {

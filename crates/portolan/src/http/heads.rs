@@ -9,7 +9,7 @@ use super::{
     redirect::Redirection,
 };
 use crate::{
-    Endpoint, Kept, Lease, Routing, Told,
+    Duplicate, Endpoint, Kept, Lease, Routing, Told,
     affinity::Affinity,
     sticky::{InSession, ServedBy},
 };
@@ -68,6 +68,26 @@ impl Heads {
             learn(endpoint, response.headers());
         }
     }
+}
+
+/// A copy of a request's head.
+pub(super) fn head_of(request: &Request) -> http::Request<()> {
+    let mut head = http::Request::new(());
+    head.method_mut().clone_from(request.method());
+    head.uri_mut().clone_from(request.uri());
+    *head.version_mut() = request.version();
+    head.headers_mut().clone_from(request.headers());
+    head.extensions_mut().clone_from(request.extensions());
+    head
+}
+
+/// What a request is made from a second time, once its body has been sent.
+pub(crate) fn duplicate(request: &Request) -> Duplicate<Request> {
+    let (head, body) = (head_of(request), request.body().spare());
+    Duplicate::new(move || {
+        let body = body.besides()?;
+        Some(head.map(|()| body))
+    })
 }
 
 impl Learn {

@@ -95,7 +95,7 @@ pub(crate) use {
 };
 #[cfg(feature = "grpc")]
 pub(crate) use {
-    heads::{Heads, Learn},
+    heads::{Heads, Learn, duplicate},
     redirect::Redirection,
     refusal::SentFrom,
 };

@@ -5,10 +5,10 @@ use http::StatusCode;
 use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
-    heads::Heads,
+    heads::{Heads, duplicate},
     refusal::{SentFrom, refusal},
 };
-use crate::{Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told};
+use crate::{Duplicate, Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told};
 
 /// Plain HTTP: the status says how it went, and the lease ends with the body.
 #[derive(Debug)]
@@ -45,6 +45,10 @@ impl Protocol<Request, HttpEndpoint> for Http {
     #[inline]
     fn refusal(&self, response: &Response) -> Option<Refusal> {
         refusal(response.status(), response.headers())
+    }
+
+    fn duplicate(&self, request: &Request) -> Option<Duplicate<Request>> {
+        Some(duplicate(request))
     }
 
     fn again(&self, response: &mut Response) -> Option<Request> {

@@ -5,7 +5,10 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use http::{HeaderMap, StatusCode, Uri, header::LOCATION};
 use portolan_core::policy::Redirect;
 
-use super::endpoint::{Request, Response};
+use super::{
+    endpoint::{Request, Response},
+    heads::head_of,
+};
 use crate::{Follow, Kept, Told, affinity::Affinity};
 
 /// Which answers send a request elsewhere, and how far that is followed.
@@ -22,12 +25,7 @@ impl Redirection {
     pub(crate) fn keep(&self, request: &Request, affinity: &Affinity) -> Kept<Request> {
         let routing = affinity.of(request);
         let key = routing.key_bytes();
-        let mut head = http::Request::new(());
-        head.method_mut().clone_from(request.method());
-        head.uri_mut().clone_from(request.uri());
-        *head.version_mut() = request.version();
-        head.headers_mut().clone_from(request.headers());
-        head.extensions_mut().clone_from(request.extensions());
+        let head = head_of(request);
         let body = request.body().spare();
         Kept::new(key, self.follow.clone(), move || {
             let body = body.rewind()?;

@@ -139,6 +139,32 @@ impl Spare {
         self.idempotent
     }
 
+    /// The body from its beginning a second time, for whoever is to have it besides the first; `None` where it is still
+    /// being sent, or more of it was than could be kept.
+    pub(crate) fn besides(self) -> Option<Replay> {
+        let reading = match self.recording {
+            None => None,
+            Some(recording) => {
+                let turn = {
+                    let tape = recording.tape();
+                    if !tape.whole || !(tape.ended || tape.body.has_ended()) {
+                        return None;
+                    }
+                    tape.turn
+                };
+                Some(Reading {
+                    recording,
+                    turn,
+                    yielded: 0,
+                })
+            }
+        };
+        Some(Replay {
+            reading,
+            idempotent: self.idempotent,
+        })
+    }
+
     /// The body from its beginning, or `None` where more of it was read than could be kept. What
     /// still reads the former body gets an error.
     pub(crate) fn rewind(self) -> Option<Replay> {

@@ -10,8 +10,8 @@ use std::{
 };
 
 use portolan::{
-    Balance, BalancerBuilder, BoxError, Endpoint, Failure, Lease, Protocol, Refusal, Routing, Sent,
-    retry::Pushback,
+    Balance, BalancerBuilder, BoxError, Duplicate, Endpoint, Failure, Lease, Protocol, Refusal,
+    Routing, Sent, retry::Pushback,
 };
 use tower::Service;
 
@@ -25,6 +25,8 @@ pub(crate) enum Mood {
     Refuses(Pushback),
     /// It does not answer, and may have processed the request.
     BreaksOff,
+    /// After so long.
+    BreaksOffAfter(Duration),
     Hangs,
 }
 
@@ -113,6 +115,10 @@ impl Service<Ask> for Moody {
                 }
                 Mood::Refuses(pushback) => Some(pushback),
                 Mood::BreaksOff => return Err(Broken(asked).into()),
+                Mood::BreaksOffAfter(time) => {
+                    tokio::time::sleep(time).await;
+                    return Err(Broken(asked).into());
+                }
                 Mood::Hangs => pending().await,
             };
             Ok(Reply { by, refused, asked })
@@ -140,6 +146,11 @@ impl Protocol<Ask, Moody> for Moods {
     fn refusal(&self, reply: &Reply) -> Option<Refusal> {
         let pushback = reply.refused?;
         Some(Refusal::new("it answered that it cannot").with_pushback(pushback))
+    }
+
+    fn duplicate(&self, ask: &Ask) -> Option<Duplicate<Ask>> {
+        let ask = *ask;
+        Some(Duplicate::new(move || Some(ask)))
     }
 
     fn again(&self, reply: &mut Reply) -> Option<Ask> {

@@ -120,3 +120,29 @@ fn an_empty_body_costs_nothing() {
     let again = body.spare().rewind().unwrap();
     assert!(again.reading.is_none() && again.is_idempotent());
 }
+
+#[tokio::test]
+async fn a_body_that_has_been_sent_may_be_read_beside_by_another() {
+    let (mut sender, mut first) = channel(100);
+    sender.send_data("one".into()).await.unwrap();
+    assert_eq!(next_data(&mut first), "one");
+    // There may be more.
+    assert!(first.spare().besides().is_none());
+    sender.send_data("two".into()).await.unwrap();
+    drop(sender);
+    assert_eq!(next_data(&mut first), "two");
+    assert!(next(&mut first).is_none());
+    let second = first.spare().besides().expect("all of it is kept");
+    assert_eq!(second.collect().await.unwrap().to_bytes(), "onetwo");
+    // The first is not cut off.
+    assert!(next(&mut first).is_none());
+}
+
+#[tokio::test]
+async fn nothing_of_a_body_that_was_too_long_is_read_beside() {
+    let mut first = Replay::new(Full::<Bytes>::from("123456"), 5);
+    assert_eq!(next_data(&mut first), "123456");
+    assert!(first.spare().besides().is_none());
+    let none = Replay::new(http_body_util::Empty::<Bytes>::new(), 5);
+    assert!(none.spare().besides().is_some());
+}
