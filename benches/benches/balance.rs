@@ -11,8 +11,8 @@ use std::{
 use futures::{StreamExt, future::try_join_all, stream};
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
 use portolan_benches::{
-    BoxError, Contender, Figures, Goal, Run, Together, alone_and_together, compare, criterion,
-    endpoints, short_criterion,
+    BoxError, Contender, Figures, Goal, Retried, Run, Together, alone_and_together, compare,
+    criterion, endpoints, short_criterion,
 };
 use tokio::runtime::Runtime;
 use tower::{
@@ -37,6 +37,7 @@ fn main() -> Result<(), BoxError> {
     let entered = one.enter();
     let ours = balanced(policy::LeastRequest::new())?;
     let ours_ewma = balanced(policy::PeakEwma::new())?;
+    let ours_resilient = resilient()?;
     let ours_shared = balanced(policy::LeastRequest::new())?;
     let towers = tower_p2c();
     drop(entered);
@@ -45,6 +46,12 @@ fn main() -> Result<(), BoxError> {
         on_one("portolan, least request", &one, &ours, 1),
         on_one("portolan, least request, 64 at once", &one, &ours, 64),
         on_one("portolan, peak EWMA", &one, &ours_ewma, 1),
+        on_one(
+            "portolan, least request, resilient",
+            &one,
+            &ours_resilient,
+            1,
+        ),
         on_one("tower p2c + Buffer", &one, &towers, 1),
         on_one("tower p2c + Buffer, 64 at once", &one, &towers, 64),
     ];
@@ -53,7 +60,7 @@ fn main() -> Result<(), BoxError> {
 
     let mut figures = Figures::new("balance, CPU per request, 100 endpoints");
     costs.iter().for_each(|cost| figures.add_cost(cost));
-    let [ours, ours_64, _, towers, towers_64] = &costs[..] else {
+    let [ours, ours_64, _, resilient, towers, towers_64] = &costs[..] else {
         return Err("a contender is missing".into());
     };
     let eighth = Goal::AtMost(1.0 / 8.0);
@@ -68,6 +75,13 @@ fn main() -> Result<(), BoxError> {
         ours_64.ratio_to(towers_64),
         "",
         eighth,
+    );
+
+    figures.add(
+        "retry, outliers, breaker, slow start: added",
+        resilient.difference_to(ours),
+        "ns",
+        Goal::AtMost(150.0),
     );
 
     let two = on_two_threads("portolan", &one, &ours_shared)?;
@@ -99,6 +113,15 @@ fn balanced(
     let cluster = Cluster::from_source(Fixed::from_iter(endpoints(ENDPOINTS)));
     let layer = cluster.service("search")?.policy(policy).layer()?;
     Ok(layer.layer(|_: &Endpoint| nothing()))
+}
+
+/// All that [`resilient`](portolan::BalancerBuilder::resilient) switches on, with a limit for each endpoint, for requests
+/// that may be retried.
+fn resilient() -> Result<impl Requests, portolan::BuildError> {
+    let cluster = Cluster::from_source(Fixed::from_iter(endpoints(ENDPOINTS)));
+    let builder = cluster.service("search")?.resilient();
+    let builder = builder.max_in_flight_per_endpoint(100);
+    builder.build_with(|_: &Endpoint| nothing(), Retried)
 }
 
 fn tower_p2c() -> impl Requests {

@@ -9,6 +9,7 @@ mod compare;
 mod endpoints;
 mod figures;
 mod picks;
+mod retried;
 mod run;
 mod together;
 
@@ -16,6 +17,7 @@ pub use compare::{Contender, Cost, compare, criterion, short_criterion};
 pub use endpoints::{candidates, endpoint, endpoints, restarts, weighted_endpoints};
 pub use figures::{Figures, Goal};
 pub use picks::{keyed_picks, no_picks, picks};
+pub use retried::Retried;
 pub use run::{Run, Watch};
 pub use together::{Together, alone_and_together};
 

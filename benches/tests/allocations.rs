@@ -4,8 +4,9 @@ use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
 
 use allocation_counter::measure;
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
-use portolan_benches::{candidates, endpoint, endpoints, weighted_endpoints};
+use portolan_benches::{Retried, candidates, endpoint, endpoints, weighted_endpoints};
 use portolan_core::{Freshness, InFlight, PickContext, Policy, Snapshot, Time};
+use tokio::runtime::Runtime;
 use tower::{Layer, Service, service_fn};
 
 #[test]
@@ -77,15 +78,26 @@ fn a_request_that_is_served_at_once_allocates_nothing() {
         .unwrap();
     let _entered = runtime.enter();
     let cluster = Cluster::from_source(Fixed::from_iter(endpoints(100)));
+    let serve = |_: &Endpoint| service_fn(|()| ready(Ok::<(), Infallible>(())));
     let layer = cluster.service("search").unwrap().layer().unwrap();
-    let mut service = layer.layer(|_: &Endpoint| service_fn(|()| ready(Ok::<(), Infallible>(()))));
+    allocates_nothing(&runtime, layer.layer(serve));
+    let builder = cluster.service("search").unwrap().resilient();
+    let service = builder
+        .max_in_flight_per_endpoint(100)
+        .build_with(serve, Retried);
+    allocates_nothing(&runtime, service.unwrap());
+}
+
+fn allocates_nothing<S>(runtime: &Runtime, mut service: S)
+where
+    S: Service<(), Response = (), Error = portolan::Error>,
+{
     // The first one waits for discovery, and each thread's first load makes arc-swap's node for it.
     runtime.block_on(service.call(())).unwrap();
-    let requests = |service: &mut _, times| {
-        let service: &mut portolan::Balance<_> = service;
+    let requests = |service: &mut S, times| {
         runtime.block_on(async {
             for _ in 0..times {
-                Service::call(service, ()).await.unwrap();
+                service.call(()).await.unwrap();
             }
         });
     };

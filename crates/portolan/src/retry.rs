@@ -105,6 +105,10 @@ impl Retry {
         self
     }
 
+    pub(crate) fn its_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
     pub(crate) fn its_budget(&self) -> RetryBudget {
         self.budget
     }

@@ -20,7 +20,7 @@ use tracing::{
 };
 
 use super::{
-    Handle, Journey, Step, Waited,
+    Handle, Journey, Published, Step, Waited,
     again::{Again, fail, let_go, not_ready, refused, take_up},
     hedge::{Came, Hedged},
 };
@@ -38,12 +38,10 @@ pin_project! {
         // The hold on the endpoint that is chosen. It stays in one place while the state changes.
         lease: Option<Lease>,
         journey: Journey<Req>,
-        // Nothing where it is not to be tried elsewhere while it is under way.
-        hedge: Option<Box<Hedged<S::Future, Req>>>,
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
-        // Nothing where a request may take as long as it likes.
-        deadline: Option<Pin<Box<Sleep>>>,
+        // Nothing where a request may take as long as it likes, and goes to one endpoint at a time.
+        extras: Option<Box<Extras<S::Future, Req>>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
         span: Option<Span>,
@@ -93,17 +91,14 @@ where
             )
         });
         let published = &handle.published;
-        let retries = published.retries.as_ref();
-        let deadline = retries.and_then(|retries| retries.deadline());
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
-            deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
+            extras: published.has_extras.then(|| Extras::of(published)),
             state: State::Pick {
                 request: Some(request),
             },
             lease: None,
             journey: Journey::default(),
-            hedge: None,
             handle,
             span,
         }
@@ -148,10 +143,12 @@ where
         let mut this = self.project();
         let _entered = this.span.as_ref().map(Span::enter);
         let published = &this.handle.published;
-        if let Some(deadline) = this.deadline
-            && !matches!(this.state.as_mut().project(), StateProjection::Done)
-            && deadline.as_mut().poll(cx).is_ready()
+        if let Some(extras) = this.extras
+            && extras.has_passed(cx)
         {
+            if matches!(this.state.as_mut().project(), StateProjection::Done) {
+                return Poll::Pending;
+            }
             // Whether it was the last endpoint's fault, nobody knows: the lease counts what was waited.
             *this.lease = None;
             this.state.set(State::Done);
@@ -176,8 +173,9 @@ where
                                     if let Some(kept) = this.handle.protocol.keep(&request) {
                                         this.journey.keep(kept);
                                     }
-                                    *this.hedge =
-                                        Hedged::begin(this.handle, *this.idempotent, &request);
+                                    if let Some(extras) = this.extras {
+                                        extras.begin(this.handle, *this.idempotent, &request);
+                                    }
                                     let response = service.call(request);
                                     this.state.set(State::Call { response });
                                     continue;
@@ -259,7 +257,9 @@ where
                             if let Some(kept) = this.handle.protocol.keep(&request) {
                                 this.journey.keep(kept);
                             }
-                            *this.hedge = Hedged::begin(this.handle, *this.idempotent, &request);
+                            if let Some(extras) = this.extras {
+                                extras.begin(this.handle, *this.idempotent, &request);
+                            }
                             let response = service.call(request);
                             this.state.set(State::Call { response });
                             continue;
@@ -290,9 +290,25 @@ where
                 }
                 StateProjection::Call { response } => {
                     let answer = match response.poll(cx) {
+                        // As nearly all do.
+                        Poll::Ready(Ok(response))
+                            if this.extras.is_none()
+                                && this.journey.goes_straight()
+                                && !(*this.idempotent
+                                    && published.retries.is_some()
+                                    && this.handle.protocol.refusal(&response).is_some()) =>
+                        {
+                            let Some(lease) = this.lease.take() else {
+                                break Err(this.journey.end(published));
+                            };
+                            this.handle.protocol.hear(lease.endpoint(), &response);
+                            let response = this.handle.protocol.respond(response, lease);
+                            this.state.set(State::Done);
+                            return Poll::Ready(Ok(response));
+                        }
                         Poll::Ready(answer) => answer,
                         Poll::Pending => {
-                            let Some(hedge) = this.hedge.as_mut() else {
+                            let Some(hedge) = hedge_of(this.extras) else {
                                 return Poll::Pending;
                             };
                             let first = this.lease.as_ref();
@@ -325,7 +341,7 @@ where
                         this.journey,
                         this.handle,
                         *this.idempotent,
-                        this.hedge,
+                        hedge_of(this.extras),
                         this.lease,
                         answer,
                     ) {
@@ -338,7 +354,7 @@ where
                     }
                 }
                 StateProjection::Rest => {
-                    let Some(hedge) = this.hedge.as_mut() else {
+                    let Some(hedge) = hedge_of(this.extras) else {
                         break Err(this.journey.end(published));
                     };
                     let answer = match ready!(hedge.poll(cx, this.journey, this.handle, None)) {
@@ -356,7 +372,7 @@ where
                         this.journey,
                         this.handle,
                         *this.idempotent,
-                        this.hedge,
+                        hedge_of(this.extras),
                         this.lease,
                         answer,
                     ) {
@@ -402,12 +418,13 @@ where
     End(Error),
 }
 
-/// An endpoint has answered, or failed.
+/// An endpoint has answered, or failed, and it is not as simple as it nearly always is.
+#[cold]
 fn conclude<S, P, Req>(
     journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     idempotent: bool,
-    hedge: &mut Option<Box<Hedged<S::Future, Req>>>,
+    hedge: Option<&mut Hedged<S::Future, Req>>,
     lease: &mut Option<Lease>,
     answer: Result<S::Response, S::Error>,
 ) -> Conclusion<S, Req, P::Response>
@@ -457,13 +474,50 @@ where
             return Conclusion::Next(later(again, handle));
         }
     }
-    if let Some(hedge) = hedge.take() {
+    if let Some(hedge) = hedge {
         hedge.end(published);
     }
     match lease.take() {
         Some(lease) => Conclusion::Answer(handle.protocol.respond(response, lease)),
         None => Conclusion::End(journey.end(published)),
     }
+}
+
+/// What few requests need besides.
+struct Extras<F, Req> {
+    deadline: Option<Pin<Box<Sleep>>>,
+    hedge: Option<Hedged<F, Req>>,
+}
+
+impl<F, Req> Extras<F, Req> {
+    #[cold]
+    fn of<S>(published: &Published<S>) -> Box<Self> {
+        let retries = published.retries.as_ref();
+        let deadline = retries.and_then(|retries| retries.deadline());
+        Box::new(Self {
+            deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
+            hedge: None,
+        })
+    }
+
+    /// Whether the time for the whole request is over.
+    fn has_passed(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = self.deadline.as_mut();
+        deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    }
+
+    /// The request is about to be sent.
+    fn begin<S, P>(&mut self, handle: &Handle<S, P>, idempotent: bool, request: &Req)
+    where
+        S: Service<Req, Future = F>,
+        P: Protocol<Req, S>,
+    {
+        self.hedge = Hedged::begin(handle, idempotent, request);
+    }
+}
+
+fn hedge_of<F, Req>(extras: &mut Option<Box<Extras<F, Req>>>) -> Option<&mut Hedged<F, Req>> {
+    extras.as_mut()?.hedge.as_mut()
 }
 
 /// What comes next for a request that is sent again.

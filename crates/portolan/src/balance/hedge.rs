@@ -39,7 +39,7 @@ impl<F, Req> Hedged<F, Req> {
         handle: &Handle<S, P>,
         idempotent: bool,
         request: &Req,
-    ) -> Option<Box<Self>>
+    ) -> Option<Self>
     where
         S: Service<Req, Future = F>,
         P: Protocol<Req, S>,
@@ -47,12 +47,12 @@ impl<F, Req> Hedged<F, Req> {
         let published = &handle.published;
         let hedging = published.hedging.as_ref().filter(|_| idempotent)?;
         let delay = hedging.delay();
-        Some(Box::new(Self {
+        Some(Self {
             began: published.clock.now(),
             duplicate: delay.and_then(|_| handle.protocol.duplicate(request)),
             first_alone: delay.map(|delay| Box::pin(published.sleep(delay))),
             second: None,
-        }))
+        })
     }
 
     /// The request has been answered.

@@ -241,6 +241,12 @@ impl<Req> Journey<Req> {
         Ok(())
     }
 
+    /// Whether there is nothing to know of it.
+    #[inline]
+    pub(super) fn goes_straight(&self) -> bool {
+        self.detours.is_none()
+    }
+
     /// Notes that an endpoint has answered that it cannot serve the request, which is to be sent again.
     pub(super) fn put_aside<S>(
         &mut self,

@@ -40,6 +40,8 @@ pub(crate) struct Published<S> {
     pub(crate) runtime: Handle,
     /// What is left to send requests again with.
     pub(crate) tokens: Arc<RetryTokens>,
+    /// Requests have a deadline, or may be hedged.
+    pub(crate) has_extras: bool,
     /// Nothing where nobody asked for retries.
     pub(crate) retries: Option<Retries>,
     /// Nothing where nobody asked for a second try.
@@ -90,11 +92,13 @@ impl<S> Published<S> {
         let tokens = Arc::new(RetryTokens::new(budget.unwrap_or_default(), clock.now()));
         let retries = settings.retry.clone();
         let hedging = settings.hedge.clone();
+        let deadline = retries.as_ref().and_then(Retry::its_deadline);
         Self {
             service,
             retries: retries.map(|retry| Retries::new(retry, Arc::clone(&tokens))),
             hedging: hedging.map(|hedge| Hedging::new(hedge, Arc::clone(&tokens))),
             tokens,
+            has_extras: settings.hedge.is_some() || deadline.is_some(),
             settings,
             clock,
             runtime,
