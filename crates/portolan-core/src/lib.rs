@@ -18,6 +18,7 @@
 //! Most users depend on the `portolan` crate, which re-exports what they need. Depend on this one to
 //! write a [`Source`] or a [`Policy`] of your own.
 
+pub mod admission;
 mod candidates;
 mod endpoint;
 mod endpoint_set;

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     Balance, BuildError, MakeEndpoint, Nodes, TrafficRules, Wait,
+    admission::Admission,
     balance::{BalanceLayer, Published},
     clock::Clock,
     driver::Driver,
@@ -131,6 +132,13 @@ impl BalancerBuilder {
     /// HTTP and reqwest clients then take requests for idempotent whose method is, as with `retry_idempotent`.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = Some(retry);
+        self
+    }
+
+    /// How many requests are let in at once, to all endpoints together, and what becomes of the rest: see
+    /// [`admission`](mod@crate::admission). Default: all are.
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.settings.admission = Some(admission);
         self
     }
 

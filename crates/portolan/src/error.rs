@@ -7,7 +7,7 @@ use portolan_core::{
     Time,
 };
 
-use crate::{Sent, retry::NotRetried};
+use crate::{Sent, admission::ShedReason, retry::NotRetried};
 
 /// Any error, as tower and its friends pass it on.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -62,6 +62,8 @@ pub enum ErrorKind {
     TooManyWaiting,
     /// The request was not answered in the time that it has for all its tries.
     DeadlineExceeded,
+    /// As many requests are in flight as are [let in](crate::admission). Nothing was sent.
+    Shed(ShedReason),
     /// The policy refused the request.
     Refused(Reason),
     /// An answer said that the request belongs elsewhere, and it cannot be sent there.
@@ -288,6 +290,7 @@ impl fmt::Display for ErrorKind {
             Self::DeadlineExceeded => f.write_str(
                 "it was not answered in time, all tries taken together (`Retry::deadline`)",
             ),
+            Self::Shed(reason) => reason.fmt(f),
             Self::Refused(reason) => reason.fmt(f),
             Self::Misdirected { by, to, because } => {
                 write!(f, "{by} says that the request belongs to {to}, ")?;

@@ -6,7 +6,7 @@ use portolan_core::{Endpoint, EndpointState, InFlight, Outcome, Time};
 
 use tracing::{Span, field::display};
 
-use crate::clock::Clock;
+use crate::{admission::Permit, clock::Clock};
 
 /// One endpoint, chosen for one request.
 ///
@@ -40,8 +40,17 @@ pub struct Lease {
     started: Option<NonZeroU64>,
     clock: Clock,
     phase: Phase,
-    /// Where the outcome is written down, if anybody wants to know.
-    span: Option<Box<Span>>,
+    /// Nothing, for nearly every request.
+    beside: Option<Box<Beside>>,
+}
+
+/// What goes with a lease where somebody wants it.
+#[derive(Debug, Default)]
+struct Beside {
+    /// Where the outcome is written down.
+    span: Option<Span>,
+    /// The request's place among those that are let in.
+    permit: Option<Permit>,
 }
 
 // As wide as its neighbours: a lease is moved right after it is made, and what was written in parts
@@ -65,7 +74,7 @@ impl Lease {
             started: started.and_then(|started| NonZeroU64::new(started.as_nanos())),
             clock,
             phase: Phase::Waiting,
-            span: None,
+            beside: None,
         }
     }
 
@@ -101,12 +110,21 @@ impl Lease {
     /// Has the outcome written down in a span.
     pub(crate) fn trace(&mut self, span: Span) {
         span.record("endpoint", display(self.endpoint().placement()));
-        self.span = Some(Box::new(span));
+        self.beside.get_or_insert_default().span = Some(span);
     }
 
     /// Has it not written down: this was one try of several.
     pub(crate) fn untrace(&mut self) {
-        self.span = None;
+        if let Some(beside) = &mut self.beside {
+            beside.span = None;
+        }
+    }
+
+    /// Keeps the request's place among those that are let in, for as long as the lease lives.
+    pub(crate) fn hold(&mut self, permit: Option<Permit>) {
+        if permit.is_some() {
+            self.beside.get_or_insert_default().permit = permit;
+        }
     }
 
     /// Lets go without a word for or against the endpoint: what went wrong was not its fault.
@@ -147,8 +165,8 @@ impl Lease {
     }
 
     fn record(&self, outcome: Outcome) {
-        if let Some(span) = &self.span {
-            write_down(span, outcome);
+        if let Some(beside) = &self.beside {
+            beside.note(outcome);
         }
         match self.started {
             Some(started) => {
@@ -161,7 +179,20 @@ impl Lease {
     }
 }
 
-#[cold]
+impl Beside {
+    #[cold]
+    fn note(&self, outcome: Outcome) {
+        if let Some(span) = &self.span {
+            write_down(span, outcome);
+        }
+        if let Some(permit) = &self.permit
+            && outcome == Outcome::Success
+        {
+            permit.answered();
+        }
+    }
+}
+
 fn write_down(span: &Span, outcome: Outcome) {
     let outcome = match outcome {
         Outcome::Success => "success",

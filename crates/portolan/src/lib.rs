@@ -40,6 +40,7 @@
 //! A program that uses `kube` also names the oldest Kubernetes that it is to work with, as every
 //! user of that library does: `k8s-openapi = { version = "0.29", features = ["v1_33"] }`.
 
+pub mod admission;
 #[cfg(feature = "http")]
 pub mod affinity;
 mod backoff;

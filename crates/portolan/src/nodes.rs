@@ -1,11 +1,11 @@
 //! Choosing an endpoint for anything that is not a request of a known protocol.
 
-use std::sync::Arc;
+use std::{future::poll_fn, sync::Arc};
 
 use tracing::{field, level_filters::LevelFilter};
 
 use crate::{
-    Balance, Endpoint, Error, Explanation, Lease, Observer, Opaque, Routing,
+    Balance, Endpoint, Error, ErrorKind, Explanation, Lease, Observer, Opaque, Routing,
     balance::{Journey, Step},
     builder::Checked,
 };
@@ -58,11 +58,19 @@ impl Nodes {
     /// Dropping the future before it is ready chooses nothing.
     pub async fn pick_for(&self, routing: Routing<'_>) -> Result<Lease, Error> {
         let published = self.balance.published();
+        let mut permit = None;
+        if let Some(gate) = &published.gate {
+            let mut entrance = gate.enter(Some(&published.runtime));
+            permit = poll_fn(|cx| entrance.poll(cx)).await.map_err(|reason| {
+                Journey::<()>::default().error(published, ErrorKind::Shed(reason))
+            })?;
+        }
         let mut journey = Journey::<()>::default();
         let mut lease = None;
         loop {
             if let Some(mut lease) = lease {
                 self.trace(&mut lease);
+                lease.hold(permit);
                 return Ok(lease);
             }
             match journey.next(published, routing.as_seen(), &mut lease)? {

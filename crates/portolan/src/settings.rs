@@ -7,7 +7,7 @@ use portolan_core::{
     health::{OutlierEjection, SlowStart},
 };
 
-use crate::{BuildError, hedge::Hedge, retry::Retry};
+use crate::{BuildError, admission::Admission, hedge::Hedge, retry::Retry};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,7 @@ pub(crate) struct Settings {
     pub(crate) measurement: Measurement,
     pub(crate) max_staleness: Option<Duration>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) admission: Option<Admission>,
     pub(crate) hedge: Option<Hedge>,
     pub(crate) outlier_ejection: Option<OutlierEjection>,
     pub(crate) slow_start: Option<SlowStart>,
@@ -113,6 +114,7 @@ impl Default for Settings {
             measurement: Measurement::default(),
             max_staleness: None,
             retry: None,
+            admission: None,
             hedge: None,
             outlier_ejection: None,
             slow_start: None,
@@ -159,6 +161,9 @@ impl Settings {
         }
         if let Some(retry) = &self.retry {
             retry.check()?;
+        }
+        if let Some(admission) = &self.admission {
+            admission.check()?;
         }
         if let Some(hedge) = &self.hedge {
             hedge.check()?;

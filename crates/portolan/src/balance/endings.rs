@@ -56,7 +56,7 @@ impl<Req> Journey<Req> {
         self.error(published, kind).with_explanation(why)
     }
 
-    pub(super) fn error<S>(&mut self, published: &Published<S>, kind: ErrorKind) -> Error {
+    pub(crate) fn error<S>(&mut self, published: &Published<S>, kind: ErrorKind) -> Error {
         Error::new(kind, published.service.clone())
             .with_attempts(
                 self.detours

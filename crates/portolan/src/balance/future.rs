@@ -24,7 +24,11 @@ use super::{
     again::{Again, fail, let_go, not_ready, refused, take_up},
     hedge::{Came, Hedged},
 };
-use crate::{BoxError, Error, ErrorKind, Lease, Protocol, Routing, routing::Seen};
+use crate::{
+    BoxError, Error, ErrorKind, Lease, Protocol, Routing,
+    admission::{Entrance, Permit, ShedReason},
+    routing::Seen,
+};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -153,6 +157,15 @@ where
             *this.lease = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
+            record_outcome(this.span.as_ref(), field::display(error.kind()));
+            return Poll::Ready(Err(error));
+        }
+        if let Some(extras) = this.extras
+            && extras.entrance.is_some()
+            && let Err(reason) = ready!(extras.poll_let_in(cx))
+        {
+            this.state.set(State::Done);
+            let error = this.journey.error(published, ErrorKind::Shed(reason));
             record_outcome(this.span.as_ref(), field::display(error.kind()));
             return Poll::Ready(Err(error));
         }
@@ -341,7 +354,7 @@ where
                         this.journey,
                         this.handle,
                         *this.idempotent,
-                        hedge_of(this.extras),
+                        this.extras,
                         this.lease,
                         answer,
                     ) {
@@ -372,7 +385,7 @@ where
                         this.journey,
                         this.handle,
                         *this.idempotent,
-                        hedge_of(this.extras),
+                        this.extras,
                         this.lease,
                         answer,
                     ) {
@@ -424,7 +437,7 @@ fn conclude<S, P, Req>(
     journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     idempotent: bool,
-    hedge: Option<&mut Hedged<S::Future, Req>>,
+    extras: &mut Option<Box<Extras<S::Future, Req>>>,
     lease: &mut Option<Lease>,
     answer: Result<S::Response, S::Error>,
 ) -> Conclusion<S, Req, P::Response>
@@ -433,7 +446,7 @@ where
     P: Protocol<Req, S>,
 {
     let published = &handle.published;
-    let another_is_asked = hedge.as_ref().is_some_and(|hedge| hedge.is_under_way());
+    let another_is_asked = hedge_of(extras).is_some_and(|hedge| hedge.is_under_way());
     let mut response = match answer {
         Ok(response) => response,
         Err(error) if another_is_asked => {
@@ -474,11 +487,14 @@ where
             return Conclusion::Next(later(again, handle));
         }
     }
-    if let Some(hedge) = hedge {
+    if let Some(hedge) = hedge_of(extras) {
         hedge.end(published);
     }
     match lease.take() {
-        Some(lease) => Conclusion::Answer(handle.protocol.respond(response, lease)),
+        Some(mut lease) => {
+            lease.hold(extras.as_mut().and_then(|extras| extras.permit.take()));
+            Conclusion::Answer(handle.protocol.respond(response, lease))
+        }
         None => Conclusion::End(journey.end(published)),
     }
 }
@@ -487,6 +503,9 @@ where
 struct Extras<F, Req> {
     deadline: Option<Pin<Box<Sleep>>>,
     hedge: Option<Hedged<F, Req>>,
+    /// Where it is to be let in; nothing once it is.
+    entrance: Option<Entrance>,
+    permit: Option<Permit>,
 }
 
 impl<F, Req> Extras<F, Req> {
@@ -497,6 +516,11 @@ impl<F, Req> Extras<F, Req> {
         Box::new(Self {
             deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
             hedge: None,
+            entrance: published
+                .gate
+                .as_ref()
+                .map(|gate| gate.enter(Some(&published.runtime))),
+            permit: None,
         })
     }
 
@@ -504,6 +528,15 @@ impl<F, Req> Extras<F, Req> {
     fn has_passed(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = self.deadline.as_mut();
         deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+    }
+
+    /// Waits until the request is let in.
+    fn poll_let_in(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ShedReason>> {
+        if let Some(entrance) = &mut self.entrance {
+            self.permit = ready!(entrance.poll(cx))?;
+            self.entrance = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The request is about to be sent.

@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     Routing,
+    admission::Gate,
     clock::Clock,
     hedge::Hedging,
     retry::{Retries, Retry},
@@ -42,6 +43,8 @@ pub(crate) struct Published<S> {
     pub(crate) tokens: Arc<RetryTokens>,
     /// Requests have a deadline, or may be hedged.
     pub(crate) has_extras: bool,
+    /// Nothing where all requests are let in.
+    pub(crate) gate: Option<Arc<Gate>>,
     /// Nothing where nobody asked for retries.
     pub(crate) retries: Option<Retries>,
     /// Nothing where nobody asked for a second try.
@@ -92,13 +95,18 @@ impl<S> Published<S> {
         let tokens = Arc::new(RetryTokens::new(budget.unwrap_or_default(), clock.now()));
         let retries = settings.retry.clone();
         let hedging = settings.hedge.clone();
+        let gate = settings
+            .admission
+            .clone()
+            .map(|admission| Gate::new(admission, clock));
         let deadline = retries.as_ref().and_then(Retry::its_deadline);
         Self {
             service,
             retries: retries.map(|retry| Retries::new(retry, Arc::clone(&tokens))),
             hedging: hedging.map(|hedge| Hedging::new(hedge, Arc::clone(&tokens))),
             tokens,
-            has_extras: settings.hedge.is_some() || deadline.is_some(),
+            has_extras: settings.hedge.is_some() || deadline.is_some() || gate.is_some(),
+            gate,
             settings,
             clock,
             runtime,

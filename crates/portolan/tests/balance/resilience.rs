@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use portolan::{
     BuildError, Error, ErrorKind, Routing,
+    admission::{Admission, ShedReason},
     health::{OutlierEjection, SlowStart},
     policy::{Random, RoundRobin, Shard, Shards},
     retry::{NotRetried, Pushback, Retry, RetryBackoff, RetryBudget},
@@ -384,4 +385,55 @@ async fn nonsense_is_refused_when_the_balancer_is_built() {
             other => panic!("{expected}: {other:?}"),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_let_in_than_may_be_and_each_keeps_its_place_through_its_retries() {
+    let (_teller, cluster) = cluster_of(0..2);
+    let world = World::default();
+    world.set("db-0", Mood::ServesAfter(100 * MS));
+    world.set("db-1", Mood::ServesAfter(100 * MS));
+    let admission = Admission::at_most(2).queue(1, 500 * MS);
+    let builder = cluster.service("db").unwrap().admission(admission);
+    let service = world.serve(builder.retry(Retry::new()));
+    let asks: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(service.clone().oneshot(READ)))
+        .collect();
+    let began = Instant::now();
+    let mut ends = Vec::new();
+    for asked in asks {
+        ends.push(
+            asked
+                .await
+                .unwrap()
+                .map_err(|error| error.kind().clone())
+                .is_ok(),
+        );
+    }
+    assert_eq!(ends, [true, true, true, false]);
+    assert!(began.elapsed() >= 200 * MS && began.elapsed() < 205 * MS);
+    let shed = {
+        let _held: Vec<_> = (0..3)
+            .map(|_| tokio::spawn(service.clone().oneshot(READ)))
+            .collect();
+        tokio::task::yield_now().await;
+        ask(&service, READ).await.unwrap_err()
+    };
+    assert_eq!(*shed.kind(), ErrorKind::Shed(ShedReason::QueueFull));
+    assert!(shed.is_unsent());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_keeps_its_place_until_it_is_dropped() {
+    let (_teller, cluster) = cluster_of(0..2);
+    let builder = cluster
+        .service("db")
+        .unwrap()
+        .admission(Admission::at_most(1));
+    let nodes = builder.nodes().unwrap();
+    let lease = nodes.pick("a").await.unwrap();
+    let shed = nodes.pick("a").await.unwrap_err();
+    assert_eq!(*shed.kind(), ErrorKind::Shed(ShedReason::QueueFull));
+    drop(lease);
+    drop(nodes.pick("a").await.unwrap());
 }
