@@ -48,7 +48,7 @@ pin_project! {
         extras: Option<Box<Extras<S::Future, Req>>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
-        span: Option<Span>,
+        span: Option<Box<Span>>,
     }
 }
 
@@ -87,12 +87,12 @@ where
         // A disabled span would be offered to the `log` crate on every entry and exit, since kube
         // switches tracing's `log` feature on.
         let span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| {
-            tracing::debug_span!(
+            Box::new(tracing::debug_span!(
                 "request",
                 service = %handle.published.service,
                 endpoint = field::Empty,
                 outcome = field::Empty,
-            )
+            ))
         });
         let published = &handle.published;
         Self {
@@ -145,7 +145,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let _entered = this.span.as_ref().map(Span::enter);
+        let _entered = this.span.as_deref().map(Span::enter);
         let published = &this.handle.published;
         if let Some(extras) = this.extras
             && extras.has_passed(cx)
@@ -157,7 +157,7 @@ where
             *this.lease = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
-            record_outcome(this.span.as_ref(), field::display(error.kind()));
+            record_outcome(this.span.as_deref(), field::display(error.kind()));
             return Poll::Ready(Err(error));
         }
         if let Some(extras) = this.extras
@@ -166,7 +166,7 @@ where
         {
             this.state.set(State::Done);
             let error = this.journey.error(published, ErrorKind::Shed(reason));
-            record_outcome(this.span.as_ref(), field::display(error.kind()));
+            record_outcome(this.span.as_deref(), field::display(error.kind()));
             return Poll::Ready(Err(error));
         }
         loop {
@@ -176,7 +176,7 @@ where
                     let next = this.journey.next(published, routing.as_seen(), this.lease);
                     match next {
                         Ok(Step::Go(mut service, generation)) => {
-                            trace(this.span.as_ref(), this.lease.as_mut());
+                            trace(this.span.as_deref(), this.lease.as_mut());
                             // Nearly every service is ready at once, and then is not put away first.
                             match service.poll_ready(cx) {
                                 Poll::Ready(Ok(())) => {
@@ -338,7 +338,7 @@ where
                                 Came::Answer(answer, lease) => {
                                     // The first lease ends as that of a request which was cancelled.
                                     *this.lease = Some(lease);
-                                    trace(this.span.as_ref(), this.lease.as_mut());
+                                    trace(this.span.as_deref(), this.lease.as_mut());
                                     Ok(answer)
                                 }
                                 Came::Failure(error, lease) => {
@@ -373,7 +373,7 @@ where
                     let answer = match ready!(hedge.poll(cx, this.journey, this.handle, None)) {
                         Came::Answer(answer, lease) => {
                             *this.lease = Some(lease);
-                            trace(this.span.as_ref(), this.lease.as_mut());
+                            trace(this.span.as_deref(), this.lease.as_mut());
                             Ok(answer)
                         }
                         Came::Failure(error, lease) => {
@@ -403,7 +403,7 @@ where
             this.state.set(next);
         }
         .inspect_err(|error| {
-            record_outcome(this.span.as_ref(), field::display(error.kind()));
+            record_outcome(this.span.as_deref(), field::display(error.kind()));
             this.state.set(State::Done);
         })
         .into()
