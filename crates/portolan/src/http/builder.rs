@@ -287,7 +287,7 @@ impl HttpBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<HttpClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
-        let send = self.channel.clone().sending(self.balancer.service_ref())?;
+        let send = self.channel.clone().sending(&self.balancer)?;
         let protocol = Http {
             heads: self.channel.into_heads(),
         };

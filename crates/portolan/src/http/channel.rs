@@ -14,7 +14,7 @@ use super::{
     settings::ConnectionSettings,
 };
 use crate::{
-    BuildError, Naming, Routing,
+    BalancerBuilder, BuildError, Naming, Routing,
     sticky::{InSession, Sessions, Sticky, Visit},
 };
 
@@ -118,8 +118,8 @@ impl Channel {
         }
     }
 
-    pub(crate) fn sending(self, service: &ServiceRef) -> Result<Sending, BuildError> {
-        let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
+    pub(crate) fn sending(self, balancer: &BalancerBuilder) -> Result<Sending, BuildError> {
+        let sessions = self.sticky.map(|sticky| sticky.of(balancer)).transpose()?;
         Ok(Sending {
             replay_limit: self.replay_limit,
             idempotency: self.idempotency,

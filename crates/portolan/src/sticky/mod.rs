@@ -30,9 +30,14 @@
 //! # What a client can do with a token
 //! It can read the name of a Pod in it, and go there again. It cannot make one: a token is signed (HMAC-SHA256, RFC 2104) for
 //! one Service, and one that is forged, of another Service or of a key that is not known is no token, which means no session.
-//! It has no end of its own: a client that keeps one may go there again for as long as the key is accepted. A Service is known
-//! by its name and namespace as the client's builder has them; where no namespace is written or inferred, Services of one name
-//! in several namespaces have the same tokens, so write it, or give each a key of its own.
+//! It has no end of its own: a client that keeps one may go there again for as long as the key is accepted.
+//!
+//! # Which Service a token is for
+//! That of this name and namespace, on whatever port and in whatever way it is reached. Where no namespace is written it is the
+//! [`Cluster`](crate::Cluster)'s own, as that of a Pod or a kubeconfig; where the cluster has none either, the client is not
+//! built: two Services of one name would take each other's sessions. [`Sticky::scope`] says it in other words. Several
+//! clusters are not told apart by it: where Services of one name and namespace in two of them are not the same thing, give
+//! them keys or scopes of their own.
 //!
 //! # What to mind
 //! Requests that a new client sends at a time begin a session each, and the last response's token stays. Any answer of a Pod
@@ -46,23 +51,25 @@
 
 mod carrier;
 mod key;
+mod scope;
 mod token;
 mod visit;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue};
-use portolan_core::{Placement, ServiceRef};
+use portolan_core::Placement;
 
 pub use carrier::{SameSite, SessionCookie};
 pub use key::SigningKey;
 pub(crate) use visit::{InSession, ServedBy, Visit};
 
 use crate::{
-    BuildError,
+    BalancerBuilder, BuildError,
     session::{Gone, Session},
 };
 use carrier::{Carrier, Wanted, header_name};
+use scope::Scope;
 use token::Seal;
 
 /// How sessions are kept, and what becomes of them. See the [module](self).
@@ -71,6 +78,7 @@ use token::Seal;
 pub struct Sticky {
     carrier: Wanted,
     keys: Vec<SigningKey>,
+    scope: Option<Arc<str>>,
     gone: Gone,
     patience: Option<Duration>,
     moved_in: Option<Arc<str>>,
@@ -102,6 +110,7 @@ impl Sticky {
         Self {
             carrier,
             keys: vec![key],
+            scope: None,
             gone: Gone::default(),
             patience: None,
             moved_in: None,
@@ -112,6 +121,14 @@ impl Sticky {
     /// clients have such, after the key was changed.
     pub fn accept(mut self, former: SigningKey) -> Self {
         self.keys.push(former);
+        self
+    }
+
+    /// Sets what the tokens are for, in 1 to 253 bytes of text without control characters. Default: the Service, by its name
+    /// and namespace. For clients that know no namespace; and for several Services with the same Pods, as a headless one and
+    /// one with a virtual IP, where a session is to hold with all of them: give them one scope, and one key.
+    pub fn scope(mut self, scope: &str) -> Self {
+        self.scope = Some(scope.into());
         self
     }
 
@@ -143,8 +160,8 @@ impl Sticky {
         self.carrier.forget()
     }
 
-    /// The sessions of this Service.
-    pub(crate) fn of(&self, service: &ServiceRef) -> Result<Sessions, BuildError> {
+    /// The sessions of a client of this balancer.
+    pub(crate) fn of(&self, balancer: &BalancerBuilder) -> Result<Sessions, BuildError> {
         let carrier = self.carrier.check()?;
         let moved_in = self.moved_in.as_deref();
         let moved_in = moved_in
@@ -161,7 +178,7 @@ impl Sticky {
         }
         Ok(Sessions {
             carrier,
-            seal: Seal::new(service, &self.keys),
+            seal: Seal::new(Scope::of(balancer, self.scope.as_deref())?, &self.keys),
             moved_in,
             gone: self.gone,
             patience: self.patience,
@@ -193,6 +210,7 @@ impl fmt::Debug for Sticky {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sticky")
             .field("carrier", &self.carrier)
+            .field("scope", &self.scope)
             .field("gone", &self.gone)
             .field("patience", &self.patience)
             .finish_non_exhaustive()

@@ -5,10 +5,10 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
-use portolan_core::{Placement, ServiceRef};
+use portolan_core::Placement;
 use sha2::Sha256;
 
-use super::SigningKey;
+use super::{SigningKey, scope::Scope};
 
 /// What no cookie may hold (RFC 6265, 4.1.1), and what names are escaped by. Names of Pods have none of it.
 const ESCAPED: &AsciiSet = &CONTROLS
@@ -25,12 +25,12 @@ const LONGEST: usize = 1024;
 /// The first of these goes before all others in the future.
 const VERSION: &str = "1";
 
-/// Signs tokens of one Service, and tells those that it signed.
+/// Signs tokens of one scope, and tells those that it signed.
 ///
-/// A token is `1.`, the name, a dot and the signature in Base64 for URLs. What is signed is the version, the Service and the
+/// A token is `1.`, the name, a dot and the signature in Base64 for URLs. What is signed is the version, the scope and the
 /// name, each but the last with a zero byte at its end, which none of them has.
 pub(super) struct Seal {
-    /// With the version and the Service in it already. The first one signs.
+    /// With the version and the scope in it already. The first one signs.
     keys: Box<[Hmac<Sha256>]>,
 }
 
@@ -43,9 +43,8 @@ pub(super) struct Opened {
 }
 
 impl Seal {
-    pub(super) fn new(service: &ServiceRef, keys: &[SigningKey]) -> Self {
-        let (name, namespace) = (service.name(), service.namespace().unwrap_or_default());
-        let scope = format!("portolan sticky {VERSION}\0{name}.{namespace}\0");
+    pub(super) fn new(scope: Scope<'_>, keys: &[SigningKey]) -> Self {
+        let scope = format!("portolan sticky {VERSION}\0{scope}\0");
         let with_scope = |key: &SigningKey| {
             // A key of any length is one (RFC 2104, 2).
             let mut hmac = Hmac::<Sha256>::new_from_slice(key.bytes()).ok()?;
@@ -104,11 +103,16 @@ mod tests {
     use super::*;
 
     fn seal(service: &str, keys: &[u8]) -> Seal {
+        let (name, namespace) = service.split_once('.').unwrap();
+        sealed(Scope::Service { name, namespace }, keys)
+    }
+
+    fn sealed(scope: Scope<'_>, keys: &[u8]) -> Seal {
         let keys: Vec<_> = keys
             .iter()
             .map(|byte| SigningKey::new(&[*byte; 32]).unwrap())
             .collect();
-        Seal::new(&service.parse().unwrap(), &keys)
+        Seal::new(scope, &keys)
     }
 
     fn opened(seal: &Seal, token: &str) -> Option<(String, bool)> {
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_was_signed_is_told_and_by_which_key() {
-        let (old, new) = (seal("db.shop:http", &[1]), seal("db.shop:http", &[2, 1]));
+        let (old, new) = (seal("db.shop", &[1]), seal("db.shop", &[2, 1]));
         let token = old.token(&Placement::new("db-0")).unwrap();
         assert!(token.starts_with("1.db-0."), "{token}");
         assert_eq!(opened(&old, &token), Some(("db-0".into(), false)));
@@ -131,7 +135,7 @@ mod tests {
     /// Programs of other releases, which have the same key, must agree; so this never changes.
     #[test]
     fn a_token_is_the_same_in_all_releases() {
-        let token = seal("db.shop:http", &[1]).token(&Placement::new("db-0"));
+        let token = seal("db.shop", &[1]).token(&Placement::new("db-0"));
         assert_eq!(
             token.unwrap(),
             "1.db-0.55W0WI7pH7_jj1ejKKYyIqxjW3SyXw-o1yhhgtCzCLE"
@@ -139,13 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn the_port_does_not_matter_and_the_service_does() {
-        let token = seal("db.shop:http", &[1]).token(&Placement::new("db-0"));
+    fn a_token_is_for_one_scope() {
+        let token = seal("db.shop", &[1]).token(&Placement::new("db-0"));
         let token = token.unwrap();
-        assert!(opened(&seal("db.shop:8080", &[1]), &token).is_some());
-        for other in ["db.bank", "other.shop", "db", "db-0.shop"] {
+        for other in ["db.bank", "other.shop", "db-0.shop"] {
             assert_eq!(opened(&seal(other, &[1]), &token), None, "{other}");
         }
+        let said = sealed(Scope::Said("db.shop"), &[1]);
+        assert_eq!(opened(&said, &token), None);
     }
 
     proptest! {

@@ -314,6 +314,8 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         by_header("x-pod").say_moved_in("X-Pod"),
         by_header("x-pod").say_moved_in(""),
         by_header("x-pod").say_moved_in("set-cookie"),
+        by_header("x-pod").scope(""),
+        by_header("x-pod").scope("shop\ngames"),
     ] {
         assert!(builder.clone().http().sticky(sticky).build().is_err());
     }
@@ -329,6 +331,60 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         "{weak}"
     );
     assert_eq!(format!("{:?}", key(7)), "SigningKey(…)");
+}
+
+/// The token of a session with db-0 that the first answer of this client begins.
+async fn begun(builder: BalancerBuilder, sticky: Sticky) -> http::HeaderValue {
+    let client = builder.http().sticky(sticky).build().unwrap();
+    ask(&client, get()).await.1.headers["x-pod"].clone()
+}
+
+#[tokio::test]
+async fn a_token_is_for_one_service_or_for_what_is_said() {
+    let (teller, source) = channel();
+    tell(&teller, &[("db-0", serve_text("db-0").await)]);
+    let cluster = Cluster::from_source(source);
+    let sticky = || Sticky::by_header("x-pod", key(1));
+    let service = |name| cluster.service(name).unwrap();
+    // Whose `db` it is nobody knows.
+    let error = service("db").http().sticky(sticky()).build().unwrap_err();
+    assert!(error.to_string().contains("`db`"), "{error}");
+    #[cfg(feature = "reqwest")]
+    assert!(service("db").reqwest().sticky(sticky()).build().is_err());
+    #[cfg(feature = "grpc")]
+    assert!(service("db").grpc().sticky(sticky()).build().is_err());
+
+    let shop = begun(service("db.shop"), sticky()).await;
+    assert_eq!(begun(service("db.shop:http"), sticky()).await, shop);
+    assert_ne!(begun(service("db.bank"), sticky()).await, shop);
+    let said = begun(service("db"), sticky().scope("shop")).await;
+    assert_ne!(said, shop);
+    assert_eq!(
+        begun(service("db-headless.shop"), sticky().scope("shop")).await,
+        said
+    );
+}
+
+#[cfg(feature = "dns")]
+#[tokio::test]
+async fn where_no_namespace_is_written_it_is_the_clusters_own() {
+    let dns = portolan::dns::Dns::with_nameservers(["127.0.0.1:9".parse().unwrap()]).unwrap();
+    let cluster = Cluster::from(dns.with_namespace("shop"));
+    let sticky = Sticky::by_header("x-pod", key(1));
+    let client = cluster.service("db").unwrap().http().sticky(sticky);
+    assert!(client.build().is_ok());
+}
+
+#[cfg(feature = "kube")]
+#[tokio::test]
+async fn that_of_a_kubeconfig_is_the_clusters_own() {
+    use portolan::kube::kube::{Client, Config};
+
+    let config = Config::new("http://127.0.0.1:9".parse().unwrap());
+    let cluster = Cluster::from(Client::try_from(config).unwrap());
+    let sticky = Sticky::by_header("x-pod", key(1));
+    let client = cluster.service("db").unwrap().http().sticky(sticky);
+    assert!(client.build().is_ok());
 }
 
 #[tokio::test]
