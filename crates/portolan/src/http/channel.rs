@@ -1,6 +1,6 @@
 //! What HTTP and gRPC clients have in common: their settings, and what becomes of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use http::uri::{Authority, Scheme};
 use portolan_core::{PortRef, ServiceRef};
@@ -171,7 +171,8 @@ impl Sending {
         heads: &Heads,
     ) -> Option<Box<Visit>> {
         let sessions = self.sessions.as_ref()?;
-        let visit = sessions.visit(&heads.affinity.of(request), request.headers())?;
+        let routing = heads.affinity.of(request);
+        let visit = sessions.visit(&routing, request.headers(), SystemTime::now())?;
         if let Some(session) = visit.session() {
             let routing = Routing::session(session);
             request.extensions_mut().insert(InSession(routing));
@@ -187,7 +188,8 @@ impl Sending {
     ) -> Routing<'r> {
         let routing = heads.affinity.of(request);
         let sessions = self.sessions.as_ref();
-        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        let visit = sessions
+            .and_then(|sessions| sessions.visit(&routing, request.headers(), SystemTime::now()));
         match visit.and_then(|visit| visit.session()) {
             Some(session) => routing.with_session(session),
             None => routing,

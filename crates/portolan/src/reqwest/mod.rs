@@ -36,6 +36,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use pin_project_lite::pin_project;
@@ -132,7 +133,7 @@ impl ReqwestClient {
     fn visit(&self, call: &mut Call) -> Option<Visit> {
         let sessions = self.sessions.as_ref()?;
         let routing = self.balance.protocol().routing(call);
-        let visit = sessions.visit(&routing, call.request.headers())?;
+        let visit = sessions.visit(&routing, call.request.headers(), SystemTime::now())?;
         if let Some(session) = visit.session() {
             let own = std::mem::take(&mut call.own.routing);
             call.own.routing = own.with_session(session);
@@ -159,7 +160,8 @@ impl ReqwestClient {
 
     fn explain_routing(&self, routing: Routing<'_>, request: &Request) -> Explanation {
         let sessions = self.sessions.as_ref();
-        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        let visit = sessions
+            .and_then(|sessions| sessions.visit(&routing, request.headers(), SystemTime::now()));
         match visit.and_then(|visit| visit.session()) {
             Some(session) => self.balance.explain(&routing.with_session(session)),
             None => self.balance.explain(&routing),

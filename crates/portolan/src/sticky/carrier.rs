@@ -105,8 +105,9 @@ impl SessionCookie {
         self
     }
 
-    /// Sets for how long after its last response a client keeps it: each response sets it anew. In whole seconds. Default:
-    /// until the browser is closed, and set once.
+    /// Sets for how long after its last response a client keeps it: each response sets it anew, with a new token. In whole
+    /// seconds, and no more than the token's [lifetime](super::Sticky::lifetime), where one is set. Default: until the
+    /// browser is closed, and set when the session begins, when it moves, and past half the token's lifetime.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
@@ -254,9 +255,12 @@ impl Carrier {
         }
     }
 
-    /// Whether each response has the token, not only those that begin or move a session.
-    pub(super) fn is_renewed(&self) -> bool {
-        matches!(self, Self::Cookie(cookie) if cookie.max_age.is_some())
+    /// For how long after each response the client keeps the token, where it is told. Then each response has it.
+    pub(super) fn kept_for(&self) -> Option<Duration> {
+        match self {
+            Self::Cookie(cookie) => cookie.max_age,
+            Self::Header(_) => None,
+        }
     }
 }
 

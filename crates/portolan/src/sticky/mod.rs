@@ -30,7 +30,17 @@
 //! # What a client can do with a token
 //! It can read the name of a Pod in it, and go there again. It cannot make one: a token is signed (HMAC-SHA256, RFC 2104) for
 //! one Service, and one that is forged, of another Service or of a key that is not known is no token, which means no session.
-//! It has no end of its own: a client that keeps one may go there again for as long as the key is accepted.
+//!
+//! # How long a token is good for
+//! Two days, or [as long as is set](Sticky::lifetime). Past half of that, the next response has a new one; so a session lasts for
+//! as long as its client comes again within half the time, a day. One that is over is no token, as one that is forged, and the
+//! request begins a session. It has nothing to do with how long a browser keeps the cookie, until it is closed where
+//! [nothing else](SessionCookie::max_age) is set; but a cookie is never kept for longer than its token is good for.
+//!
+//! When a token was signed is part of it, by the clock of whoever signed it. One from a day ahead at most is good: a clock that
+//! is put back by so much ends no session. One from further ahead is not, or whatever a clock signed that was years ahead
+//! would be good for years. So no token is good for longer than its lifetime and a day; and only a clock that jumps ahead by
+//! as much as the lifetime, or back by more than a day, has clients begin anew.
 //!
 //! # Which Service a token is for
 //! That of this name and namespace, on whatever port and in whatever way it is reached. Where no namespace is written it is the
@@ -51,6 +61,7 @@
 
 mod carrier;
 mod key;
+mod lifetime;
 mod scope;
 mod token;
 mod visit;
@@ -69,6 +80,7 @@ use crate::{
     session::{Gone, Session},
 };
 use carrier::{Carrier, Wanted, header_name};
+use lifetime::Lifetime;
 use scope::Scope;
 use token::Seal;
 
@@ -79,6 +91,7 @@ pub struct Sticky {
     carrier: Wanted,
     keys: Vec<SigningKey>,
     scope: Option<Arc<str>>,
+    lifetime: Option<Lifetime>,
     gone: Gone,
     patience: Option<Duration>,
     moved_in: Option<Arc<str>>,
@@ -111,14 +124,15 @@ impl Sticky {
             carrier,
             keys: vec![key],
             scope: None,
+            lifetime: None,
             gone: Gone::default(),
             patience: None,
             moved_in: None,
         }
     }
 
-    /// Takes tokens that were signed with a former key as well, and gives those who bring one a new one: for as long as
-    /// clients have such, after the key was changed.
+    /// Takes tokens that were signed with a former key as well, and gives those who bring one a new one: for a token's
+    /// [lifetime](Self::lifetime), after the key was changed.
     pub fn accept(mut self, former: SigningKey) -> Self {
         self.keys.push(former);
         self
@@ -129,6 +143,21 @@ impl Sticky {
     /// one with a virtual IP, where a session is to hold with all of them: give them one scope, and one key.
     pub fn scope(mut self, scope: &str) -> Self {
         self.scope = Some(scope.into());
+        self
+    }
+
+    /// Sets how long a token is good for, in whole seconds, a second at least. It is replaced past half of that; so this is twice
+    /// as long as a client may be silent for certain, and keep its session. Default: two days, so that it is enough to come
+    /// once a day; or the cookie's [`max_age`](SessionCookie::max_age), where that is set. Less than that is refused.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = Some(Lifetime::Limited(lifetime));
+        self
+    }
+
+    /// Has tokens that do not end: whoever keeps one may go to that Pod again for as long as the key is accepted. For
+    /// clients that may be silent for any time, as devices are, where what the Pod has of them is worth it.
+    pub fn endless(mut self) -> Self {
+        self.lifetime = Some(Lifetime::Endless);
         self
     }
 
@@ -176,9 +205,11 @@ impl Sticky {
                 expected: "expected another header than the one that has the token",
             });
         }
+        let lifetime = Lifetime::of(self.lifetime, carrier.kept_for())?;
+        let scope = Scope::of(balancer, self.scope.as_deref())?;
         Ok(Sessions {
             carrier,
-            seal: Seal::new(Scope::of(balancer, self.scope.as_deref())?, &self.keys),
+            seal: Seal::new(scope, lifetime, &self.keys),
             moved_in,
             gone: self.gone,
             patience: self.patience,
@@ -211,6 +242,7 @@ impl fmt::Debug for Sticky {
         f.debug_struct("Sticky")
             .field("carrier", &self.carrier)
             .field("scope", &self.scope)
+            .field("lifetime", &self.lifetime)
             .field("gone", &self.gone)
             .field("patience", &self.patience)
             .finish_non_exhaustive()

@@ -68,6 +68,11 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
     Some(pair.to_owned())
 }
 
+/// The Pod that a token names: it stands between the time and the signature.
+fn holder(token: &str) -> &str {
+    token.split('.').nth(2).unwrap()
+}
+
 async fn until_gone(client: &HttpClient, name: &str) {
     let mut observer = client.observe();
     let mut view = observer.view();
@@ -91,7 +96,8 @@ async fn a_client_that_brings_its_cookie_back_is_served_by_the_same_pod() {
         let (first, head) = ask(&client, get()).await;
         seen.insert(first.clone());
         let set = head.headers[SET_COOKIE].to_str().unwrap();
-        assert!(set.starts_with(&format!("pod=1.{first}.")), "{set}");
+        assert!(set.starts_with("pod=1."), "{set}");
+        assert_eq!(holder(set), first);
         assert!(
             set.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"),
             "{set}"
@@ -124,29 +130,30 @@ async fn a_token_that_was_made_up_is_none() {
     let foreign = cookie(&head.headers).unwrap();
     let (_, head) = ask(&ours, get()).await;
     let good = cookie(&head.headers).unwrap();
-    let (name, signature) = good.rsplit_once('.').unwrap();
+    let name = holder(&good);
     let renamed = match name {
-        "pod=1.games-0" => format!("pod=1.games-1.{signature}"),
-        _ => format!("pod=1.games-0.{signature}"),
+        "games-0" => good.replace("games-0", "games-1"),
+        name => good.replace(name, "games-0"),
     };
+    let signed = good.split('.').nth(1).unwrap();
+    let younger = good.replace(signed, &(signed.parse::<u64>().unwrap() + 1).to_string());
     for forged in [
         &foreign,
         &renamed,
+        &younger,
         "pod=",
         "pod=games-1",
         "pod=1.games-1.",
+        &format!("pod=1.{signed}.games-1."),
         "pod=é",
     ] {
         let (served_by, head) = ask(&ours, get().header(COOKIE, forged)).await;
         let fresh = cookie(&head.headers).expect("a session begins");
-        assert!(
-            fresh.starts_with(&format!("pod=1.{served_by}.")),
-            "{forged}: {fresh}"
-        );
+        assert_eq!(holder(&fresh), served_by, "{forged}");
         // A good one counts, whatever stands before it.
         let both = format!("{forged}; {good}");
         let (served_by, head) = ask(&ours, get().header(COOKIE, both)).await;
-        assert_eq!(format!("pod=1.{served_by}"), name);
+        assert_eq!(served_by, name);
         assert_eq!(cookie(&head.headers), None);
     }
 }
@@ -271,7 +278,23 @@ async fn a_cookie_has_the_scope_that_it_is_given_and_is_renewed_where_it_ends() 
         get().header(COOKIE, cookie(&head.headers).unwrap()),
     )
     .await;
-    assert_eq!(renewed.headers[SET_COOKIE], set);
+    let set = renewed.headers[SET_COOKIE].to_str().unwrap();
+    assert!(set.ends_with(scope), "{set}");
+}
+
+#[tokio::test]
+async fn a_token_of_long_ago_is_none_unless_tokens_do_not_end() {
+    const NOVEMBER_2023: &str = "1.1700000000.games-1.iYeESQK4jq4g4YI-Xeo424MovTAGtdd4u-TDNAdg21s";
+    let (_teller, _, builder) = games().await;
+    let sticky = || Sticky::by_header("x-pod", key(1));
+    let build = |sticky| builder.clone().http().sticky(sticky).build().unwrap();
+    let (usual, endless) = (build(sticky()), build(sticky().endless()));
+    let (served_by, head) = ask(&endless, get().header("x-pod", NOVEMBER_2023)).await;
+    assert_eq!((&*served_by, head.headers.get("x-pod")), ("games-1", None));
+    let (served_by, head) = ask(&usual, get().header("x-pod", NOVEMBER_2023)).await;
+    let fresh = head.headers["x-pod"].to_str().unwrap();
+    assert_eq!(holder(fresh), served_by, "a session begins");
+    assert!(head.extensions.get::<Moved>().is_none());
 }
 
 #[tokio::test]
@@ -314,6 +337,7 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         by_header("x-pod").say_moved_in("X-Pod"),
         by_header("x-pod").say_moved_in(""),
         by_header("x-pod").say_moved_in("set-cookie"),
+        by_header("x-pod").lifetime(Duration::from_millis(999)),
         by_header("x-pod").scope(""),
         by_header("x-pod").scope("shop\ngames"),
     ] {
@@ -333,12 +357,6 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
     assert_eq!(format!("{:?}", key(7)), "SigningKey(…)");
 }
 
-/// The token of a session with db-0 that the first answer of this client begins.
-async fn begun(builder: BalancerBuilder, sticky: Sticky) -> http::HeaderValue {
-    let client = builder.http().sticky(sticky).build().unwrap();
-    ask(&client, get()).await.1.headers["x-pod"].clone()
-}
-
 #[tokio::test]
 async fn a_token_is_for_one_service_or_for_what_is_said() {
     let (teller, source) = channel();
@@ -354,15 +372,19 @@ async fn a_token_is_for_one_service_or_for_what_is_said() {
     #[cfg(feature = "grpc")]
     assert!(service("db").grpc().sticky(sticky()).build().is_err());
 
-    let shop = begun(service("db.shop"), sticky()).await;
-    assert_eq!(begun(service("db.shop:http"), sticky()).await, shop);
-    assert_ne!(begun(service("db.bank"), sticky()).await, shop);
-    let said = begun(service("db"), sticky().scope("shop")).await;
-    assert_ne!(said, shop);
-    assert_eq!(
-        begun(service("db-headless.shop"), sticky().scope("shop")).await,
-        said
-    );
+    let client = |name, sticky| service(name).http().sticky(sticky).build().unwrap();
+    let shop = client("db.shop", sticky());
+    let token = ask(&shop, get()).await.1.headers["x-pod"].clone();
+    let is_taken = async |client: HttpClient, token: &http::HeaderValue| {
+        let (_, head) = ask(&client, get().header("x-pod", token)).await;
+        head.headers.get("x-pod").is_none()
+    };
+    assert!(is_taken(client("db.shop:http", sticky()), &token).await);
+    assert!(!is_taken(client("db.bank", sticky()), &token).await);
+    let said = client("db", sticky().scope("shop"));
+    assert!(!is_taken(said.clone(), &token).await);
+    let token = ask(&said, get()).await.1.headers["x-pod"].clone();
+    assert!(is_taken(client("db-headless.shop", sticky().scope("shop")), &token).await);
 }
 
 #[cfg(feature = "dns")]
@@ -419,13 +441,7 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
         }
     };
     let token = call(get()).await.headers["x-games-pod"].clone();
-    let expected = token
-        .to_str()
-        .unwrap()
-        .split('.')
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let expected = holder(token.to_str().unwrap()).to_owned();
     for _ in 0..10 {
         let request = || get().header("x-games-pod", token.clone());
         let explanation = channel.explain(&request().body(()).unwrap());
