@@ -99,6 +99,38 @@ impl RolePicker {
         }
     }
 
+    fn is_primary(&self, index: Index) -> bool {
+        self.primary == Ok(index) && !self.is_outdated()
+    }
+
+    /// Whether a read may be given to this one as one of the readers.
+    fn may_read(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let Ok(place) = self.readers.members().binary_search(&index) else {
+            return false;
+        };
+        let may_be_behind = self.primary == Ok(index);
+        if let Some(wanted) = context.not_before
+            && !may_be_behind
+            && self.is_behind(place, wanted)
+        {
+            return false;
+        }
+        let narrowed = self.narrowed(context);
+        let Some(narrowed) = &*narrowed else {
+            return self.readers.may_pick(index, context);
+        };
+        // As a pick has it: those that are slow only where none of those near is left.
+        let mut near = narrowed.near.members().iter();
+        narrowed.near.may_pick(index, context)
+            || narrowed.fresh.may_pick(index, context)
+                && near.all(|near| context.tried.contains(*near))
+    }
+
+    fn nobody_may_read(&self, context: &PickContext<'_>) -> bool {
+        let mut left = self.readers.members().iter();
+        !left.any(|index| !context.tried.contains(*index) && self.may_read(*index, context))
+    }
+
     /// A reader that has got as far as the read must see; where there is none, the primary.
     fn readers(&self, context: &PickContext<'_>) -> Verdict {
         let passed_over = self.without_those_behind(context);
@@ -280,7 +312,27 @@ impl Picker for RolePicker {
                 Some(passed_over) if passed_over.contains(index) => false,
                 _ => self.readers.admits(index, context),
             },
-            false => self.primary == Ok(index) && !self.is_outdated(),
+            false => self.is_primary(index),
+        }
+    }
+
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        if !self.is_read(context) {
+            return self.is_primary(index);
+        }
+        match self.read_from {
+            ReadFrom::Primary => self.is_primary(index),
+            ReadFrom::PrimaryPreferred => self.is_primary(index) || self.may_read(index, context),
+            ReadFrom::ReplicasPreferred => {
+                self.may_read(index, context)
+                    || self.is_primary(index) && self.nobody_may_read(context)
+            }
+            ReadFrom::Replicas | ReadFrom::Nearest | ReadFrom::Within(_) => {
+                self.may_read(index, context)
+                    || context.not_before.is_some()
+                        && self.is_primary(index)
+                        && self.nobody_may_read(context)
+            }
         }
     }
 

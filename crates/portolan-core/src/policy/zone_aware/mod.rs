@@ -178,6 +178,10 @@ impl Picker for ZonePicker {
         self.groups().all(|group| group.admits(index, context))
     }
 
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.groups().any(|group| group.may_pick(index, context))
+    }
+
     /// Latencies are compared, whatever the policy inside.
     fn is_timed(&self) -> bool {
         true
