@@ -105,14 +105,7 @@ impl RolePicker {
 
     /// Whether a read may be given to this one as one of the readers.
     fn may_read(&self, index: Index, context: &PickContext<'_>) -> bool {
-        let Ok(place) = self.readers.members().binary_search(&index) else {
-            return false;
-        };
-        let may_be_behind = self.primary == Ok(index);
-        if let Some(wanted) = context.not_before
-            && !may_be_behind
-            && self.is_behind(place, wanted)
-        {
+        if !self.has_got_as_far(index, context) {
             return false;
         }
         let narrowed = self.narrowed(context);
@@ -120,10 +113,11 @@ impl RolePicker {
             return self.readers.may_pick(index, context);
         };
         // As a pick has it: those that are slow only where none of those near is left.
-        let mut near = narrowed.near.members().iter();
+        let is_left =
+            |near: &Index| !context.tried.contains(*near) && self.has_got_as_far(*near, context);
         narrowed.near.may_pick(index, context)
             || narrowed.fresh.may_pick(index, context)
-                && near.all(|near| context.tried.contains(*near))
+                && !narrowed.near.members().iter().any(is_left)
     }
 
     fn nobody_may_read(&self, context: &PickContext<'_>) -> bool {
@@ -154,6 +148,15 @@ impl RolePicker {
         let mut passed_over = context.tried.clone();
         behind.for_each(|index| passed_over.insert(index));
         Some(passed_over)
+    }
+
+    /// Whether an endpoint, whichever it is, is known to have got as far as a read must see: the primary has.
+    fn has_got_as_far(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let Some(wanted) = context.not_before else {
+            return true;
+        };
+        let place = self.readers.members().binary_search(&index);
+        self.primary == Ok(index) || place.is_ok_and(|place| !self.is_behind(place, wanted))
     }
 
     /// Whether the reader at this place is not known to have got as far.
@@ -307,11 +310,8 @@ impl Picker for RolePicker {
     /// What may write goes to the primary, whoever says otherwise.
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         match self.is_read(context) {
-            true => match self.without_those_behind(context) {
-                _ if context.not_before.is_some() && self.primary == Ok(index) => true,
-                Some(passed_over) if passed_over.contains(index) => false,
-                _ => self.readers.admits(index, context),
-            },
+            true if context.not_before.is_some() && self.primary == Ok(index) => true,
+            true => self.has_got_as_far(index, context) && self.readers.admits(index, context),
             false => self.is_primary(index),
         }
     }
