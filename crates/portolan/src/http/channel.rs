@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::uri::{Authority, Scheme};
+use http::{
+    HeaderName, HeaderValue,
+    uri::{Authority, Scheme},
+};
 use portolan_core::{PortRef, ServiceRef};
 
 use super::{
@@ -178,6 +181,11 @@ impl Sending {
             request.extensions_mut().insert(InSession(routing));
         }
         Some(Box::new(visit))
+    }
+
+    /// What has a client forget its session.
+    pub(crate) fn forget_session(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.sessions.as_ref()?.forget()
     }
 
     /// What decides for a request that is not sent.

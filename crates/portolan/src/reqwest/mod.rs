@@ -153,6 +153,13 @@ impl ReqwestClient {
         self.explain_routing(routing, request)
     }
 
+    /// What to put into a response for its client to forget its session, where sessions are kept in a cookie: see
+    /// [`Sticky::forget`](crate::sticky::Sticky::forget).
+    #[must_use]
+    pub fn forget_session(&self) -> Option<(http::HeaderName, http::HeaderValue)> {
+        self.sessions.as_ref()?.forget()
+    }
+
     fn explain_call(&self, call: &Call) -> Explanation {
         let routing = self.balance.protocol().routing(call);
         self.explain_routing(routing, &call.request)

@@ -181,6 +181,12 @@ impl SessionCookie {
         Ok(())
     }
 
+    /// What ends it: a cookie that is over.
+    fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        let over = self.set("", Some(Duration::ZERO));
+        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
+    }
+
     fn set(&self, token: &str, max_age: Option<Duration>) -> String {
         let same_site = match self.same_site {
             SameSite::Strict => "Strict",
@@ -216,15 +222,21 @@ impl Wanted {
     }
 
     pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
-        let Self::Cookie(cookie) = self else {
-            return None;
-        };
-        let over = cookie.set("", Some(Duration::ZERO));
-        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
+        match self {
+            Self::Cookie(cookie) => cookie.forget(),
+            Self::Header(_) => None,
+        }
     }
 }
 
 impl Carrier {
+    pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Cookie(cookie) => cookie.forget(),
+            Self::Header(_) => None,
+        }
+    }
+
     /// What may be tokens in the head of a request: a browser sends several cookies of a name, where they are for several
     /// paths or domains.
     pub(super) fn tokens<'h>(&'h self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {

@@ -25,7 +25,20 @@
 //! # When the Pod is gone for good
 //! See [`Gone`], which says what that means. A session that moves says so: the response has [`Moved`] among its
 //! extensions, and, [where asked for](Sticky::say_moved_in), a header; and the token of the new Pod. A session that does not
-//! move fails with [`Reason::SessionLost`](crate::Reason::SessionLost), until the client [forgets](Sticky::forget) it.
+//! move fails with [`Reason::SessionLost`](crate::Reason::SessionLost), until the client [forgets](Sticky::forget) it:
+//!
+//! ```
+//! # use portolan::{Error, ErrorKind, Reason, http::HttpClient};
+//! /// What is answered where no Pod has.
+//! fn failed(games: &HttpClient, error: &Error) -> http::Response<()> {
+//!     let mut response = http::Response::new(());
+//!     *response.status_mut() = http::StatusCode::BAD_GATEWAY;
+//!     if *error.kind() == ErrorKind::Refused(Reason::SessionLost) {
+//!         response.headers_mut().extend(games.forget_session());
+//!     }
+//!     response
+//! }
+//! ```
 //!
 //! # What a client can do with a token
 //! It can read the name of a Pod in it, and go there again. It cannot make one: a token is signed (HMAC-SHA256, RFC 2104) for
@@ -183,7 +196,8 @@ impl Sticky {
     }
 
     /// What to put into a response for the client to forget its session: a cookie that is over. For whoever logs out, and
-    /// after [`Reason::SessionLost`](crate::Reason::SessionLost). `None` by header, which a client forgets by itself.
+    /// after [`Reason::SessionLost`](crate::Reason::SessionLost). `None` by header, which a client forgets by itself. Whoever has
+    /// the client at hand, and not this, asks it: [`HttpClient::forget_session`](crate::http::HttpClient::forget_session).
     #[must_use]
     pub fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
         self.carrier.forget()
@@ -228,6 +242,11 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
+    /// What has the client forget its session.
+    pub(crate) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.carrier.forget()
+    }
+
     fn held_by(&self, placement: &Placement) -> Session {
         let session = Session::held_by(placement.as_str()).when_gone(self.gone);
         match self.patience {

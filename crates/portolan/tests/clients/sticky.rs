@@ -204,7 +204,8 @@ async fn a_session_that_does_not_move_fails_until_it_is_forgotten() {
     let request = get().header(COOKIE, &brought).body(Empty::<Bytes>::new());
     let error = client.send(request.unwrap()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Refused(Reason::SessionLost));
-    let (name, value) = sticky.forget().unwrap();
+    assert_eq!(client.forget_session(), sticky.forget());
+    let (name, value) = client.forget_session().unwrap();
     assert_eq!(name, SET_COOKIE);
     assert_eq!(
         value,
@@ -432,6 +433,7 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
     let (_teller, _, builder) = games().await;
     let sticky = Sticky::by_header("x-games-pod", key(1));
     let channel = builder.grpc().sticky(sticky).build().unwrap();
+    assert_eq!(channel.forget_session(), None, "by header");
     channel.observe().changed().await;
     let call = |request: http::request::Builder| {
         let channel = channel.clone();
@@ -457,7 +459,9 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
 async fn reqwests_requests_have_sessions_as_well() {
     let (teller, pods, builder) = games().await;
     let sticky = Sticky::by_cookie("pod", key(1)).patience(Duration::ZERO);
+    let forget = sticky.forget();
     let client = builder.reqwest().sticky(sticky).build().unwrap();
+    assert_eq!(client.forget_session(), forget);
     client.observe().changed().await;
     let first = client.get("/").send().await.unwrap();
     let brought = cookie(first.headers()).unwrap();
