@@ -122,9 +122,14 @@ impl Group {
         let Ok(position) = self.members.binary_search(&index) else {
             return false;
         };
-        let tried = self.tried_here(context);
-        self.picker
-            .may_pick(Index::at(position), &context.with_tried(&tried))
+        let index = Index::at(position);
+        match context.tried.is_empty() {
+            true => self.picker.may_pick(index, context),
+            false => {
+                let tried = self.tried_here(context);
+                self.picker.may_pick(index, &context.with_tried(&tried))
+            }
+        }
     }
 
     /// Which of the group's own candidates have been tried.
