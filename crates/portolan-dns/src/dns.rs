@@ -127,6 +127,12 @@ impl Dns {
         self
     }
 
+    /// The namespace of Services that are named without one, where it is known.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// The same DNS, where Services that are named without a domain are in this one. Default: that of
     /// the Pod's `search`, else `cluster.local`, which is Kubernetes' own default.
     ///

@@ -44,6 +44,8 @@ use crate::{
 pub struct BalancerBuilder {
     source: Arc<dyn Source>,
     service: ServiceRef,
+    /// The namespace of Services that are named without one, where the cluster has one.
+    home: Option<Arc<str>>,
     policy: Arc<dyn Policy>,
     settings: Settings,
 }
@@ -53,6 +55,7 @@ impl BalancerBuilder {
         Self {
             source,
             service,
+            home: None,
             policy: default_policy(),
             settings: Settings {
                 location,
@@ -65,6 +68,18 @@ impl BalancerBuilder {
     #[must_use]
     pub fn service_ref(&self) -> &ServiceRef {
         &self.service
+    }
+
+    /// The same, where Services that are named without a namespace are in this one.
+    pub(crate) fn at_home_in(mut self, namespace: Option<Arc<str>>) -> Self {
+        self.home = namespace;
+        self
+    }
+
+    /// The namespace of Services that are named without one, where it is known.
+    #[cfg(feature = "http")]
+    pub(crate) fn home(&self) -> Option<&str> {
+        self.home.as_deref()
     }
 
     /// How endpoints are chosen. Default: [`LeastRequest`](crate::policy::LeastRequest).
@@ -285,6 +300,7 @@ impl Checked {
                     service,
                     policy,
                     settings,
+                    ..
                 },
             runtime,
         } = self;

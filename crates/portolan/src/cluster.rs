@@ -15,6 +15,8 @@ use crate::{BalancerBuilder, BuildError};
 pub struct Cluster {
     source: Arc<dyn Source>,
     location: Location,
+    /// The namespace of Services that are named without one, where the source has one.
+    namespace: Option<Arc<str>>,
     #[cfg(feature = "kube")]
     kube: Option<portolan_kube::Cluster>,
 }
@@ -71,6 +73,7 @@ impl Cluster {
         Self {
             source: Arc::new(source),
             location: Location::UNKNOWN,
+            namespace: None,
             #[cfg(feature = "kube")]
             kube: None,
         }
@@ -103,7 +106,8 @@ impl Cluster {
     {
         let service = service.try_into().map_err(ParseServiceRefError::from)?;
         let (source, location) = (Arc::clone(&self.source), self.location.clone());
-        Ok(BalancerBuilder::new(source, service, location))
+        let builder = BalancerBuilder::new(source, service, location);
+        Ok(builder.at_home_in(self.namespace.clone()))
     }
 }
 
@@ -132,7 +136,10 @@ impl From<portolan_dns::Dns> for Cluster {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn from(dns: portolan_dns::Dns) -> Self {
-        Self::from_source(dns)
+        Self {
+            namespace: dns.namespace().map(Arc::from),
+            ..Self::from_source(dns)
+        }
     }
 }
 
@@ -141,6 +148,7 @@ impl From<portolan_kube::Cluster> for Cluster {
     fn from(cluster: portolan_kube::Cluster) -> Self {
         let kube = Some(cluster.clone());
         Self {
+            namespace: Some(cluster.namespace().into()),
             kube,
             ..Self::from_source(cluster)
         }

@@ -6,7 +6,7 @@ use portolan_core::{Intent, PickContext, Pin, Placement, policy::Position};
 
 use crate::session::Session;
 
-/// What of a request decides who serves it: its key, whether it writes, and the one endpoint that it must go
+/// What of a request decides who serves it: its key, whose it is, whether it writes, and the one endpoint that it must go
 /// to, or that holds its session, if there is one.
 ///
 /// Clients make it from each request by their [`affinity`](mod@crate::affinity). One request can say it itself, with any
@@ -24,6 +24,7 @@ use crate::session::Session;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing<'a> {
     key: Option<Key<'a>>,
+    client: Option<Key<'a>>,
     intent: Intent,
     bound: Option<Cow<'a, Bound>>,
     not_before: Option<Position>,
@@ -38,7 +39,7 @@ enum Bound {
 
 /// What a request is about, where that decides who serves it: a tenant, a session, a row.
 ///
-/// It is bytes, whatever they mean. A key that is empty is a key.
+/// It is bytes, whatever they mean. A key that is empty is a key. Whose a request is [is said](Routing::with_client) in the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key<'a>(Cow<'a, [u8]>);
 
@@ -48,6 +49,7 @@ impl<'a> Routing<'a> {
     pub const fn new() -> Self {
         Self {
             key: None,
+            client: None,
             intent: Intent::Any,
             bound: None,
             not_before: None,
@@ -86,6 +88,22 @@ impl<'a> Routing<'a> {
     #[must_use]
     pub fn with_key(mut self, key: impl Into<Key<'a>>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Sets whose request it is, where that is something else than what it is about: the address of whoever is served by this
+    /// program, say, or a user's name. [`ClientAffinity`](crate::policy::ClientAffinity) goes by that, and by the key where
+    /// nobody is said; other policies take no notice.
+    ///
+    /// ```
+    /// use portolan::Routing;
+    ///
+    /// // Its shard is the tenant's; and of the Pods of that shard, this caller stays with one.
+    /// let routing = Routing::key("tenant-7").with_client("192.0.2.17");
+    /// ```
+    #[must_use]
+    pub fn with_client(mut self, client: impl Into<Key<'a>>) -> Self {
+        self.client = Some(client.into());
         self
     }
 
@@ -142,6 +160,7 @@ impl<'a> Routing<'a> {
     pub fn or(self, other: Self) -> Self {
         Self {
             key: self.key.or(other.key),
+            client: self.client.or(other.client),
             intent: match self.intent {
                 Intent::Any => other.intent,
                 said => said,
@@ -155,7 +174,8 @@ impl<'a> Routing<'a> {
     #[must_use]
     pub fn borrowed(&self) -> Routing<'_> {
         Routing {
-            key: self.key.as_ref().map(|key| Key(Cow::Borrowed(&key.0))),
+            key: self.key.as_ref().map(Key::borrowed),
+            client: self.client.as_ref().map(Key::borrowed),
             intent: self.intent,
             bound: self.bound.as_deref().map(Cow::Borrowed),
             not_before: self.not_before,
@@ -174,11 +194,18 @@ impl<'a> Routing<'a> {
         self.key.as_ref().map(AsRef::as_ref)
     }
 
+    /// Whose it is, where that is said.
+    #[must_use]
+    pub fn client_bytes(&self) -> Option<&[u8]> {
+        self.client.as_ref().map(AsRef::as_ref)
+    }
+
     /// What a picker sees of it.
     #[inline]
     pub(crate) fn as_seen(&self) -> Seen<'_> {
         Seen {
             key: self.key_bytes(),
+            client: self.client_bytes(),
             intent: self.intent,
             bound: self.bound.as_deref(),
             not_before: self.not_before,
@@ -200,6 +227,7 @@ impl Bound {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen<'a> {
     key: Option<&'a [u8]>,
+    client: Option<&'a [u8]>,
     intent: Intent,
     bound: Option<&'a Bound>,
     not_before: Option<Position>,
@@ -220,9 +248,16 @@ impl<'a> Seen<'a> {
     #[inline]
     pub(crate) fn apply_to(self, context: &mut PickContext<'a>) {
         context.key = self.key;
+        context.client = self.client;
         context.intent = self.intent;
         context.pin = self.bound.map(Bound::pin);
         context.not_before = self.not_before;
+    }
+}
+
+impl Key<'_> {
+    fn borrowed(&self) -> Key<'_> {
+        Key(Cow::Borrowed(&self.0))
     }
 }
 
@@ -291,8 +326,26 @@ mod tests {
     fn what_one_says_goes_before_what_the_other_says() {
         let request = Routing::key("mine").read();
         let affinity = Routing::pinned_to("db-1").with_key("theirs").write();
-        let both = request.or(affinity);
-        assert_eq!(both, Routing::pinned_to("db-1").with_key("mine").read());
+        let both = request.or(affinity.with_client("they"));
+        let expected = Routing::pinned_to("db-1").with_key("mine").read();
+        assert_eq!(both, expected.with_client("they"));
+        assert_eq!(both.borrowed(), both);
+        let own = Routing::new().with_client("I").or(both);
+        assert_eq!(own.client_bytes(), Some(&b"I"[..]));
+    }
+
+    #[test]
+    fn a_picker_sees_all_of_it() {
+        let routing = Routing::key("k").with_client("c").read();
+        let routing = routing.not_before(Position::new(7));
+        let mut context = PickContext::new(portolan_core::Time::ORIGIN, 0);
+        routing.as_seen().apply_to(&mut context);
+        assert_eq!(
+            (context.key, context.client),
+            (Some(&b"k"[..]), Some(&b"c"[..]))
+        );
+        assert_eq!(context.intent, Intent::Read);
+        assert_eq!(context.not_before, Some(Position::new(7)));
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Session {
     }
 
     /// Sets for how long a request waits for an endpoint that may come back, before it is taken for gone. Default: as long as
-    /// any request [waits](crate::BalancerBuilder::wait).
+    /// any request [waits](crate::BalancerBuilder::wait). Where the session moves then, and there is nobody to move to, the
+    /// request has waited for that as well: it waits for no longer, in all, than the longer of the two.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);

@@ -21,6 +21,8 @@ pub struct PickContext<'a> {
     pub entropy: u64,
     /// What the request is about, where that decides who serves it: a tenant, a session, a shard key.
     pub key: Option<&'a [u8]>,
+    /// Whose request it is, where that is something else than what it is about: who is served by this program, say.
+    pub client: Option<&'a [u8]>,
     /// Whether the request reads or writes.
     pub intent: Intent,
     /// The one endpoint that the request must go to, where there is one.
@@ -71,6 +73,7 @@ impl<'a> PickContext<'a> {
             now,
             entropy,
             key: None,
+            client: None,
             intent: Intent::Any,
             pin: None,
             not_before: None,
@@ -82,6 +85,13 @@ impl<'a> PickContext<'a> {
     #[must_use]
     pub fn with_key(mut self, key: &'a [u8]) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// Sets the client.
+    #[must_use]
+    pub fn with_client(mut self, client: &'a [u8]) -> Self {
+        self.client = Some(client);
         self
     }
 

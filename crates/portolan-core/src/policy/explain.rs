@@ -88,7 +88,9 @@ impl Explanation {
         if let (Verdict::Use(index), true) = (verdict, self.in_full) {
             let mut tried: Tried = context.tried.clone();
             tried.insert(index);
-            self.runner_up = endpoint(picker.pick(&context.with_tried(&tried)));
+            // Not picked: a picker may remember whom it has picked.
+            let next = picker.explain(&context.with_tried(&tried), &mut Self::in_brief());
+            self.runner_up = endpoint(next);
         }
     }
 

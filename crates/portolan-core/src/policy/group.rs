@@ -116,6 +116,22 @@ impl Group {
         }
     }
 
+    /// Whether the picker [may pick](Picker::may_pick) this candidate for such a request; never one that is no member.
+    #[must_use]
+    pub fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let Ok(position) = self.members.binary_search(&index) else {
+            return false;
+        };
+        let index = Index::at(position);
+        match context.tried.is_empty() {
+            true => self.picker.may_pick(index, context),
+            false => {
+                let tried = self.tried_here(context);
+                self.picker.may_pick(index, &context.with_tried(&tried))
+            }
+        }
+    }
+
     /// Which of the group's own candidates have been tried.
     fn tried_here(&self, context: &PickContext<'_>) -> Tried {
         (0u32..)

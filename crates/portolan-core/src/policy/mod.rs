@@ -207,6 +207,16 @@ pub trait Picker: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether a pick for such a request may be this candidate, tried or not. Default: where it [is admitted](Self::admits).
+    ///
+    /// Whoever remembers where a client was, as [`ClientAffinity`] does, asks before it goes there again. It is the stricter of
+    /// the two: somebody else may know more than the picker of where a key is by now, and a memory of former picks does
+    /// not. A picker that divides candidates by what a request is says of whom it would choose none; one that asks others
+    /// asks them.
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.admits(index, context)
+    }
+
     /// Whether it goes by [`PickContext::now`] or by the endpoints' latency. Default: it does.
     ///
     /// Where a picker says that it does not, the balancer reads no clock for the pick and times only

@@ -1,4 +1,4 @@
-//! What of an HTTP request decides who serves it: its key, whether it writes, the Pod it is pinned to.
+//! What of an HTTP request decides who serves it: its key, whose it is, whether it writes, the Pod it is pinned to.
 //!
 //! Policies that send the same key to the same place need to know the key. An [`Affinity`] says where a
 //! request has it; it is set on the builder of a client for [HTTP](crate::http::HttpBuilder::affinity),
@@ -60,6 +60,7 @@ pub struct Affinity {
     /// There is anything to look for.
     any: bool,
     key: Option<Extract>,
+    client: Option<Extract>,
     intent: Option<IntentRule>,
     pin: Option<Extract>,
     pin_ordinal: Option<Extract>,
@@ -84,6 +85,20 @@ impl Affinity {
     pub fn key(mut self, key: Extract) -> Self {
         self.any = true;
         self.key = Some(key);
+        self
+    }
+
+    /// Where a request says whose it is, for [`ClientAffinity`](crate::policy::ClientAffinity): by which whoever is served by this
+    /// program stays with one endpoint, or with one of each shard, whatever the key is. Default: whose the key is.
+    ///
+    /// ```
+    /// use portolan::affinity::{Affinity, header};
+    ///
+    /// let affinity = Affinity::by(header("x-tenant")).client(header("x-real-ip"));
+    /// ```
+    pub fn client(mut self, client: Extract) -> Self {
+        self.any = true;
+        self.client = Some(client);
         self
     }
 
@@ -154,6 +169,9 @@ impl Affinity {
         if let Some(key) = self.key.as_ref().and_then(|key| key.find(head)) {
             routing = routing.with_key(key);
         }
+        if let Some(client) = self.client.as_ref().and_then(|client| client.find(head)) {
+            routing = routing.with_client(client);
+        }
         if let Some(IntentRule(rule)) = &self.intent {
             routing = routing.with_intent(rule(head));
         }
@@ -174,7 +192,13 @@ impl Affinity {
 
     /// Whether everything in it makes sense.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
-        let all = [&self.key, &self.pin, &self.pin_ordinal, &self.not_before];
+        let all = [
+            &self.key,
+            &self.client,
+            &self.pin,
+            &self.pin_ordinal,
+            &self.not_before,
+        ];
         all.into_iter().flatten().try_for_each(Extract::check)
     }
 }

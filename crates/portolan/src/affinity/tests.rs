@@ -130,6 +130,27 @@ fn all_of_it_together() {
 }
 
 #[test]
+fn whose_a_request_is_is_found_apart_from_its_key() {
+    let affinity = Affinity::by(header("x-tenant")).client(query("user"));
+    let routing = |request: &Request<()>| {
+        let routing = affinity.routing(&Head::of(request));
+        let bytes = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+        (bytes(routing.key_bytes()), bytes(routing.client_bytes()))
+    };
+    let mut request = get("/?user=17");
+    assert_eq!(routing(&request), (None, Some(b"17".to_vec())));
+    request
+        .headers_mut()
+        .insert("x-tenant", "7".parse().unwrap());
+    assert_eq!(
+        routing(&request),
+        (Some(b"7".to_vec()), Some(b"17".to_vec()))
+    );
+    let wrong = Affinity::new().client(header("x user")).check();
+    assert!(wrong.unwrap_err().to_string().contains("x user"));
+}
+
+#[test]
 fn what_is_no_header_is_an_error_that_names_it() {
     let error = Affinity::by(query("a").or(header("x tenant")))
         .check()

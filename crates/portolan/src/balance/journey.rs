@@ -425,8 +425,8 @@ impl<Req> Journey<Req> {
             return Ok(Step::Wait(snapshot.generation(), deadline));
         }
         if known && session.is_some_and(Session::moves) {
+            // It has waited for that endpoint, which counts where it must wait for anybody, too.
             detours.left_session = Some(Left::Gone);
-            detours.waiting = None;
             return self.next(published, seen, lease);
         }
         Err(self.waited_in_vain(published, seen, Waited::TimedOut))
@@ -452,9 +452,7 @@ impl<Req> Journey<Req> {
             Waited::TimedOut if self.session(seen).is_some() => Ok(()),
             // There is no room to wait for its endpoint in, and it can go elsewhere.
             Waited::Crowded if self.session(seen).is_some_and(Session::moves) => {
-                let detours = self.detours();
-                detours.left_session = Some(Left::Gone);
-                detours.waiting = None;
+                self.detours().left_session = Some(Left::Gone);
                 Ok(())
             }
             how => Err(self.waited_in_vain(published, seen, how)),

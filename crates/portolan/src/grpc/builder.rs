@@ -196,7 +196,7 @@ impl GrpcBuilder {
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<GrpcClient, BuildError> {
         let make = self.channel.make(self.balancer.service_ref())?;
-        let send = self.channel.clone().sending(self.balancer.service_ref())?;
+        let send = self.channel.clone().sending(&self.balancer)?;
         let protocol = Grpc {
             heads: self.channel.into_heads(),
         };

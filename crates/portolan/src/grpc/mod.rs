@@ -94,6 +94,13 @@ impl GrpcClient {
         let heads = &self.balance.protocol().heads;
         self.balance.explain(&self.send.routing(request, heads))
     }
+
+    /// What to put into a response for its client to forget its session, where sessions are kept in a cookie: see
+    /// [`Sticky::forget`](crate::sticky::Sticky::forget).
+    #[must_use]
+    pub fn forget_session(&self) -> Option<(http::HeaderName, http::HeaderValue)> {
+        self.send.forget_session()
+    }
 }
 
 /// "Language and version of the library", as `PROTOCOL-HTTP2.md` wants it.

@@ -290,7 +290,7 @@ impl HttpBuilder {
             self.channel.idempotency.by_method();
         }
         let make = self.channel.make(self.balancer.service_ref())?;
-        let send = self.channel.clone().sending(self.balancer.service_ref())?;
+        let send = self.channel.clone().sending(&self.balancer)?;
         let protocol = Http {
             heads: self.channel.into_heads(),
         };

@@ -1,8 +1,11 @@
 //! What HTTP and gRPC clients have in common: their settings, and what becomes of them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
-use http::uri::{Authority, Scheme};
+use http::{
+    HeaderName, HeaderValue,
+    uri::{Authority, Scheme},
+};
 use portolan_core::{PortRef, ServiceRef};
 
 use super::{
@@ -14,7 +17,7 @@ use super::{
     settings::ConnectionSettings,
 };
 use crate::{
-    BuildError, Naming, Routing,
+    BalancerBuilder, BuildError, Naming, Routing,
     sticky::{InSession, Sessions, Sticky, Visit},
 };
 
@@ -118,8 +121,8 @@ impl Channel {
         }
     }
 
-    pub(crate) fn sending(self, service: &ServiceRef) -> Result<Sending, BuildError> {
-        let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
+    pub(crate) fn sending(self, balancer: &BalancerBuilder) -> Result<Sending, BuildError> {
+        let sessions = self.sticky.map(|sticky| sticky.of(balancer)).transpose()?;
         Ok(Sending {
             replay_limit: self.replay_limit,
             idempotency: self.idempotency,
@@ -171,12 +174,18 @@ impl Sending {
         heads: &Heads,
     ) -> Option<Box<Visit>> {
         let sessions = self.sessions.as_ref()?;
-        let visit = sessions.visit(&heads.affinity.of(request), request.headers())?;
+        let routing = heads.affinity.of(request);
+        let visit = sessions.visit(&routing, request.headers(), SystemTime::now())?;
         if let Some(session) = visit.session() {
             let routing = Routing::session(session);
             request.extensions_mut().insert(InSession(routing));
         }
         Some(Box::new(visit))
+    }
+
+    /// What has a client forget its session.
+    pub(crate) fn forget_session(&self) -> Option<(HeaderName, HeaderValue)> {
+        self.sessions.as_ref()?.forget()
     }
 
     /// What decides for a request that is not sent.
@@ -187,7 +196,8 @@ impl Sending {
     ) -> Routing<'r> {
         let routing = heads.affinity.of(request);
         let sessions = self.sessions.as_ref();
-        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        let visit = sessions
+            .and_then(|sessions| sessions.visit(&routing, request.headers(), SystemTime::now()));
         match visit.and_then(|visit| visit.session()) {
             Some(session) => routing.with_session(session),
             None => routing,

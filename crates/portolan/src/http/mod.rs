@@ -131,6 +131,13 @@ impl HttpClient {
         self.balance.explain(&self.send.routing(request, heads))
     }
 
+    /// What to put into a response for its client to forget its session, where sessions are kept in a cookie: see
+    /// [`Sticky::forget`](crate::sticky::Sticky::forget).
+    #[must_use]
+    pub fn forget_session(&self) -> Option<(http::HeaderName, http::HeaderValue)> {
+        self.send.forget_session()
+    }
+
     /// Sends a request to an endpoint of the balancer's choice.
     ///
     /// # Errors

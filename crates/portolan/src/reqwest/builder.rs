@@ -145,8 +145,8 @@ impl ReqwestBuilder {
     pub fn build(self) -> Result<ReqwestClient, BuildError> {
         let base = self.base()?;
         self.protocol.affinity.check()?;
-        let service = self.balancer.service_ref();
-        let sessions = self.sticky.map(|sticky| sticky.of(service)).transpose()?;
+        let balancer = &self.balancer;
+        let sessions = self.sticky.map(|sticky| sticky.of(balancer)).transpose()?;
         let protocol = Reqwest {
             by_method: self.protocol.by_method || self.balancer.retries(),
             is_sticky: sessions.is_some(),

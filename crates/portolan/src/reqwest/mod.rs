@@ -36,6 +36,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::SystemTime,
 };
 
 use pin_project_lite::pin_project;
@@ -132,7 +133,7 @@ impl ReqwestClient {
     fn visit(&self, call: &mut Call) -> Option<Visit> {
         let sessions = self.sessions.as_ref()?;
         let routing = self.balance.protocol().routing(call);
-        let visit = sessions.visit(&routing, call.request.headers())?;
+        let visit = sessions.visit(&routing, call.request.headers(), SystemTime::now())?;
         if let Some(session) = visit.session() {
             let own = std::mem::take(&mut call.own.routing);
             call.own.routing = own.with_session(session);
@@ -152,6 +153,13 @@ impl ReqwestClient {
         self.explain_routing(routing, request)
     }
 
+    /// What to put into a response for its client to forget its session, where sessions are kept in a cookie: see
+    /// [`Sticky::forget`](crate::sticky::Sticky::forget).
+    #[must_use]
+    pub fn forget_session(&self) -> Option<(http::HeaderName, http::HeaderValue)> {
+        self.sessions.as_ref()?.forget()
+    }
+
     fn explain_call(&self, call: &Call) -> Explanation {
         let routing = self.balance.protocol().routing(call);
         self.explain_routing(routing, &call.request)
@@ -159,7 +167,8 @@ impl ReqwestClient {
 
     fn explain_routing(&self, routing: Routing<'_>, request: &Request) -> Explanation {
         let sessions = self.sessions.as_ref();
-        let visit = sessions.and_then(|sessions| sessions.visit(&routing, request.headers()));
+        let visit = sessions
+            .and_then(|sessions| sessions.visit(&routing, request.headers(), SystemTime::now()));
         match visit.and_then(|visit| visit.session()) {
             Some(session) => self.balance.explain(&routing.with_session(session)),
             None => self.balance.explain(&routing),

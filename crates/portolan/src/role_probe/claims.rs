@@ -12,7 +12,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Claims {
     said: BTreeMap<Placement, Said>,
-    /// For how long a word counts against another one's.
+    /// For how long a word counts against another one's: until whoever said it has been asked again, for certain.
     fresh: Duration,
 }
 
@@ -24,11 +24,16 @@ struct Said {
 }
 
 impl Claims {
-    pub(super) fn new(fresh: Duration) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             said: BTreeMap::new(),
-            fresh,
+            fresh: Duration::ZERO,
         }
+    }
+
+    /// A word counts for so long from now on.
+    pub(super) fn count_for(&mut self, fresh: Duration) {
+        self.fresh = fresh;
     }
 
     /// An endpoint has said which role it has.

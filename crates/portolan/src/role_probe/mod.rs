@@ -186,7 +186,7 @@ impl RoleProbe {
             places: Arc::new(Semaphore::new(AT_ONCE)),
             members: HashMap::new(),
             answers: FuturesUnordered::new(),
-            claims: Claims::new(self.every.saturating_mul(2).saturating_add(self.timeout)),
+            claims: Claims::new(),
             probe: self,
         };
         asked.look(&observer);
@@ -243,6 +243,7 @@ impl Asked {
                 self.ask(life, Arc::clone(&one.endpoint), Duration::ZERO);
             }
         }
+        self.claims.count_for(self.round());
         for placement in gone.values() {
             // Unless it is there in another life, which has a say of its own.
             let is_it = |one: &Candidate| one.endpoint.placement() == placement;
@@ -250,6 +251,16 @@ impl Asked {
                 self.claims.gone(placement);
             }
         }
+    }
+
+    /// How long it may take from one answer of an endpoint to its next, and some: it is asked after the interval, and then waits
+    /// for a place, which all before it may hold for as long as an answer may take.
+    fn round(&self) -> Duration {
+        let RoleProbe { every, timeout, .. } = &self.probe;
+        let turns = self.members.len().div_ceil(AT_ONCE).max(1);
+        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+        let answers = timeout.saturating_mul(turns);
+        every.saturating_mul(2).saturating_add(answers)
     }
 
     fn ask(&self, life: usize, endpoint: Arc<Endpoint>, after: Duration) {

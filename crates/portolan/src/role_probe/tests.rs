@@ -209,6 +209,27 @@ async fn an_endpoint_that_hangs_keeps_nobody_waiting() {
     assert_eq!(primary(&leadership).unwrap(), "db-1");
 }
 
+/// Ten times as many as are asked at a time, nearly all of which hang: it takes ten seconds until all have been asked.
+#[tokio::test(start_paused = true)]
+async fn of_very_many_a_word_counts_until_its_speaker_is_asked_again() {
+    let names: Vec<_> = (0..640).map(|nth| format!("db-{nth}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let (_teller, nodes) = nodes(&names);
+    let leadership = Leadership::new();
+    let probe = RoleProbe::new(async |endpoint: Arc<Endpoint>| {
+        if !["db-1", "db-638"].contains(&endpoint.placement().as_str()) {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, String>(RoleReport::primary())
+    });
+    tokio::spawn(probe.tell_leadership(&leadership).run(nodes.observe()));
+    tokio::time::sleep(11 * SECOND).await;
+    for _ in 0..60 {
+        assert_eq!(primary(&leadership), None, "both say so");
+        tokio::time::sleep(SECOND).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_that_comes_and_goes_is_asked_no_more_often() {
     let stage = Stage::default();

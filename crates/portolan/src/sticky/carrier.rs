@@ -105,8 +105,9 @@ impl SessionCookie {
         self
     }
 
-    /// Sets for how long after its last response a client keeps it: each response sets it anew. In whole seconds. Default:
-    /// until the browser is closed, and set once.
+    /// Sets for how long after its last response a client keeps it: each response sets it anew, with a new token. In whole
+    /// seconds, and no more than the token's [lifetime](super::Sticky::lifetime), where one is set. Default: until the
+    /// browser is closed, and set when the session begins, when it moves, and past half the token's lifetime.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = Some(max_age);
         self
@@ -180,6 +181,12 @@ impl SessionCookie {
         Ok(())
     }
 
+    /// What ends it: a cookie that is over.
+    fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        let over = self.set("", Some(Duration::ZERO));
+        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
+    }
+
     fn set(&self, token: &str, max_age: Option<Duration>) -> String {
         let same_site = match self.same_site {
             SameSite::Strict => "Strict",
@@ -215,15 +222,21 @@ impl Wanted {
     }
 
     pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
-        let Self::Cookie(cookie) = self else {
-            return None;
-        };
-        let over = cookie.set("", Some(Duration::ZERO));
-        Some((SET_COOKIE, HeaderValue::from_str(&over).ok()?))
+        match self {
+            Self::Cookie(cookie) => cookie.forget(),
+            Self::Header(_) => None,
+        }
     }
 }
 
 impl Carrier {
+    pub(super) fn forget(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Cookie(cookie) => cookie.forget(),
+            Self::Header(_) => None,
+        }
+    }
+
     /// What may be tokens in the head of a request: a browser sends several cookies of a name, where they are for several
     /// paths or domains.
     pub(super) fn tokens<'h>(&'h self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h [u8]> {
@@ -254,9 +267,12 @@ impl Carrier {
         }
     }
 
-    /// Whether each response has the token, not only those that begin or move a session.
-    pub(super) fn is_renewed(&self) -> bool {
-        matches!(self, Self::Cookie(cookie) if cookie.max_age.is_some())
+    /// For how long after each response the client keeps the token, where it is told. Then each response has it.
+    pub(super) fn kept_for(&self) -> Option<Duration> {
+        match self {
+            Self::Cookie(cookie) => cookie.max_age,
+            Self::Header(_) => None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, Metadata},
     io::{self, Read},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -129,9 +130,15 @@ impl<T> Reader<T> {
     }
 
     fn take_up(&mut self, text: String) -> Option<Result<T, SourceError>> {
-        let meaning = match (self.parse)(&text) {
-            Ok(meaning) => meaning,
-            Err(error) => return self.fail((SourceErrorKind::Corrupt, error)),
+        // Another text may do it no harm, and the file is looked at until then.
+        let parse = AssertUnwindSafe(|| (self.parse)(&text));
+        let meaning = match catch_unwind(parse) {
+            Ok(Ok(meaning)) => meaning,
+            Ok(Err(error)) => return self.fail((SourceErrorKind::Corrupt, error)),
+            Err(_) => {
+                let error = "whoever reads it panicked at what it says".to_owned();
+                return self.fail((SourceErrorKind::Corrupt, error));
+            }
         };
         let said = Said::Good(text);
         if self.said.as_ref() == Some(&said) {
@@ -243,6 +250,25 @@ mod tests {
         assert!(reader.look().is_none(), "it is said once");
         reader.opens = true;
         assert!(matches!(reader.look(), Some(Ok(_))));
+    }
+
+    #[test]
+    fn a_text_at_which_the_parser_panics_is_wrong_until_there_is_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("watched");
+        std::fs::write(&path, "bad").unwrap();
+        let parse = |text: &str| {
+            assert_ne!(text, "bad");
+            Ok(text.to_owned())
+        };
+        let mut reader = Reader::new(path.clone(), parse, Duration::ZERO);
+        let error = reader.look().unwrap().unwrap_err();
+        assert_eq!(error.kind(), SourceErrorKind::Corrupt);
+        assert!(error.to_string().contains("panicked"), "{error}");
+        assert!(reader.look().is_none(), "it is said once");
+        std::fs::write(&path, "better").unwrap();
+        let mut looks = (0..3).filter_map(|_| reader.look());
+        assert_eq!(looks.next().unwrap().unwrap(), "better");
     }
 
     #[test]

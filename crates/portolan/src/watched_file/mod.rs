@@ -51,7 +51,7 @@ struct Watch<T> {
     /// Not here while it looks: then it is on a thread that may block.
     reader: Option<Reader<T>>,
     looking: Option<JoinHandle<Looked<T>>>,
-    /// It was said that the file system does not answer.
+    /// It was said that the file system does not answer, and it has not since.
     stalled: bool,
 }
 
@@ -77,17 +77,26 @@ impl<T: Send + 'static> Watch<T> {
             };
             let Ok(looked) = timeout(LOOK_TIMEOUT, looking).await else {
                 // There is no second look before the first one ends, or they would pile up.
-                self.stalled = true;
+                if std::mem::replace(&mut self.stalled, true) {
+                    continue;
+                }
                 return self.fail("the file system does not answer");
             };
             self.looking = None;
-            let Ok((reader, news)) = looked else {
-                return self.fail("it is not looked at any more: the runtime is shutting down");
-            };
-            self.reader = Some(reader);
-            match news {
-                Some(news) => return news,
-                None => sleep(self.interval).await,
+            match looked {
+                Ok((reader, news)) => {
+                    self.reader = Some(reader);
+                    match news {
+                        Some(news) => return news,
+                        None => sleep(self.interval).await,
+                    }
+                }
+                Err(error) if error.is_panic() => {
+                    return self.fail("it is not looked at any more: looking at it panicked");
+                }
+                Err(_) => {
+                    return self.fail("it is not looked at any more: the runtime is shutting down");
+                }
             }
         }
     }
@@ -95,5 +104,57 @@ impl<T: Send + 'static> Watch<T> {
     fn fail(&self, why: &str) -> News<T> {
         let message = format!("{}: {why}", self.path.display());
         Err(SourceError::new(SourceErrorKind::Unavailable, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        sync::mpsc::{Sender, channel},
+    };
+
+    use futures::{FutureExt as _, StreamExt as _};
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A file whose looks end when they are let, and who lets them.
+    fn hanging() -> (
+        tempfile::TempDir,
+        impl Stream<Item = News<String>>,
+        Sender<()>,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("watched");
+        std::fs::write(&path, "text").unwrap();
+        let (let_go, held) = channel();
+        let parse = move |text: &str| {
+            let _ = held.recv();
+            Ok(text.to_owned())
+        };
+        let news = watch(path, parse, Duration::ZERO);
+        (directory, news, let_go)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_system_that_does_not_answer_is_told_of_once() {
+        let (_directory, news, let_go) = hanging();
+        let mut news = pin!(news);
+        assert!(news.next().now_or_never().is_none());
+        advance(LOOK_TIMEOUT).await;
+        let told = news.next().now_or_never().unwrap().unwrap();
+        assert!(told.unwrap_err().to_string().contains("does not answer"));
+        for _ in 0..10 {
+            advance(LOOK_TIMEOUT).await;
+            assert!(news.next().now_or_never().is_none());
+        }
+        // Once it answers, what the file says is news again, and the next time that it does not is another one.
+        let_go.send(()).unwrap();
+        let told = news.next().await.unwrap();
+        assert_eq!(told.unwrap(), "text");
+        assert!(news.next().now_or_never().is_none());
+        advance(LOOK_TIMEOUT).await;
+        assert!(news.next().now_or_never().unwrap().unwrap().is_err());
     }
 }

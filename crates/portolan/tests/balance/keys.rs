@@ -1,8 +1,10 @@
 //! Requests about a key.
 
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
 use portolan::{
-    Endpoint, Placement, Resolution,
-    policy::{LeastRequest, RingHash},
+    Endpoint, Placement, Policy, Resolution, Routing,
+    policy::{ClientAffinity, LeastRequest, RingHash, RoundRobin, Shard, Sharding, Shards},
 };
 use tower::ServiceExt;
 
@@ -87,4 +89,46 @@ async fn a_request_without_a_key_says_what_is_missing() {
         .oneshot(())
         .await
         .unwrap();
+}
+
+/// Three Pods of each of two shards.
+fn of_two_shards() -> Resolution {
+    let endpoint = |number: u16| {
+        let address = ([127, 0, 0, 1], 1 + number).into();
+        Endpoint::new(Placement::new(format!("db-{number}")), address)
+            .with_labels([("shard", (number % 2).to_string())])
+    };
+    Resolution::Present((0..6).map(endpoint).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_decides_the_shard_and_the_client_who_of_it() {
+    let shards = || Shard::by_label("shard", Shards::fixed(2)).keys(Sharding::number());
+    let hour = Duration::from_secs(3600);
+    for policy in [
+        Arc::new(shards().over(ClientAffinity::over(RoundRobin::new()).always(hour)))
+            as Arc<dyn Policy>,
+        Arc::new(ClientAffinity::over(shards().over(RoundRobin::new())).always(hour)),
+    ] {
+        let (teller, cluster) = cluster_of([]);
+        teller.tell(of_two_shards());
+        let nodes = cluster.service("db").unwrap().policy(policy).nodes();
+        let nodes = nodes.unwrap();
+        let mut met = BTreeMap::new();
+        for round in 0..60_u8 {
+            let (key, client) = (round % 4, [round % 5]);
+            let routing = Routing::key(key.to_string()).with_client(&client);
+            // To ask why changes nothing.
+            let why = nodes.explain(&routing);
+            let lease = nodes.pick_for(routing).await.unwrap();
+            let placement = lease.endpoint().placement().clone();
+            assert_eq!(
+                lease.endpoint().label("shard"),
+                Some(&*(key % 2).to_string())
+            );
+            let place = met.entry((client, key % 2)).or_insert(placement.clone());
+            assert_eq!(*place, placement, "{why}");
+        }
+        assert_eq!(met.len(), 10);
+    }
 }

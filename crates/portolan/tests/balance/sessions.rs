@@ -88,6 +88,30 @@ async fn patience_has_an_end_and_then_it_moves_or_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_is_nobody_to_move_to_it_waits_once() {
+    let (teller, cluster) = cluster_of([]);
+    let nodes = nodes_of(&cluster);
+    let session = |patience: u64| Session::held_by("db-1").patience(patience as u32 * SECOND);
+    for (session, expected) in [
+        (Session::held_by("db-1"), 5),
+        (session(0), 5),
+        (session(2), 5),
+        (session(20), 20),
+    ] {
+        let began = Instant::now();
+        let error = holder(&nodes, session).await.unwrap_err();
+        let waited = expected * SECOND;
+        assert_eq!(*error.kind(), ErrorKind::NoEndpoints { waited });
+        assert_eq!(began.elapsed(), waited);
+    }
+    // Whoever comes after its patience, and within the wait, serves it.
+    let waiting = tokio::spawn(async move { holder(&nodes, session(2)).await.unwrap() });
+    tokio::time::sleep(4 * SECOND).await;
+    teller.tell(present([0]));
+    assert_eq!(waiting.await.unwrap(), "db-0");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_cannot_come_back_is_not_waited_for() {
     let (teller, source) = channel();
     tell_of(&teller, &["web-7d4b9-aaaaa", "web-7d4b9-bbbbb"]);

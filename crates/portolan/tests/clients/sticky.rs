@@ -68,6 +68,11 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
     Some(pair.to_owned())
 }
 
+/// The Pod that a token names: it stands between the time and the signature.
+fn holder(token: &str) -> &str {
+    token.split('.').nth(2).unwrap()
+}
+
 async fn until_gone(client: &HttpClient, name: &str) {
     let mut observer = client.observe();
     let mut view = observer.view();
@@ -91,7 +96,8 @@ async fn a_client_that_brings_its_cookie_back_is_served_by_the_same_pod() {
         let (first, head) = ask(&client, get()).await;
         seen.insert(first.clone());
         let set = head.headers[SET_COOKIE].to_str().unwrap();
-        assert!(set.starts_with(&format!("pod=1.{first}.")), "{set}");
+        assert!(set.starts_with("pod=1."), "{set}");
+        assert_eq!(holder(set), first);
         assert!(
             set.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"),
             "{set}"
@@ -124,29 +130,30 @@ async fn a_token_that_was_made_up_is_none() {
     let foreign = cookie(&head.headers).unwrap();
     let (_, head) = ask(&ours, get()).await;
     let good = cookie(&head.headers).unwrap();
-    let (name, signature) = good.rsplit_once('.').unwrap();
+    let name = holder(&good);
     let renamed = match name {
-        "pod=1.games-0" => format!("pod=1.games-1.{signature}"),
-        _ => format!("pod=1.games-0.{signature}"),
+        "games-0" => good.replace("games-0", "games-1"),
+        name => good.replace(name, "games-0"),
     };
+    let signed = good.split('.').nth(1).unwrap();
+    let younger = good.replace(signed, &(signed.parse::<u64>().unwrap() + 1).to_string());
     for forged in [
         &foreign,
         &renamed,
+        &younger,
         "pod=",
         "pod=games-1",
         "pod=1.games-1.",
+        &format!("pod=1.{signed}.games-1."),
         "pod=é",
     ] {
         let (served_by, head) = ask(&ours, get().header(COOKIE, forged)).await;
         let fresh = cookie(&head.headers).expect("a session begins");
-        assert!(
-            fresh.starts_with(&format!("pod=1.{served_by}.")),
-            "{forged}: {fresh}"
-        );
+        assert_eq!(holder(&fresh), served_by, "{forged}");
         // A good one counts, whatever stands before it.
         let both = format!("{forged}; {good}");
         let (served_by, head) = ask(&ours, get().header(COOKIE, both)).await;
-        assert_eq!(format!("pod=1.{served_by}"), name);
+        assert_eq!(served_by, name);
         assert_eq!(cookie(&head.headers), None);
     }
 }
@@ -197,7 +204,8 @@ async fn a_session_that_does_not_move_fails_until_it_is_forgotten() {
     let request = get().header(COOKIE, &brought).body(Empty::<Bytes>::new());
     let error = client.send(request.unwrap()).await.unwrap_err();
     assert_eq!(*error.kind(), ErrorKind::Refused(Reason::SessionLost));
-    let (name, value) = sticky.forget().unwrap();
+    assert_eq!(client.forget_session(), sticky.forget());
+    let (name, value) = client.forget_session().unwrap();
     assert_eq!(name, SET_COOKIE);
     assert_eq!(
         value,
@@ -271,7 +279,23 @@ async fn a_cookie_has_the_scope_that_it_is_given_and_is_renewed_where_it_ends() 
         get().header(COOKIE, cookie(&head.headers).unwrap()),
     )
     .await;
-    assert_eq!(renewed.headers[SET_COOKIE], set);
+    let set = renewed.headers[SET_COOKIE].to_str().unwrap();
+    assert!(set.ends_with(scope), "{set}");
+}
+
+#[tokio::test]
+async fn a_token_of_long_ago_is_none_unless_tokens_do_not_end() {
+    const NOVEMBER_2023: &str = "1.1700000000.games-1.iYeESQK4jq4g4YI-Xeo424MovTAGtdd4u-TDNAdg21s";
+    let (_teller, _, builder) = games().await;
+    let sticky = || Sticky::by_header("x-pod", key(1));
+    let build = |sticky| builder.clone().http().sticky(sticky).build().unwrap();
+    let (usual, endless) = (build(sticky()), build(sticky().endless()));
+    let (served_by, head) = ask(&endless, get().header("x-pod", NOVEMBER_2023)).await;
+    assert_eq!((&*served_by, head.headers.get("x-pod")), ("games-1", None));
+    let (served_by, head) = ask(&usual, get().header("x-pod", NOVEMBER_2023)).await;
+    let fresh = head.headers["x-pod"].to_str().unwrap();
+    assert_eq!(holder(fresh), served_by, "a session begins");
+    assert!(head.extensions.get::<Moved>().is_none());
 }
 
 #[tokio::test]
@@ -314,6 +338,9 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         by_header("x-pod").say_moved_in("X-Pod"),
         by_header("x-pod").say_moved_in(""),
         by_header("x-pod").say_moved_in("set-cookie"),
+        by_header("x-pod").lifetime(Duration::from_millis(999)),
+        by_header("x-pod").scope(""),
+        by_header("x-pod").scope("shop\ngames"),
     ] {
         assert!(builder.clone().http().sticky(sticky).build().is_err());
     }
@@ -329,6 +356,58 @@ async fn settings_that_make_no_sense_are_refused_when_the_client_is_built() {
         "{weak}"
     );
     assert_eq!(format!("{:?}", key(7)), "SigningKey(…)");
+}
+
+#[tokio::test]
+async fn a_token_is_for_one_service_or_for_what_is_said() {
+    let (teller, source) = channel();
+    tell(&teller, &[("db-0", serve_text("db-0").await)]);
+    let cluster = Cluster::from_source(source);
+    let sticky = || Sticky::by_header("x-pod", key(1));
+    let service = |name| cluster.service(name).unwrap();
+    // Whose `db` it is nobody knows.
+    let error = service("db").http().sticky(sticky()).build().unwrap_err();
+    assert!(error.to_string().contains("`db`"), "{error}");
+    #[cfg(feature = "reqwest")]
+    assert!(service("db").reqwest().sticky(sticky()).build().is_err());
+    #[cfg(feature = "grpc")]
+    assert!(service("db").grpc().sticky(sticky()).build().is_err());
+
+    let client = |name, sticky| service(name).http().sticky(sticky).build().unwrap();
+    let shop = client("db.shop", sticky());
+    let token = ask(&shop, get()).await.1.headers["x-pod"].clone();
+    let is_taken = async |client: HttpClient, token: &http::HeaderValue| {
+        let (_, head) = ask(&client, get().header("x-pod", token)).await;
+        head.headers.get("x-pod").is_none()
+    };
+    assert!(is_taken(client("db.shop:http", sticky()), &token).await);
+    assert!(!is_taken(client("db.bank", sticky()), &token).await);
+    let said = client("db", sticky().scope("shop"));
+    assert!(!is_taken(said.clone(), &token).await);
+    let token = ask(&said, get()).await.1.headers["x-pod"].clone();
+    assert!(is_taken(client("db-headless.shop", sticky().scope("shop")), &token).await);
+}
+
+#[cfg(feature = "dns")]
+#[tokio::test]
+async fn where_no_namespace_is_written_it_is_the_clusters_own() {
+    let dns = portolan::dns::Dns::with_nameservers(["127.0.0.1:9".parse().unwrap()]).unwrap();
+    let cluster = Cluster::from(dns.with_namespace("shop"));
+    let sticky = Sticky::by_header("x-pod", key(1));
+    let client = cluster.service("db").unwrap().http().sticky(sticky);
+    assert!(client.build().is_ok());
+}
+
+#[cfg(feature = "kube")]
+#[tokio::test]
+async fn that_of_a_kubeconfig_is_the_clusters_own() {
+    use portolan::kube::kube::{Client, Config};
+
+    let config = Config::new("http://127.0.0.1:9".parse().unwrap());
+    let cluster = Cluster::from(Client::try_from(config).unwrap());
+    let sticky = Sticky::by_header("x-pod", key(1));
+    let client = cluster.service("db").unwrap().http().sticky(sticky);
+    assert!(client.build().is_ok());
 }
 
 #[tokio::test]
@@ -354,6 +433,7 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
     let (_teller, _, builder) = games().await;
     let sticky = Sticky::by_header("x-games-pod", key(1));
     let channel = builder.grpc().sticky(sticky).build().unwrap();
+    assert_eq!(channel.forget_session(), None, "by header");
     channel.observe().changed().await;
     let call = |request: http::request::Builder| {
         let channel = channel.clone();
@@ -363,13 +443,7 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
         }
     };
     let token = call(get()).await.headers["x-games-pod"].clone();
-    let expected = token
-        .to_str()
-        .unwrap()
-        .split('.')
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let expected = holder(token.to_str().unwrap()).to_owned();
     for _ in 0..10 {
         let request = || get().header("x-games-pod", token.clone());
         let explanation = channel.explain(&request().body(()).unwrap());
@@ -385,7 +459,9 @@ async fn a_call_brings_its_token_back_in_its_metadata() {
 async fn reqwests_requests_have_sessions_as_well() {
     let (teller, pods, builder) = games().await;
     let sticky = Sticky::by_cookie("pod", key(1)).patience(Duration::ZERO);
+    let forget = sticky.forget();
     let client = builder.reqwest().sticky(sticky).build().unwrap();
+    assert_eq!(client.forget_session(), forget);
     client.observe().changed().await;
     let first = client.get("/").send().await.unwrap();
     let brought = cookie(first.headers()).unwrap();

@@ -1,15 +1,16 @@
-//! Which endpoint each client was served by last.
+//! Which endpoints each client was served by last.
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use super::stays::{Stand, Stays};
 use crate::{EndpointState, Index, Time};
 
-/// Which endpoint each client was served by last: as many as there is room for, those of late before others.
+/// Which endpoints each client was served by last: of as many clients as there is room for, those of late before others.
 ///
 /// It is in parts, each under a lock of its own, so that requests of different clients seldom meet.
 pub(super) struct Clients {
@@ -28,19 +29,14 @@ pub(super) struct Request {
 
 /// A part of the clients, in two generations: when the young ones are as many as may be, they are the old ones, and those
 /// who were old are forgotten. Whoever is looked for is young again. So what is forgotten has not been used for longer
-/// than anything of the half that stays, without a list to be kept in order.
+/// than anything of the half of this part that stays, without a list to be kept in order.
 #[derive(Default)]
 struct Part {
-    young: HashMap<u64, Served>,
-    old: HashMap<u64, Served>,
+    young: HashMap<u64, Stays>,
+    old: HashMap<u64, Stays>,
+    /// How many endpoints the young ones stay with, all together, and how many that may be.
+    held: usize,
     most: usize,
-}
-
-#[derive(Clone)]
-struct Served {
-    /// Weak, so that an endpoint that is gone is not kept; its place in memory is no other one's meanwhile.
-    by: Weak<EndpointState>,
-    at: Time,
 }
 
 impl Clients {
@@ -54,62 +50,41 @@ impl Clients {
         }
     }
 
-    /// Whom the client stays with, if `place` knows that endpoint. It has been served once more then.
-    pub(super) fn find(
-        &self,
-        request: Request,
-        place: impl Fn(&EndpointState) -> Option<Index>,
-    ) -> Option<Index> {
+    /// Whom the client stays with for such a request. It has been served once more then.
+    pub(super) fn find(&self, request: Request, stand: impl Fn(usize) -> Stand) -> Option<Index> {
         self.with(request.client, |part| {
-            let served = part.served(request.client)?;
-            let index = served.before(request).and_then(|state| place(&state))?;
-            served.at = served.at.max(request.now);
-            Some(index)
+            part.stays(request.client)?.find(request, stand)
         })
     }
 
     /// The same without having served it.
-    pub(super) fn peek(
-        &self,
-        request: Request,
-        place: impl Fn(&EndpointState) -> Option<Index>,
-    ) -> Option<Index> {
+    pub(super) fn peek(&self, request: Request, stand: impl Fn(usize) -> Stand) -> Option<Index> {
         let client = request.client;
         self.with(client, |part| {
-            let served = part.young.get(&client).or_else(|| part.old.get(&client))?;
-            served.before(request).and_then(|state| place(&state))
+            let stays = part.young.get(&client).or_else(|| part.old.get(&client));
+            stays?.peek(request, stand)
         })
     }
 
-    /// The client is served by this one, and stays with it, unless it stays with another one that `is_there`: that one is
+    /// The client is served by this one, and stays with it, unless it stays with another one for such requests: that one is
     /// returned. It did not take this request, or another request of the client has been given to it just now.
     pub(super) fn note(
         &self,
         request: Request,
         by: &Arc<EndpointState>,
-        is_there: impl Fn(&EndpointState) -> bool,
-    ) -> Option<Arc<EndpointState>> {
-        let Request { client, now, .. } = request;
-        self.with(client, |part| {
-            if let Some(served) = part.served(client)
-                && let Some(state) = served.before(request)
-                && is_there(&state)
-            {
-                served.at = served.at.max(now);
-                return Some(state);
-            }
-            let by = Arc::downgrade(by);
-            part.insert(client, Served { by, at: now });
-            None
-        })
+        stand: impl Fn(usize) -> Stand,
+    ) -> Option<Index> {
+        self.with(request.client, |part| part.note(request, by, stand))
     }
 
-    /// How many are remembered.
+    /// How many are remembered, each as often as it has endpoints.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         let part = |part: &Mutex<Part>| {
             let part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.young.len() + part.old.len()
+            let young: usize = part.young.values().map(Stays::len).sum();
+            assert_eq!(young, part.held);
+            young + part.old.values().map(Stays::len).sum::<usize>()
         };
         self.parts.iter().map(part).sum()
     }
@@ -122,28 +97,37 @@ impl Clients {
 }
 
 impl Part {
-    fn served(&mut self, client: u64) -> Option<&mut Served> {
-        if let Some(served) = self.old.remove(&client) {
-            self.insert(client, served);
+    /// Whom a client stays with, if it is known; it is a young one from now on.
+    fn stays(&mut self, client: u64) -> Option<&mut Stays> {
+        if let Some(stays) = self.old.remove(&client) {
+            self.make_room();
+            self.held += stays.len();
+            self.young.insert(client, stays);
         }
         self.young.get_mut(&client)
     }
 
-    fn insert(&mut self, client: u64, served: Served) {
-        if self.young.len() >= self.most && !self.young.contains_key(&client) {
-            self.old = std::mem::take(&mut self.young);
+    fn note(
+        &mut self,
+        request: Request,
+        by: &Arc<EndpointState>,
+        stand: impl Fn(usize) -> Stand,
+    ) -> Option<Index> {
+        if self.stays(request.client).is_none() {
+            self.make_room();
         }
-        self.young.insert(client, served);
+        let stays = self.young.entry(request.client).or_default();
+        let before = stays.len();
+        let stayed = stays.note(request, by, stand);
+        self.held = self.held - before + stays.len();
+        stayed
     }
-}
 
-impl Served {
-    /// The endpoint, unless it is gone, or the client was silent for too long before the request.
-    fn before(&self, request: Request) -> Option<Arc<EndpointState>> {
-        if request.now.since(self.at) > request.timeout {
-            return None;
+    fn make_room(&mut self) {
+        if self.held >= self.most {
+            self.old = std::mem::take(&mut self.young);
+            self.held = 0;
         }
-        self.by.upgrade()
     }
 }
 

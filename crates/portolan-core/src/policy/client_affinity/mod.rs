@@ -1,40 +1,55 @@
 //! Each client stays with the endpoint that served it last.
 
 mod clients;
+mod stays;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use self::clients::{Clients, Request};
+use self::{
+    clients::{Clients, Request},
+    stays::Stand,
+};
 use super::{Changes, Explanation, PickContext, Picker, Policy, Verdict, key_hash};
-use crate::{Candidates, EndpointState, Index, SessionAffinity};
+use crate::{Candidates, Index, SessionAffinity};
 
 /// Each client stays with the endpoint that served it last: Kubernetes' own `sessionAffinity: ClientIP`.
 ///
 /// The first request of a client goes by the policy that this is put [over](Self::over), and so does one after that
 /// endpoint is gone, may not serve it, or the client has been silent for longer than the timeout. All others go to the same endpoint,
-/// whoever else comes or goes: nothing is computed from who is there, as by a hash, so a scale-up moves nobody. As with
+/// whoever else comes or goes: nothing is computed from who is there, as by a hash, so a scale-up moves nobody. (Only where
+/// one that the client was with before has been away and is back, it takes the place of the one that is gone.) As with
 /// kube-proxy, it is one *life* of the endpoint that is stayed with: a Pod that has restarted is another one. (For
 /// sessions that outlive that, see `portolan::sticky`.)
 ///
 /// By default it does what the Service says, which may be nothing; and [`always`](Self::always) whatever the Service says.
 ///
 /// # Who the client is
-/// The request's key: the address of whoever is served by this program, say. A request without one is of this program
-/// itself, which has one IP; so without keys all requests go to one endpoint, as kube-proxy has it for this Pod.
+/// The request's [client](PickContext::client): the address of whoever is served by this program, say. Where none is said it is
+/// the request's key; and a request with neither is of this program itself, which has one IP, so that without both all
+/// requests go to one endpoint, as kube-proxy has it for this Pod.
 ///
-/// # What it costs
-/// 65,536 clients are remembered, or [as many as it is told](Self::with_capacity); of more, those who were silent longest are forgotten. A
-/// pick takes one of 64 locks for as long as a look into a table takes, and reads the clock.
-///
-/// Put it over the policies that divide endpoints, by zone or by role, and not under them: it remembers one endpoint of a
-/// client, and not one in each part. Use one for each balancer. A clone goes by the same memory.
+/// # In a nesting
+/// It may be anywhere. Over a policy that divides endpoints, as [`Shard`](super::Shard) does by key and
+/// [`PrimaryReplica`](super::PrimaryReplica) by what a request does, or under it, a client stays with one endpoint in each
+/// part, up to 32 of them: the key decides the shard, and the client who of that shard it is. A client that has written to
+/// the primary reads from a replica, where reads go there, and always from the same. Whom a client was with before never
+/// goes before what the policy inside [says](Picker::may_pick): a key that has moved is looked for where it is now.
 ///
 /// ```
-/// use portolan_core::policy::{ClientAffinity, LeastRequest};
+/// use portolan_core::policy::{ClientAffinity, LeastRequest, Shard, Shards};
 ///
 /// let policy = ClientAffinity::over(LeastRequest::new());
-/// # let _: &dyn portolan_core::Policy = &policy;
+/// let in_shards = Shard::by_label("example.com/shard", Shards::fixed(8)).over(policy);
+/// # let _: &dyn portolan_core::Policy = &in_shards;
 /// ```
+///
+/// # What it costs
+/// 65,536 clients are remembered, or [as many as it is told](Self::with_capacity), one with endpoints in several parts as often. They
+/// are in 64 lots by a hash, and of each lot those are forgotten that have been silent for longer than the half that stays: a
+/// client may be, in a full lot, though one of another lot has been silent for longer. A pick takes the lock of one lot for
+/// as long as a look into a table takes, and reads the clock.
+///
+/// Use one for each balancer. A clone goes by the same memory.
 #[derive(Clone)]
 pub struct ClientAffinity {
     inner: Arc<dyn Policy>,
@@ -63,7 +78,8 @@ impl ClientAffinity {
         self
     }
 
-    /// Sets how many clients are remembered, apart from those of the value it is called on. Default: 65,536, in some 4 MiB at most. At least 64.
+    /// Sets how many clients are remembered, apart from those of the value it is called on; each counts as often as there are
+    /// endpoints that it stays with. Default: 65,536, in some 10 MiB at most. At least 64.
     #[must_use]
     pub fn with_capacity(mut self, clients: usize) -> Self {
         self.clients = Arc::new(Clients::new(clients));
@@ -114,37 +130,36 @@ impl AffinityPicker {
     /// Whose request it is, and when.
     fn request(&self, context: &PickContext<'_>) -> Request {
         Request {
-            client: context.key.map_or(0, key_hash),
+            client: context.client.or(context.key).map_or(0, key_hash),
             now: context.now,
             timeout: self.timeout,
         }
     }
 
-    /// Where in this snapshot an endpoint is that may serve the request.
-    fn place(&self, state: &EndpointState, context: &PickContext<'_>) -> Option<Index> {
-        let index = *self.places.get(&std::ptr::from_ref(state).addr())?;
-        let may = !context.tried.contains(index) && self.inner.admits(index, context);
-        may.then_some(index)
+    /// Where the endpoint whose state is at this address stands with such a request, tried or not.
+    fn stand(&self, address: usize, context: &PickContext<'_>) -> Stand {
+        match self.places.get(&address) {
+            None => Stand::Elsewhere,
+            Some(index) if self.inner.may_pick(*index, context) => Stand::Fit(*index),
+            Some(_) => Stand::Unfit,
+        }
     }
 }
 
 impl Picker for AffinityPicker {
     fn pick(&self, context: &PickContext<'_>) -> Verdict {
         let request = self.request(context);
-        let place = |state: &EndpointState| self.place(state, context);
-        if let Some(index) = self.clients.find(request, place) {
+        let stand = |address| self.stand(address, context);
+        let untried = |index: &Index| !context.tried.contains(*index);
+        if let Some(index) = self.clients.find(request, stand).filter(untried) {
             return Verdict::Use(index);
         }
         let verdict = self.inner.pick(context);
         if let Verdict::Use(index) = verdict
             && let Some(candidate) = self.candidates.get(index)
         {
-            let is_there = |state: &EndpointState| {
-                let address = std::ptr::from_ref(state).addr();
-                self.places.contains_key(&address)
-            };
-            let stays = self.clients.note(request, &candidate.state, is_there);
-            if let Some(index) = stays.and_then(|state| place(&state)) {
+            let stays = self.clients.note(request, &candidate.state, stand);
+            if let Some(index) = stays.filter(untried) {
                 return Verdict::Use(index);
             }
         }
@@ -152,8 +167,10 @@ impl Picker for AffinityPicker {
     }
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
-        let place = |state: &EndpointState| self.place(state, context);
-        match self.clients.peek(self.request(context), place) {
+        let stand = |address| self.stand(address, context);
+        let untried = |index: &Index| !context.tried.contains(*index);
+        let stays = self.clients.peek(self.request(context), stand);
+        match stays.filter(untried) {
             Some(index) => {
                 let said = "the client stays with whom it was served by last";
                 let is_it = |one: Index, _: &_| one == index;
@@ -163,7 +180,7 @@ impl Picker for AffinityPicker {
             None => {
                 explanation.note(
                     "ClientAffinity",
-                    "the client has no endpoint that it stays with",
+                    "the client has no endpoint that it stays with for such a request",
                 );
                 self.inner.explain(context, explanation)
             }
@@ -172,6 +189,10 @@ impl Picker for AffinityPicker {
 
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         self.inner.admits(index, context)
+    }
+
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.inner.may_pick(index, context)
     }
 
     fn never_panics(&self) -> bool {

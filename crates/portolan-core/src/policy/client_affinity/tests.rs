@@ -1,3 +1,5 @@
+mod nested;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -71,6 +73,41 @@ fn a_request_without_a_key_is_of_this_program() {
     let own = |now| picker.pick(&PickContext::new(at(now), 3));
     let first = own(0);
     assert!((1..20).all(|now| own(now) == first));
+}
+
+/// Whose request it is is something else than what it is about.
+#[test]
+fn the_client_is_who_is_said_and_the_key_where_nobody_is() {
+    let candidates = Candidates::new((0..4).map(candidate).collect::<Vec<_>>(), 0);
+    let policy = ClientAffinity::over(RoundRobin::new()).always(HOUR);
+    let picker = policy.build(&candidates);
+    let of = |client: &str, key: &str| {
+        let context = PickContext::new(at(1), 7).with_key(key.as_bytes());
+        picker.pick(&context.with_client(client.as_bytes()))
+    };
+    let (a, b) = (of("a", "1"), of("b", "1"));
+    assert_ne!(a, b, "the round robin's next");
+    for key in ["1", "2", "3", ""] {
+        assert_eq!((of("a", key), of("b", key)), (a, b));
+    }
+    assert_eq!(Verdict::Use(pick(&*picker, "a", at(2))), a);
+    assert_ne!(of("", "a"), a, "nobody's name is a name");
+}
+
+/// It was away, and the client has another one now.
+#[test]
+fn one_that_is_back_is_not_gone_back_to() {
+    let list: Vec<_> = (0..4).map(candidate).collect();
+    let policy = ClientAffinity::over(RoundRobin::new()).always(HOUR);
+    let all = policy.build(&Candidates::new(list.clone(), 0));
+    let first = pick(&*all, "a", at(0));
+    let mut left = list.clone();
+    left.remove(first.position());
+    let meanwhile = policy.build(&Candidates::new(left.clone(), 0));
+    let second = pick(&*meanwhile, "a", at(1));
+    let state = &left[second.position()].state;
+    let now = pick(&*all, "a", at(2));
+    assert!(Arc::ptr_eq(&list[now.position()].state, state));
 }
 
 #[test]

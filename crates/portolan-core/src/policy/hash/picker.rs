@@ -77,6 +77,11 @@ impl<O: Order> Picker for KeyPicker<O> {
         context.key.is_some() || without_key.is_none_or(|picker| picker.admits(index, context))
     }
 
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let without_key = self.without_key.as_ref();
+        context.key.is_some() || without_key.is_some_and(|picker| picker.may_pick(index, context))
+    }
+
     fn is_timed(&self) -> bool {
         self.without_key
             .as_ref()

@@ -6,7 +6,7 @@ mod table;
 use std::{fmt, sync::Arc};
 
 use super::{Changes, Explanation, PickContext, Picker, Policy, Verdict, key_hash};
-use crate::{Candidates, Index, Placement};
+use crate::{Candidates, Index, Placement, Tried};
 pub use redirect::Redirect;
 pub use table::Learnt;
 use table::{NOWHERE, Table};
@@ -177,6 +177,14 @@ impl Picker for RoutePicker {
 
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         self.inner.admits(index, context)
+    }
+
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        match self.learnt(&context.with_tried(Tried::NONE)) {
+            Some(learnt) if learnt == index => true,
+            Some(learnt) if !context.tried.contains(learnt) => false,
+            _ => self.inner.may_pick(index, context),
+        }
     }
 
     fn is_timed(&self) -> bool {

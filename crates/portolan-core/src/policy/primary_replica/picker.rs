@@ -99,6 +99,32 @@ impl RolePicker {
         }
     }
 
+    fn is_primary(&self, index: Index) -> bool {
+        self.primary == Ok(index) && !self.is_outdated()
+    }
+
+    /// Whether a read may be given to this one as one of the readers.
+    fn may_read(&self, index: Index, context: &PickContext<'_>) -> bool {
+        if !self.has_got_as_far(index, context) {
+            return false;
+        }
+        let narrowed = self.narrowed(context);
+        let Some(narrowed) = &*narrowed else {
+            return self.readers.may_pick(index, context);
+        };
+        // As a pick has it: those that are slow only where none of those near is left.
+        let is_left =
+            |near: &Index| !context.tried.contains(*near) && self.has_got_as_far(*near, context);
+        narrowed.near.may_pick(index, context)
+            || narrowed.fresh.may_pick(index, context)
+                && !narrowed.near.members().iter().any(is_left)
+    }
+
+    fn nobody_may_read(&self, context: &PickContext<'_>) -> bool {
+        let mut left = self.readers.members().iter();
+        !left.any(|index| !context.tried.contains(*index) && self.may_read(*index, context))
+    }
+
     /// A reader that has got as far as the read must see; where there is none, the primary.
     fn readers(&self, context: &PickContext<'_>) -> Verdict {
         let passed_over = self.without_those_behind(context);
@@ -122,6 +148,15 @@ impl RolePicker {
         let mut passed_over = context.tried.clone();
         behind.for_each(|index| passed_over.insert(index));
         Some(passed_over)
+    }
+
+    /// Whether an endpoint, whichever it is, is known to have got as far as a read must see: the primary has.
+    fn has_got_as_far(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let Some(wanted) = context.not_before else {
+            return true;
+        };
+        let place = self.readers.members().binary_search(&index);
+        self.primary == Ok(index) || place.is_ok_and(|place| !self.is_behind(place, wanted))
     }
 
     /// Whether the reader at this place is not known to have got as far.
@@ -275,12 +310,29 @@ impl Picker for RolePicker {
     /// What may write goes to the primary, whoever says otherwise.
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         match self.is_read(context) {
-            true => match self.without_those_behind(context) {
-                _ if context.not_before.is_some() && self.primary == Ok(index) => true,
-                Some(passed_over) if passed_over.contains(index) => false,
-                _ => self.readers.admits(index, context),
-            },
-            false => self.primary == Ok(index) && !self.is_outdated(),
+            true if context.not_before.is_some() && self.primary == Ok(index) => true,
+            true => self.has_got_as_far(index, context) && self.readers.admits(index, context),
+            false => self.is_primary(index),
+        }
+    }
+
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        if !self.is_read(context) {
+            return self.is_primary(index);
+        }
+        match self.read_from {
+            ReadFrom::Primary => self.is_primary(index),
+            ReadFrom::PrimaryPreferred => self.is_primary(index) || self.may_read(index, context),
+            ReadFrom::ReplicasPreferred => {
+                self.may_read(index, context)
+                    || self.is_primary(index) && self.nobody_may_read(context)
+            }
+            ReadFrom::Replicas | ReadFrom::Nearest | ReadFrom::Within(_) => {
+                self.may_read(index, context)
+                    || context.not_before.is_some()
+                        && self.is_primary(index)
+                        && self.nobody_may_read(context)
+            }
         }
     }
 

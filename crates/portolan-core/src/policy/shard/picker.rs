@@ -186,6 +186,21 @@ impl Picker for ShardPicker {
                 || without_key.is_none_or(|picker| picker.admits(index, context)))
     }
 
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        let Some(key) = context.key else {
+            let without_key = self.without_key.as_ref();
+            return without_key.is_some_and(|picker| picker.may_pick(index, context));
+        };
+        let Ok(Some(shard)) = self.way.shard_of(key) else {
+            return false;
+        };
+        match self.place(shard) {
+            Some(Place::At(group)) => group.may_pick(index, context),
+            Some(Place::Ambiguous) => false,
+            None => self.standby(shard, context) == Some(index),
+        }
+    }
+
     fn is_timed(&self) -> bool {
         let groups = self.places.iter().any(|(_, place)| match place {
             Place::At(group) => group.is_timed(),

@@ -274,6 +274,10 @@ impl Picker for SidePicker {
         self.phase.now().allows(context.intent, self.side) && self.inner.admits(index, context)
     }
 
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.phase.now().allows(context.intent, self.side) && self.inner.may_pick(index, context)
+    }
+
     fn is_timed(&self) -> bool {
         self.inner.is_timed()
     }

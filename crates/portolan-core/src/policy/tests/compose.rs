@@ -9,9 +9,9 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     Policy,
     policy::{
-        Absent, GrpcRingHash, JumpHash, Ketama, LeastRequest, Maglev, PrimaryReplica, ReadFrom,
-        Rendezvous, Resharding, RingHash, Routes, Shard, ShardMap, Sharding, Shards, Side,
-        ZoneAware, preset,
+        Absent, ClientAffinity, GrpcRingHash, JumpHash, Ketama, LeastRequest, Maglev,
+        PrimaryReplica, Progress, ReadFrom, Rendezvous, Resharding, RingHash, Routes, Shard,
+        ShardMap, Sharding, Shards, Side, ZoneAware, preset,
     },
 };
 
@@ -23,7 +23,8 @@ struct Nest {
     known: Known,
     /// Which requests get there.
     innermost: Reaches,
-    make: fn(Arc<dyn Policy>) -> Arc<dyn Policy>,
+    /// With whom that policy is over, and who tells how far each Pod has got.
+    make: fn(Arc<dyn Policy>, &Progress) -> Arc<dyn Policy>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -61,17 +62,26 @@ fn shards() -> Shard {
     Shard::by_label(stage::SHARD, Shards::fixed(stage::SHARDS)).keys(Sharding::number())
 }
 
-fn roles() -> PrimaryReplica {
-    PrimaryReplica::by_label(preset::CLOUD_NATIVE_PG).read_from(ReadFrom::ReplicasPreferred)
+fn affine(inner: impl Policy + 'static) -> ClientAffinity {
+    ClientAffinity::over(inner).always(Duration::from_secs(3600))
+}
+
+/// Reads by a token go where it is told how far each has got.
+fn roles(told: &Progress) -> PrimaryReplica {
+    let by_label = PrimaryReplica::by_label(preset::CLOUD_NATIVE_PG).read_your_writes(told);
+    by_label.read_from(ReadFrom::ReplicasPreferred)
 }
 
 macro_rules! nests {
-    ($leaf:ident: $([$($layer:literal)*] $known:expr, $reaches:expr => $policy:expr;)*) => {
+    ($leaf:ident, $told:ident: $([$($layer:literal)*] $known:expr, $reaches:expr => $policy:expr;)*) => {
         [$(Nest {
             layers: &[$($layer),*],
             known: $known,
             innermost: $reaches,
-            make: |$leaf| Arc::new($policy),
+            make: |$leaf, $told| {
+                let _ = $told;
+                Arc::new($policy)
+            },
         }),*]
     };
 }
@@ -79,13 +89,13 @@ macro_rules! nests {
 /// All that make sense, of two layers to four.
 #[rustfmt::skip]
 fn nests() -> impl Iterator<Item = Nest> {
-    nests! { leaf:
+    nests! { leaf, told:
         ["Shard" "PrimaryReplica" "ZoneAware"] BOTH, WithKey =>
-            shards().over(roles().over(ZoneAware::over(leaf)));
+            shards().over(roles(told).over(ZoneAware::over(leaf)));
         ["PrimaryReplica" "ZoneAware"] BOTH, WithKey =>
-            roles().over(ZoneAware::over(leaf));
+            roles(told).over(ZoneAware::over(leaf));
         ["Shard" "PrimaryReplica"] IDENTITY, WithKey =>
-            shards().over(roles().over(leaf));
+            shards().over(roles(told).over(leaf));
         ["Shard" "ZoneAware"] BOTH, WithKey =>
             shards().over(ZoneAware::over(leaf));
         ["ZoneAware"] TIMED, WithKey =>
@@ -93,21 +103,21 @@ fn nests() -> impl Iterator<Item = Nest> {
         ["ZoneAware" "RingHash"] BOTH, WithoutKey =>
             ZoneAware::over(RingHash::new().bounded_load(1.25).without_key(leaf));
         ["PrimaryReplica" "ZoneAware" "RingHash"] BOTH, WithoutKey =>
-            roles().over(ZoneAware::over(RingHash::new().bounded_load(1.25).without_key(leaf)));
+            roles(told).over(ZoneAware::over(RingHash::new().bounded_load(1.25).without_key(leaf)));
         ["Shard" "Rendezvous"] IDENTITY, WithoutKey =>
             shards().over(Rendezvous::new()).without_key(Rendezvous::new().without_key(leaf));
         ["Routes" "Shard"] IDENTITY, WithKey =>
             stage::learnt().over(shards().over(leaf));
         ["Routes" "Shard" "PrimaryReplica"] IDENTITY, WithKey =>
-            stage::learnt().over(shards().over(roles().over(leaf)));
+            stage::learnt().over(shards().over(roles(told).over(leaf)));
         ["Routes" "PrimaryReplica"] IDENTITY, WithKey =>
-            stage::learnt().over(roles().over(leaf));
+            stage::learnt().over(roles(told).over(leaf));
         ["Routes" "RingHash"] IDENTITY, WithoutKey =>
             Routes::by_key().over(RingHash::new().without_key(leaf));
         ["Resharding" "Shard"] IDENTITY, WithKey =>
             Resharding::new(shards().over(leaf), shards()).side(Side::Old);
         ["Resharding" "Shard" "PrimaryReplica" "ZoneAware"] BOTH, WithKey =>
-            Resharding::new(shards().over(roles().over(ZoneAware::over(leaf))), shards()).side(Side::Old);
+            Resharding::new(shards().over(roles(told).over(ZoneAware::over(leaf))), shards()).side(Side::Old);
         ["Shard"] IDENTITY, WithoutKey =>
             shards().over(LeastRequest::new()).without_key(leaf);
         ["Shard"] IDENTITY, WithKey =>
@@ -115,18 +125,38 @@ fn nests() -> impl Iterator<Item = Nest> {
         ["Shard" "ZoneAware"] BOTH, WithKey =>
             Shard::by_map(stage::map()).over(ZoneAware::over(leaf));
         ["Maglev" "PrimaryReplica"] IDENTITY, WithoutKey =>
-            Maglev::new().without_key(roles().over(leaf));
+            Maglev::new().without_key(roles(told).over(leaf));
         ["JumpHash" "ZoneAware"] BOTH, WithoutKey =>
             JumpHash::new().bounded_load(2.0).without_key(ZoneAware::over(leaf));
         ["PrimaryReplica" "GrpcRingHash"] IDENTITY, WithoutKey =>
-            roles().over(GrpcRingHash::by_placement().without_key(leaf));
+            roles(told).over(GrpcRingHash::by_placement().without_key(leaf));
         ["Ketama"] IDENTITY, WithoutKey =>
             Ketama::by_placement().bounded_load(1.5).without_key(leaf);
+        ["ClientAffinity"] TIMED, WithKey =>
+            affine(leaf);
+        ["ClientAffinity" "Shard"] BOTH, WithKey =>
+            affine(shards().over(leaf));
+        ["ClientAffinity" "Shard" "PrimaryReplica" "ZoneAware"] BOTH, WithKey =>
+            affine(shards().over(roles(told).over(ZoneAware::over(leaf))));
+        ["ClientAffinity" "Routes" "Shard"] BOTH, WithKey =>
+            affine(stage::learnt().over(shards().over(leaf)));
+        ["ClientAffinity" "RingHash"] BOTH, WithoutKey =>
+            affine(RingHash::new().without_key(leaf));
+        ["Shard" "ClientAffinity"] BOTH, WithKey =>
+            shards().over(affine(leaf));
+        ["Shard" "PrimaryReplica" "ClientAffinity"] BOTH, WithKey =>
+            shards().over(roles(told).over(affine(leaf)));
+        ["PrimaryReplica" "ClientAffinity" "ZoneAware"] BOTH, WithKey =>
+            roles(told).over(affine(ZoneAware::over(leaf)));
+        ["Resharding" "Shard" "ClientAffinity"] BOTH, WithKey =>
+            Resharding::new(shards().over(affine(leaf)), shards()).side(Side::Old);
+        ["ZoneAware" "ClientAffinity"] TIMED, WithKey =>
+            ZoneAware::over(affine(leaf));
         // Where there are limits, pickers are asked for on the way, by a policy of which nothing is known.
         ["PrimaryReplica" "ZoneAware"] Known { may_panic: true, ..BOTH }, WithKey =>
-            roles().read_from(ReadFrom::Within(Duration::from_millis(15))).over(ZoneAware::over(leaf));
+            roles(told).read_from(ReadFrom::Within(Duration::from_millis(15))).over(ZoneAware::over(leaf));
         ["Shard" "PrimaryReplica"] Known { may_panic: true, ..BOTH }, WithKey =>
-            shards().over(roles().read_from(ReadFrom::Nearest).over(leaf));
+            shards().over(roles(told).read_from(ReadFrom::Nearest).over(leaf));
         // A closure may panic.
         ["Shard"] Known { may_panic: true, ..IDENTITY }, WithKey =>
             shards().keys(Sharding::by(|key, shards| Some(u32::from(*key.first()?) % shards))).over(leaf);

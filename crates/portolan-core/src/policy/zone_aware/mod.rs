@@ -151,7 +151,7 @@ impl Picker for ZonePicker {
         let (group, inside) = self.first(context);
         match group.pick(&inside) {
             Verdict::Use(index) => Verdict::Use(index),
-            first => self.anybody(&inside).unwrap_or(first),
+            first => self.anybody(|group| group.pick(&inside)).unwrap_or(first),
         }
     }
 
@@ -169,13 +169,19 @@ impl Picker for ZonePicker {
             Verdict::Use(index) => Verdict::Use(index),
             first => {
                 explanation.note("ZoneAware", "nobody is left there: any zone will do");
-                self.anybody(&inside).unwrap_or(first)
+                // Not picked: a picker inside may remember whom it has picked.
+                self.anybody(|group| group.explain(&inside, &mut Explanation::in_brief()))
+                    .unwrap_or(first)
             }
         }
     }
 
     fn admits(&self, index: Index, context: &PickContext<'_>) -> bool {
         self.groups().all(|group| group.admits(index, context))
+    }
+
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.groups().any(|group| group.may_pick(index, context))
     }
 
     /// Latencies are compared, whatever the policy inside.
@@ -205,9 +211,9 @@ impl ZonePicker {
     }
 
     /// Where nobody is left in the zone of a request, anybody is better than nobody.
-    fn anybody(&self, inside: &PickContext<'_>) -> Option<Verdict> {
+    fn anybody(&self, ask: impl FnMut(&Group) -> Verdict) -> Option<Verdict> {
         self.groups()
-            .map(|group| group.pick(inside))
+            .map(ask)
             .find(|verdict| matches!(verdict, Verdict::Use(_)))
     }
 

@@ -162,3 +162,57 @@ fn what_is_told_of_an_endpoint_holds_when_its_uid_is_learnt() {
     assert_eq!(read_after(&*picker, 9), [1].into());
     assert_eq!(progress.of(&named), Position::new(9));
 }
+
+/// By what a token asks for, where it is pinned or learnt to be served.
+#[test]
+fn a_read_by_a_token_is_not_for_a_pod_of_which_nothing_is_known() {
+    let candidates = candidates(&["primary", "replica", "replica", ""]);
+    let progress = Progress::new();
+    let policy = by_label().read_your_writes(&progress);
+    let picker = policy.read_from(ReadFrom::Replicas).build(&candidates);
+    progress.report(&candidates.as_slice()[1].endpoint, Position::new(7));
+    let read = PickContext::new(Time::ORIGIN, 0).with_intent(Intent::Read);
+    let by_token = read.with_not_before(Position::new(7));
+    let admits =
+        |context: &PickContext<'_>| [0, 1, 2, 3].map(|nth| picker.admits(Index::at(nth), context));
+    assert_eq!(admits(&by_token), [true, true, false, false]);
+    assert_eq!(admits(&read), [true; 4], "whoever pins it knows why");
+    // Whoever has been tried has nothing to do with it.
+    let tried: Tried = [Index::at(0), Index::at(1)].into_iter().collect();
+    assert_eq!(
+        admits(&by_token.with_tried(&tried)),
+        [true, true, false, false]
+    );
+}
+
+/// A memory of former picks is no reason to go where a pick would not.
+#[test]
+fn what_may_be_picked_is_what_reads_and_writes_go_to_now() {
+    let candidates = candidates(&["primary", "replica", "replica", ""]);
+    let progress = Progress::new();
+    progress.report(&candidates.as_slice()[1].endpoint, Position::new(7));
+    let read = PickContext::new(Time::ORIGIN, 0).with_intent(Intent::Read);
+    let by_token = |position| read.with_not_before(Position::new(position));
+    let replicas: Tried = [Index::at(1), Index::at(2)].into_iter().collect();
+    let write = read.with_intent(Intent::Write);
+    let (late, early, tried) = (by_token(8), by_token(7), read.with_tried(&replicas));
+    use ReadFrom::{Nearest, Primary, PrimaryPreferred, Replicas, ReplicasPreferred};
+    for (from, context, expected) in [
+        (Primary, &read, vec![0]),
+        (PrimaryPreferred, &read, vec![0, 1, 2]),
+        (Replicas, &read, vec![1, 2]),
+        (ReplicasPreferred, &read, vec![1, 2]),
+        (Nearest, &read, vec![0, 1, 2]),
+        (ReplicasPreferred, &tried, vec![0, 1, 2]),
+        (Replicas, &tried, vec![1, 2]),
+        (Replicas, &early, vec![1]),
+        (Replicas, &late, vec![0]),
+        (Nearest, &early, vec![0, 1]),
+        (Nearest, &write, vec![0]),
+    ] {
+        let policy = by_label().read_from(from).read_your_writes(&progress);
+        let picker = policy.build(&candidates);
+        let may = (0..4).filter(|nth| picker.may_pick(Index::at(*nth), context));
+        assert_eq!(may.collect::<Vec<_>>(), expected, "{from:?}: {context:?}");
+    }
+}

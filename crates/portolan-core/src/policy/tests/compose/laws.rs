@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Candidates, Explanation, Index, Intent, Policy, Time, Tried, Verdict,
     policy::{
-        LeastRequest, Maglev, PeakEwma, Random, RingHash, RoundRobin, WeightedRoundRobin,
+        LeastRequest, Maglev, PeakEwma, Progress, Random, RingHash, RoundRobin, WeightedRoundRobin,
         changes::{self, Reader},
     },
 };
@@ -59,7 +59,7 @@ fn all_says() -> impl Iterator<Item = Says> {
 }
 
 fn with_probe(nest: &Nest, says: Says, changes: Option<Reader<u32>>) -> Arc<dyn Policy> {
-    (nest.make)(Arc::new(Probe { says, changes }))
+    (nest.make)(Arc::new(Probe { says, changes }), &Progress::new())
 }
 
 /// By identity where any part is; timed where any part is; never panicking where no part does.
@@ -144,7 +144,9 @@ fn request(key: Option<String>, intent: Intent) -> Request {
     let (tried, now) = (Tried::new(), Time::ORIGIN);
     Request {
         key,
+        client: None,
         intent,
+        not_before: None,
         tried,
         entropy: 7,
         now,
@@ -157,7 +159,7 @@ fn each_layer_is_in_the_explanation() {
     let (candidates, _open) = stage::candidates(&stage::complete());
     for nest in nests() {
         for (leaf, make) in leaves() {
-            let picker = (nest.make)(make()).build(&candidates);
+            let picker = (nest.make)(make(), &Progress::new()).build(&candidates);
             let key = match nest.innermost {
                 Reaches::WithKey => Some("4".to_owned()),
                 Reaches::WithoutKey => None,
@@ -185,15 +187,17 @@ proptest! {
     #[test]
     fn the_laws_hold(pods in stage::pods(), requests in stage::requests()) {
         let (candidates, _open) = stage::candidates(&pods);
+        let told = stage::progress(&pods, &candidates);
         for nest in nests() {
             for (leaf, make) in leaves() {
-                // Twins: what one picks, the other explains, each in its own turn.
-                let twins = [(), ()].map(|()| (nest.make)(make()).build(&candidates));
+                // Twins: what one explains, the other picks, each in its own turn. What is remembered they have in common.
+                let policy = (nest.make)(make(), &told);
+                let twins = [(), ()].map(|()| policy.build(&candidates));
                 let [picks, explains] = &twins;
                 for request in &requests {
-                    let verdict = picks.pick(&request.context());
                     let mut explanation = Explanation::in_brief();
                     let explained = explains.explain(&request.context(), &mut explanation);
+                    let verdict = picks.pick(&request.context());
                     let layers = nest.layers;
                     prop_assert_eq!(explained, verdict, "{:?} over {}: {:?}: {}", layers, leaf, request, explanation);
                     let first = explanation.steps().first().map(|step| step.policy);
@@ -209,12 +213,64 @@ proptest! {
                             picks.admits(index, &request.context()),
                             "{:?} over {} does not admit its own pick: {:?}", layers, leaf, request
                         );
+                        prop_assert!(
+                            picks.may_pick(index, &request.context()),
+                            "{:?} over {} would not pick what it picks: {:?}", layers, leaf, request
+                        );
                     }
                     refuses_writes_at_replicas(&nest, &pods, request, |index| {
                         picks.admits(index, &request.context())
                     })?;
                 }
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever might be picked would be right; and who is admitted has nothing to do with who was tried.
+    #[test]
+    fn what_may_be_picked_is_right(pods in stage::pods(), requests in stage::requests()) {
+        let (candidates, _open) = stage::candidates(&pods);
+        let told = stage::progress(&pods, &candidates);
+        for nest in nests() {
+            let picker = (nest.make)(Arc::new(RoundRobin::new()), &told).build(&candidates);
+            for request in &requests {
+                let context = request.context();
+                let untried = Request { tried: Tried::new(), ..request.clone() };
+                for index in (0..pods.len()).map(Index::at) {
+                    let admits = picker.admits(index, &context);
+                    prop_assert_eq!(admits, picker.admits(index, &untried.context()), "{:?}", nest.layers);
+                    if picker.may_pick(index, &context) {
+                        let wrong = wrong(&nest, &pods, &candidates, &untried, index);
+                        prop_assert_eq!(wrong, None, "{:?}: {:?}", nest.layers, request);
+                        prop_assert!(admits, "{:?}: {:?}", nest.layers, request);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A client that was served is served there again, by whatever is between it and the Pods, and whoever comes in between.
+    #[test]
+    fn a_client_stays(pods in stage::pods(), requests in stage::requests()) {
+        let (candidates, _open) = stage::candidates(&pods);
+        let told = stage::progress(&pods, &candidates);
+        for nest in nests().filter(Nest::keeps_clients) {
+            let policy = (nest.make)(Arc::new(RoundRobin::new()), &told);
+            let (picker, built_anew) = (policy.build(&candidates), policy.build(&candidates));
+            // To a policy inside of the roles, who is behind looks as one that was tried: another one is gone to meanwhile.
+            let is_shown = |one: &&Request| one.not_before.is_none() || nest.layers[0] == "ClientAffinity";
+            let untried = requests.iter().filter(|one| one.tried.is_empty());
+            let untried: Vec<_> = untried.filter(is_shown).collect();
+            for request in &requests {
+                picker.pick(&request.context());
+            }
+            let first: Vec<_> = untried.iter().map(|one| picker.pick(&one.context())).collect();
+            let again: Vec<_> = untried.iter().map(|one| built_anew.pick(&one.context())).collect();
+            prop_assert_eq!(first, again, "{:?}: {:?}", nest.layers, untried);
         }
     }
 }
@@ -250,14 +306,33 @@ fn wrong(
     if by_role && request.intent != Intent::Read && pod.role != "primary" {
         return Some("it is a write at a replica");
     }
+    let is_behind = request
+        .not_before
+        .is_some_and(|wanted| pod.position < wanted);
+    if by_role && request.intent == Intent::Read && is_behind && pod.role != "primary" {
+        return Some("it has not got as far as the read must see");
+    }
     None
 }
 
 impl Nest {
     /// By a standby, a map or a closure, and not by the label alone.
     fn is_otherwise_sharded(&self) -> bool {
-        let by_label = ["Resharding", "Routes", "PrimaryReplica", "Rendezvous"];
+        let by_label = [
+            "ClientAffinity",
+            "Resharding",
+            "Routes",
+            "PrimaryReplica",
+            "Rendezvous",
+        ];
         !by_label.iter().any(|layer| self.has(layer))
+    }
+
+    /// Each client stays with one Pod, or one of a shard or role. Not by zones, which are left by chance.
+    fn keeps_clients(&self) -> bool {
+        let mut layers = self.layers.iter();
+        let outer = layers.find(|layer| ["ClientAffinity", "ZoneAware"].contains(layer));
+        outer == Some(&"ClientAffinity")
     }
 }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::{
     Candidate, Candidates, Endpoint, EndpointState, InFlight, Index, Intent, Location, Measurement,
     Outcome, PickContext, Placement, Time, Tried, Weight,
-    policy::{Redirect, Routes, ShardMap},
+    policy::{Position, Progress, Redirect, Routes, ShardMap},
 };
 
 pub(super) const SHARD: &str = "example.com/shard";
@@ -23,13 +23,17 @@ pub(super) struct Pod {
     pub(super) weight: u32,
     pub(super) in_flight: usize,
     pub(super) millis: Option<u64>,
+    /// How far it has got in what was written.
+    pub(super) position: u64,
 }
 
 /// A request.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) key: Option<String>,
+    pub(super) client: Option<u8>,
     pub(super) intent: Intent,
+    pub(super) not_before: Option<u64>,
     pub(super) tried: Tried,
     pub(super) entropy: u64,
     pub(super) now: Time,
@@ -38,11 +42,11 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn context(&self) -> PickContext<'_> {
         let context = PickContext::new(self.now, self.entropy).with_tried(&self.tried);
-        let context = context.with_intent(self.intent);
-        match &self.key {
-            Some(key) => context.with_key(key.as_bytes()),
-            None => context,
-        }
+        let mut context = context.with_intent(self.intent);
+        context.key = self.key.as_ref().map(String::as_bytes);
+        context.client = self.client.as_ref().map(std::slice::from_ref);
+        context.not_before = self.not_before.map(Position::new);
+        context
     }
 
     /// The shard of its key.
@@ -86,6 +90,15 @@ pub(super) fn candidates(pods: &[Pod]) -> (Candidates, Vec<InFlight>) {
     )
 }
 
+/// How far each has got, as it is told.
+pub(super) fn progress(pods: &[Pod], candidates: &Candidates) -> Progress {
+    let progress = Progress::new();
+    for (pod, one) in pods.iter().zip(candidates) {
+        progress.report(&one.endpoint, Position::new(pod.position));
+    }
+    progress
+}
+
 fn name(nth: usize) -> String {
     format!("db-{nth:02}")
 }
@@ -100,6 +113,7 @@ pub(super) fn complete() -> Vec<Pod> {
             weight: 1,
             in_flight: 0,
             millis: None,
+            position: 0,
         })
         .collect()
 }
@@ -135,15 +149,19 @@ pub(super) fn pods() -> impl Strategy<Value = Vec<Pod>> {
         0..4_u32,
         0..6_usize,
         prop::option::of(1..80_u64),
+        0..9_u64,
     );
-    let pod = pod.prop_map(|(shard, role, zone, weight, in_flight, millis)| Pod {
-        shard,
-        role,
-        zone,
-        weight,
-        in_flight,
-        millis,
-    });
+    let pod = pod.prop_map(
+        |(shard, role, zone, weight, in_flight, millis, position)| Pod {
+            shard,
+            role,
+            zone,
+            weight,
+            in_flight,
+            millis,
+            position,
+        },
+    );
     prop_oneof![prop::collection::vec(pod, 0..14), Just(complete())]
 }
 
@@ -158,10 +176,13 @@ pub(super) fn requests() -> impl Strategy<Value = Vec<Request>> {
     ];
     let intent = prop::sample::select(vec![Intent::Read, Intent::Write, Intent::Any]);
     let tried = prop_oneof![Just(Vec::new()), prop::collection::vec(0..20_u32, 0..16)];
-    let request = (key, intent, tried, any::<u64>(), 0..5_000_u64);
-    let request = request.prop_map(|(key, intent, tried, entropy, millis)| Request {
+    let who = (prop::option::of(0..3_u8), prop::option::of(0..12_u64));
+    let request = (key, who, intent, tried, any::<u64>(), 0..5_000_u64);
+    let request = request.prop_map(|(key, who, intent, tried, entropy, millis)| Request {
         key,
+        client: who.0,
         intent,
+        not_before: who.1,
         tried: tried.into_iter().map(Index::new).collect(),
         entropy,
         now: Time::ORIGIN + Duration::from_millis(millis),
