@@ -46,6 +46,9 @@ pub use resolution::{Resolution, Source, SourceError, SourceErrorKind};
 pub use service_ref::{ParseServiceRefError, PortRef, ServiceRef};
 pub use session_affinity::SessionAffinity;
 pub use snapshot::{Freshness, Snapshot};
-pub use state::{EndpointState, InFlight, Measurement, Outcome};
+pub use state::{
+    EndpointState, InFlight, LoadReport, LoadReportError, Measurement, Outcome, Rate,
+    ReportedBusyness, ReportedQueue, Utilization,
+};
 pub use time::Time;
 pub use traffic::{InternalTraffic, Location, categorize, eligible};
