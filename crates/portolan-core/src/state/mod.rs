@@ -176,6 +176,11 @@ impl EndpointState {
             .map(|expected| Duration::from_nanos(expected.nanos as u64))
     }
 
+    /// What is waited in vain for an endpoint that fails, at least: see [`Measurement::failure_latency`].
+    pub(crate) fn failure_latency(&self) -> Duration {
+        self.hot.latency.of_failure()
+    }
+
     /// As [`latency`](Self::latency), for the pick path.
     pub(crate) fn expected_latency(&self, now: Time) -> Option<Expected> {
         self.hot.latency.expected(now)
@@ -261,7 +266,7 @@ impl EndpointState {
     pub fn report_load(&self, report: &LoadReport, now: Time) {
         self.reported
             .get_or_init(|| Box::new(Reported::nothing()))
-            .take_up(report, now);
+            .take_up(report, self.in_flight(), now);
     }
 
     /// How busy the endpoint said it was, last.

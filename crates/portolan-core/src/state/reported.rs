@@ -157,6 +157,9 @@ pub struct ReportedQueue {
     pub requests_in_flight: Option<u32>,
     /// How long a request takes it, where it says.
     pub latency: Option<Duration>,
+    /// How many requests of this client's own were in flight to it then: what it has in hand now is likely to be
+    /// as many more or fewer as there are now.
+    pub own_in_flight: u32,
     /// When it said so.
     pub at: Time,
 }
@@ -174,9 +177,9 @@ pub(super) struct Reported {
     /// High half: utilization. Low half: requests per second. They belong together, so they change together.
     busy: AtomicU64,
     errors: AtomicU32,
-    /// Requests in flight plus one; 0 is "not said".
-    in_flight: AtomicU32,
     queue_at: AtomicU64,
+    /// High half: requests in flight plus one, where 0 is "not said". Low half: those of this client's own.
+    in_flight: AtomicU64,
     /// Nanoseconds, plus one; 0 is "not said".
     latency: AtomicU64,
 }
@@ -191,13 +194,13 @@ impl Reported {
             busy_since: AtomicU64::new(NEVER),
             busy: AtomicU64::new(0),
             errors: AtomicU32::new(0),
-            in_flight: AtomicU32::new(0),
             queue_at: AtomicU64::new(NEVER),
+            in_flight: AtomicU64::new(0),
             latency: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn take_up(&self, report: &LoadReport, now: Time) {
+    pub(super) fn take_up(&self, report: &LoadReport, own_in_flight: u32, now: Time) {
         let rate = report.requests_per_second.map_or(0.0, Rate::value) as f32;
         let utilization = report.utilization().map_or(0.0, Utilization::value) as f32;
         // An endpoint that is idle says nothing of how much it could do: its last word stands (gRFC A58).
@@ -217,7 +220,8 @@ impl Reported {
             let in_flight = report
                 .requests_in_flight
                 .map_or(0, |requests| requests.saturating_add(1));
-            self.in_flight.store(in_flight, Ordering::Relaxed);
+            let packed = u64::from(in_flight) << 32 | u64::from(own_in_flight);
+            self.in_flight.store(packed, Ordering::Relaxed);
             let latency = report
                 .latency
                 .map_or(0, |latency| saturating_nanos(latency).saturating_add(1));
@@ -242,8 +246,10 @@ impl Reported {
 
     pub(super) fn queue(&self) -> Option<ReportedQueue> {
         let at = time(self.queue_at.load(Ordering::Acquire))?;
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
         Some(ReportedQueue {
-            requests_in_flight: self.in_flight.load(Ordering::Relaxed).checked_sub(1),
+            requests_in_flight: ((in_flight >> 32) as u32).checked_sub(1),
+            own_in_flight: in_flight as u32,
             latency: self
                 .latency
                 .load(Ordering::Relaxed)

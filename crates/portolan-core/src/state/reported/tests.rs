@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 
 use super::{LoadReport, Rate, ReportedQueue, Utilization};
-use crate::{Endpoint, EndpointState, Measurement, Placement, Time};
+use crate::{Endpoint, EndpointState, InFlight, Measurement, Placement, Time};
 
 fn fresh() -> EndpointState {
     let endpoint = Endpoint::new(Placement::new("db-0"), ([10, 0, 0, 1], 80).into());
@@ -30,7 +30,8 @@ fn busy(used: f64, requests: f64) -> LoadReport {
 
 #[test]
 fn what_is_reported_is_read_back_with_its_time() {
-    let state = fresh();
+    let state = Arc::new(fresh());
+    let _request = InFlight::begin(Arc::clone(&state));
     assert_eq!(state.reported_busyness(), None);
     assert_eq!(state.reported_queue(), None);
     let report = busy(0.5, 128.0)
@@ -46,6 +47,7 @@ fn what_is_reported_is_read_back_with_its_time() {
     let expected = ReportedQueue {
         requests_in_flight: Some(7),
         latency: Some(Duration::from_millis(3)),
+        own_in_flight: 1,
         at: at(5),
     };
     assert_eq!(state.reported_queue(), Some(expected));
