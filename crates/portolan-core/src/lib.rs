@@ -31,6 +31,7 @@ mod service_ref;
 mod session_affinity;
 mod snapshot;
 mod state;
+pub mod subset;
 mod sync;
 mod time;
 mod traffic;
