@@ -87,29 +87,23 @@ struct Ring {
 
 impl Ring {
     fn of(all: &[Candidate]) -> Self {
-        let weights = all
-            .iter()
-            .map(|one| u128::from(one.endpoint.weight().value()));
-        let none_weighs = weights.clone().all(|weight| weight == 0);
+        let none_weighs = all.iter().all(|one| one.endpoint.weight().value() == 0);
         // Names that are next to each other are of one node or zone as often as not, and go down together: lots
-        // part them.
-        let mut places: Vec<_> = all
-            .iter()
-            .zip(weights)
-            .enumerate()
-            .map(|(position, (one, weight))| {
-                let name = one.endpoint.placement().as_str();
-                let weight = if none_weighs { 1 } else { weight };
-                (lot(RING, name), name, position, weight)
-            })
+        // part them. (Candidates are in the order of their names, so that equal lots, too, fall the same everywhere.)
+        let lots = all.iter().zip(0_u32..);
+        let mut lots: Vec<_> = lots
+            .map(|(one, position)| (lot(RING, one.endpoint.placement().as_str()), position))
             .collect();
-        places.sort_unstable();
+        lots.sort_unstable();
+        let places = lots.into_iter().filter_map(|(_, position)| {
+            let weight = all.get(position as usize)?.endpoint.weight().value();
+            let weight = if none_weighs { 1 } else { u128::from(weight) };
+            Some((position as usize, weight))
+        });
+        let places: Vec<_> = places.collect();
         Self {
-            sum: places.iter().map(|(.., weight)| weight).sum(),
-            places: places
-                .into_iter()
-                .map(|(_, _, position, weight)| (position, weight))
-                .collect(),
+            sum: places.iter().map(|(_, weight)| weight).sum(),
+            places,
         }
     }
 }
