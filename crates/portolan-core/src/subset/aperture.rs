@@ -28,10 +28,16 @@ pub struct Aperture {
 }
 
 impl Aperture {
+    /// How many endpoints a client talks to at least, where nothing else is set.
+    pub const LEAST: u32 = 12;
+
     /// That of one of these clients.
     #[must_use]
     pub fn of(peers: Peers) -> Self {
-        Self { peers, least: 12 }
+        Self {
+            peers,
+            least: Self::LEAST,
+        }
     }
 
     /// How many endpoints a client talks to at least, if there are so many. Default: 12, as Finagle has it: with fewer,
