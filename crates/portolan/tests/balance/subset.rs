@@ -175,7 +175,10 @@ async fn an_own_service_that_says_nothing_is_waited_for_for_a_second() {
         "{waited:?}"
     );
     drop(lease);
-    assert_eq!(names(&nodes), expected(RendezvousSubset::of("client-03", 4)));
+    assert_eq!(
+        names(&nodes),
+        expected(RendezvousSubset::of("client-03", 4))
+    );
     let mut observer = nodes.observe();
     let _ = observer.changed().await;
     own.tell(clients(10));
