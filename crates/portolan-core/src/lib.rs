@@ -35,6 +35,7 @@ mod session_affinity;
 mod setting;
 mod snapshot;
 mod state;
+pub mod subset;
 mod sync;
 mod time;
 mod traffic;
@@ -51,6 +52,9 @@ pub use service_ref::{ParseServiceRefError, PortRef, ServiceRef};
 pub use session_affinity::SessionAffinity;
 pub use setting::InvalidSetting;
 pub use snapshot::{Freshness, Snapshot};
-pub use state::{EndpointState, FailureAlarm, InFlight, Measurement, Outcome};
+pub use state::{
+    EndpointState, FailureAlarm, InFlight, LoadReport, LoadReportError, Measurement, Outcome, Rate,
+    ReportedBusyness, ReportedQueue, Utilization,
+};
 pub use time::Time;
 pub use traffic::{InternalTraffic, Location, categorize, eligible};

@@ -18,6 +18,7 @@ use crate::{
     hedge::Hedge,
     retry::Retry,
     settings::Settings,
+    subset::Subset,
 };
 
 /// A balancer in the making. It comes from [`Cluster::service`](crate::Cluster::service), and ends in
@@ -235,6 +236,12 @@ impl BalancerBuilder {
         self
     }
 
+    /// Which part of the endpoints this client talks to at all. Default: all of them, which is right for up to some hundreds.
+    pub fn subset(mut self, subset: impl Into<Subset>) -> Self {
+        self.settings.subset = Some(subset.into());
+        self
+    }
+
     /// How measurements are weighed, for policies that go by them.
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.settings.measurement = measurement;
@@ -268,6 +275,11 @@ impl BalancerBuilder {
         protocol: P,
     ) -> Result<Balance<M::Service, P>, BuildError> {
         Ok(self.check()?.start(make, protocol))
+    }
+
+    /// What it was made of, for those who only want to follow the Service.
+    pub(crate) fn into_source(self) -> (Arc<dyn Source>, ServiceRef) {
+        (self.source, self.service)
     }
 
     /// Everything that can be wrong with a balancer is found here, before anything is started.

@@ -77,6 +77,7 @@ pub mod shard_maps;
 pub mod source;
 #[cfg(feature = "http")]
 pub mod sticky;
+pub mod subset;
 #[cfg(feature = "file")]
 mod watched_file;
 
@@ -90,10 +91,11 @@ pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
     Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Explanation, Freshness, Hints,
-    HostResolver, Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome,
-    ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy, PortRef, Reach, Reason,
-    Resolution, ServiceRef, SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology,
-    Uid, Verdict, Weight, health, policy,
+    HostResolver, Incarnation, Intent, InternalTraffic, LoadReport, LoadReportError, Location,
+    Measurement, Outcome, ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy,
+    PortRef, Rate, Reach, Reason, ReportedBusyness, ReportedQueue, Resolution, ServiceRef,
+    SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology, Uid, Utilization,
+    Verdict, Weight, health, policy,
 };
 #[cfg(feature = "dns")]
 pub use portolan_dns as dns;

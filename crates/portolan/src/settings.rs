@@ -7,7 +7,7 @@ use portolan_core::{
     health::{OutlierEjection, SlowStart},
 };
 
-use crate::{BuildError, admission::Admission, hedge::Hedge, retry::Retry};
+use crate::{BuildError, admission::Admission, hedge::Hedge, retry::Retry, subset::Subset};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,7 @@ pub(crate) struct Settings {
     pub(crate) hedge: Option<Hedge>,
     pub(crate) outlier_ejection: Option<OutlierEjection>,
     pub(crate) slow_start: Option<SlowStart>,
+    pub(crate) subset: Option<Subset>,
 }
 
 impl Default for Settings {
@@ -118,6 +119,7 @@ impl Default for Settings {
             hedge: None,
             outlier_ejection: None,
             slow_start: None,
+            subset: None,
         }
     }
 }
@@ -131,6 +133,7 @@ impl Settings {
                 expected,
             })
         };
+        self.subset.as_ref().map_or(Ok(()), Subset::check)?;
         let Measurement {
             decay,
             failure_latency,

@@ -3,8 +3,12 @@
 mod failures;
 mod in_flight;
 mod latency;
+mod reported;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     Endpoint, Time,
@@ -14,9 +18,13 @@ use crate::{
 use failures::InARow;
 pub(crate) use latency::Expected;
 use latency::PeakEwma;
+use reported::Reported;
 
 pub use failures::FailureAlarm;
 pub use in_flight::InFlight;
+pub use reported::{
+    LoadReport, LoadReportError, Rate, ReportedBusyness, ReportedQueue, Utilization,
+};
 
 /// What the client knows of one incarnation: requests in flight, latency, what became of requests.
 ///
@@ -34,7 +42,8 @@ pub struct EndpointState {
     alarm: FailureAlarm,
     /// What part of its requests it does not get yet, of 2^32: see [`share`](Self::share).
     withheld: AtomicU32,
-    _apart: Apart,
+    /// Where it has reported anything.
+    reported: OnceLock<Box<Reported>>,
 }
 
 /// What every request of every thread writes to.
@@ -54,11 +63,10 @@ struct Hot {
     timed_nanos: AtomicU64,
 }
 
-/// Keeps the counters of two endpoints from sharing a line, however they lie: 34 ns an increment when
-/// they do, 5 when not. More, against processors that fetch lines in pairs, would cost the picks among
-/// 100,000 endpoints more in missed caches.
-type Apart = [u64; 2];
-
+// What is written seldom comes last, and keeps the counters of two endpoints from sharing a line, however they lie: 34 ns
+// an increment when they do, 5 when not. More, against processors that fetch lines in pairs, would cost the picks among
+// 100,000 endpoints more in missed caches.
+//
 // With the counts of the `Arc`, a little over two lines.
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<EndpointState>() + 2 * size_of::<usize>() == 136);
@@ -141,7 +149,7 @@ impl EndpointState {
             endpoint,
             alarm: FailureAlarm::default(),
             withheld: AtomicU32::new(0),
-            _apart: Apart::default(),
+            reported: OnceLock::new(),
         }
     }
 
@@ -174,6 +182,11 @@ impl EndpointState {
             .latency
             .expected(now)
             .map(|expected| Duration::from_nanos(expected.nanos as u64))
+    }
+
+    /// What is waited in vain for an endpoint that fails, at least: see [`Measurement::failure_latency`].
+    pub(crate) fn failure_latency(&self) -> Duration {
+        self.hot.latency.of_failure()
     }
 
     /// As [`latency`](Self::latency), for the pick path.
@@ -285,6 +298,25 @@ impl EndpointState {
             Outcome::Interrupted => self.count_failure(outcome),
             Outcome::Cancelled => {}
         }
+    }
+
+    /// Takes up what the endpoint reports of its own load. The first report allocates.
+    pub fn report_load(&self, report: &LoadReport, now: Time) {
+        self.reported
+            .get_or_init(|| Box::new(Reported::nothing()))
+            .take_up(report, self.in_flight(), now);
+    }
+
+    /// How busy the endpoint said it was, last.
+    #[must_use]
+    pub fn reported_busyness(&self) -> Option<ReportedBusyness> {
+        self.reported.get()?.busyness()
+    }
+
+    /// How long the endpoint said its queue was, last.
+    #[must_use]
+    pub fn reported_queue(&self) -> Option<ReportedQueue> {
+        self.reported.get()?.queue()
     }
 
     fn count_failure(&self, outcome: Outcome) {

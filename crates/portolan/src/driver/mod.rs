@@ -8,6 +8,7 @@ mod guarded;
 mod health;
 mod members;
 mod pace;
+mod part;
 mod probe;
 mod report;
 
@@ -35,6 +36,7 @@ use crate::{
 use health::Health;
 use members::Members;
 use pace::Pace;
+use part::Part;
 use report::Report;
 
 /// Follows the Service for one balancer.
@@ -51,6 +53,7 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     generation: u64,
     /// The policy [goes by identity](Policy::is_by_identity).
     by_identity: bool,
+    part: Part,
     /// An endpoint was reached, or could not be.
     reachability: Arc<Notify>,
     report: Report,
@@ -80,10 +83,18 @@ impl<M: MakeEndpoint> Driver<M> {
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
         let now = published.clock.now();
+        let subset = published.settings.subset.clone();
+        if by_identity && subset.is_some() {
+            tracing::warn!(
+                service = %published.service,
+                "the policy goes by identity, so that each key has one place: the subset is passed over"
+            );
+        }
         Self {
             members: Members::new(make, Arc::clone(&reachability)),
             health: Health::new(&published.settings, by_identity, now),
             published,
+            part: Part::of(subset.filter(|_| !by_identity)),
             by_identity,
             policy,
             source,
@@ -119,6 +130,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 () = self.published.reported.notified() => {}
                 Some(()) = changes.next() => rebuild = true,
                 () = self.health.rung() => rung = true,
+                () = self.part.changed() => rebuild = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
             // The first change is published at once. While more come than can be published, only
@@ -149,7 +161,10 @@ impl<M: MakeEndpoint> Driver<M> {
                 }
                 let looks = rung || learnt || moved || self.health.is_due(&self.published);
                 let health = looks && self.health.look(&self.published, &self.membership);
-                (moved || learnt || rebuild || health).then(|| self.publish(since))
+                // Before the first word of the source there is nothing to publish.
+                let told = !matches!(self.freshness, Freshness::Pending) && !self.part.is_pending();
+                let publish = told && (moved || learnt || rebuild || health);
+                publish.then(|| self.publish(since))
             });
             if let Some(former) = former {
                 // Whoever waited for the change goes first.
@@ -305,7 +320,9 @@ impl<M: MakeEndpoint> Driver<M> {
                 (list, self.membership.clone())
             }
         };
-        let candidates = Candidates::new(list, fastrand::u64(..))
+        let part = self.part.now().map(|subset| (subset, subset.of(&list)));
+        let here = part.as_ref().map_or(&list, |(_, part)| part);
+        let candidates = Candidates::new(Arc::clone(here), fastrand::u64(..))
             .with_location(settings.location.clone())
             .with_session_affinity(self.membership.session_affinity());
         let picker = guarded::build(&*self.policy, &candidates);
@@ -314,7 +331,7 @@ impl<M: MakeEndpoint> Driver<M> {
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;
-        let snapshot = Snapshot::new(
+        let mut snapshot = Snapshot::new(
             generation,
             candidates.clone(),
             picker,
@@ -323,6 +340,9 @@ impl<M: MakeEndpoint> Driver<M> {
         )
         .with_reach(self.membership.reach())
         .with_members(members_told, from);
+        if let Some((subset, _)) = part {
+            snapshot = snapshot.with_subset(list, subset);
+        }
         self.members.keep_only(generation, &self.membership);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,

@@ -23,6 +23,7 @@ mod sessions;
 mod sources;
 mod spans;
 mod staleness;
+mod subset;
 mod timing;
 mod traffic;
 
