@@ -47,8 +47,8 @@
 //! # How long a token is good for
 //! Two days, or [as long as is set](Sticky::lifetime). Past half of that, the next response has a new one; so a session lasts for
 //! as long as its client comes again within half the time, a day. One that is over is no token, as one that is forged, and the
-//! request begins a session. It has nothing to do with how long a browser keeps the cookie, until it is closed where
-//! [nothing else](SessionCookie::max_age) is set; but a cookie is never kept for longer than its token is good for.
+//! request begins a session. A browser keeps the cookie until it is closed, or for [as long as is set](SessionCookie::max_age),
+//! which is never longer than its token is good for.
 //!
 //! When a token was signed is part of it, by the clock of whoever signed it. One from a day ahead at most is good: a clock that
 //! is put back by so much ends no session. One from further ahead is not, or whatever a clock signed that was years ahead

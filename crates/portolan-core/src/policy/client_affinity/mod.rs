@@ -46,8 +46,8 @@ use crate::{Candidates, Index, SessionAffinity};
 /// # What it costs
 /// 65,536 clients are remembered, or [as many as it is told](Self::with_capacity), one with endpoints in several parts as often. They
 /// are in 64 lots by a hash, and of each lot those are forgotten that have been silent for longer than the half that stays: a
-/// client may be, in a full lot, though one of another lot has been silent for longer. A pick takes the lock of one lot for
-/// as long as a look into a table takes, and reads the clock.
+/// client may be, in a full lot, though one of another lot has been silent for longer. A pick reads the clock, and takes the
+/// lock of one lot for as long as it takes to look into a table, and to ask the policy inside whether it still may be that one.
 ///
 /// Use one for each balancer. A clone goes by the same memory.
 #[derive(Clone)]
