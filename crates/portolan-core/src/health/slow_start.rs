@@ -175,6 +175,10 @@ impl Picker for Ramped {
         self.picker.admits(index, context)
     }
 
+    fn may_pick(&self, index: Index, context: &PickContext<'_>) -> bool {
+        self.picker.may_pick(index, context)
+    }
+
     fn is_timed(&self) -> bool {
         self.picker.is_timed()
     }
