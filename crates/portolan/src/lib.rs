@@ -67,6 +67,12 @@ mod nodes;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+/// Requests of one's own that may be sent twice: see [`BalanceLayer::repeat_if`].
+pub mod repeat {
+    pub use crate::balance::repeat::{
+        Answered, RepeatLayer, Repeated, Repeater, RepeaterFuture, Unanswered,
+    };
+}
 pub mod retry;
 pub mod role_probe;
 mod routing;

@@ -82,6 +82,16 @@ impl BalanceLayer {
     }
 }
 
+impl<P> BalanceLayer<P> {
+    pub(super) fn protocol(&self) -> &P {
+        &self.protocol
+    }
+
+    pub(super) fn checked(&self) -> &Checked {
+        &self.checked
+    }
+}
+
 impl<M: MakeEndpoint, P: Clone> Layer<M> for BalanceLayer<P> {
     type Service = Balance<M::Service, P>;
 

@@ -9,6 +9,7 @@ mod journey;
 mod layer;
 mod observer;
 pub(crate) mod published;
+pub(crate) mod repeat;
 
 use std::{
     fmt,

@@ -14,6 +14,7 @@ mod model;
 mod moody;
 mod nodes;
 mod policy;
+mod repeats;
 mod resilience;
 mod retries;
 mod rounds;
