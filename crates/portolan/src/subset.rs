@@ -103,6 +103,16 @@ impl Subset {
         self
     }
 
+    /// Says at which address this program's Pod is, for an [aperture of its own Service](Self::aperture_of), where the
+    /// environment does not and its name is not known. For others it means nothing.
+    #[must_use]
+    pub fn at_address(mut self, address: IpAddr) -> Self {
+        if let Kind::ByOwnService(own) = &mut self.0 {
+            own.address = Some(address);
+        }
+        self
+    }
+
     /// How many endpoints an aperture has at least, if there are so many: see [`Aperture::at_least`]. For others it means
     /// nothing.
     #[must_use]
@@ -124,7 +134,7 @@ impl Subset {
                     setting: "subset",
                     value: format!("an aperture of {}", own.service),
                     expected: "expected to know which Pod of it this is: set POD_NAME or POD_IP by the downward \
-                               API, or say it by Subset::as_pod",
+                               API, or say it by Subset::as_pod or Subset::at_address",
                 })
             }
             _ => Ok(()),

@@ -19,7 +19,8 @@ use crate::{Candidate, Endpoint, Weight};
 /// policy that ignores weights ([`RoundRobin`](crate::policy::RoundRobin)) gives the two at the ends too much.
 ///
 /// When an endpoint comes or goes, the places on the ring shift by less than one: a client whose part lies there
-/// lets go of one or two and takes up as many. When a *client* comes or goes all parts shift, and with them more
+/// lets go of one or two and takes up as many (and all take up more where endpoints become so few that their parts no
+/// longer [suffice](Self::at_least)). When a *client* comes or goes all parts shift, and with them more
 /// connections; where clients come and go all the time, [`RendezvousSubset`](super::RendezvousSubset) is calmer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aperture {
@@ -71,10 +72,10 @@ impl Aperture {
         let mut from = 0;
         for &(position, weight) in &ring.places {
             let to = from + weight * peers;
-            // Once round the ring, and what of the part lies beyond its end.
-            let share = common((from, to), (start, end))
-                + common((from + length, to + length), (start, end));
-            if share > 0 {
+            // Most are nowhere near; the part may go beyond the end of the ring, and on from its beginning.
+            if weight > 0 && ((from < end && start < to) || from + length < end) {
+                let here = common((from, to), (start, end));
+                let share = here + common((from + length, to + length), (start, end));
                 chosen.push((position, share));
             }
             from = to;

@@ -140,6 +140,22 @@ async fn a_pod_that_leaves_is_no_peer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_is_found_by_its_address_where_its_name_is_another() {
+    let (_teller, cluster) = cluster_of(0..40);
+    let (own, builder) = own_service();
+    own.tell(clients(10));
+    let address = client(7).address().ip();
+    let subset = Subset::aperture_of(builder)
+        .as_pod("node-1")
+        .at_address(address)
+        .at_least(4);
+    let builder = cluster.service("db.shop").unwrap().subset(subset);
+    let nodes = builder.nodes().unwrap();
+    let mut observer = nodes.observe();
+    assert_eq!(next(&nodes, &mut observer).await, expected(aperture(7, 10)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_none_of_its_peers_takes_as_many_by_its_name() {
     let (_teller, cluster) = cluster_of(0..40);
     let (own, builder) = own_service();
