@@ -7,11 +7,14 @@ use portolan_core::{
 };
 use tokio::runtime::Handle;
 
+#[cfg(feature = "http")]
+use crate::http::endpoint::{HttpEndpoint, MakeHttp};
 use crate::{
     Balance, BuildError, MakeEndpoint, Nodes, TrafficRules, Wait,
     balance::{BalanceLayer, Published},
     clock::Clock,
     driver::Driver,
+    health_check::{Checker, HealthCheck},
     settings::Settings,
 };
 
@@ -147,6 +150,13 @@ impl BalancerBuilder {
         self
     }
 
+    /// Checks the endpoints, apart from any request, and leaves out those that are not well: see
+    /// [`health_check`](mod@crate::health_check). Default: none is checked, since Kubernetes does.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.settings.health_check = Some(check);
+        self
+    }
+
     /// How measurements are weighed, for policies that go by them.
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.settings.measurement = measurement;
@@ -182,6 +192,22 @@ impl BalancerBuilder {
         Ok(self.check()?.start(make, protocol))
     }
 
+    /// As [`build_with`](Self::build_with), for endpoints that can be checked over their own connections.
+    #[cfg(feature = "http")]
+    pub(crate) fn build_over_http<P>(
+        self,
+        make: MakeHttp,
+        protocol: P,
+    ) -> Result<Balance<HttpEndpoint, P>, BuildError> {
+        let checked = self.check()?;
+        let Self {
+            settings, service, ..
+        } = &checked.builder;
+        let check = settings.health_check.as_ref();
+        let checker = check.map(|check| Checker::over_http(check, service, &make));
+        Ok(checked.start_checked(make, protocol, checker))
+    }
+
     /// Everything that can be wrong with a balancer is found here, before anything is started.
     fn check(self) -> Result<Checked, BuildError> {
         self.settings.check()?;
@@ -205,6 +231,17 @@ pub(crate) struct Checked {
 impl Checked {
     /// Starts to follow the Service.
     pub(crate) fn start<M: MakeEndpoint, P>(self, make: M, protocol: P) -> Balance<M::Service, P> {
+        let check = self.builder.settings.health_check.as_ref();
+        let checker = check.map(|check| Checker::apart(check, &self.builder.service));
+        self.start_checked(make, protocol, checker)
+    }
+
+    fn start_checked<M: MakeEndpoint, P>(
+        self,
+        make: M,
+        protocol: P,
+        checker: Option<Checker<M::Service>>,
+    ) -> Balance<M::Service, P> {
         let Self {
             builder:
                 BalancerBuilder {
@@ -222,7 +259,7 @@ impl Checked {
             Clock::start(),
             runtime.clone(),
         ));
-        let driver = Driver::new(Arc::clone(&published), make, policy, source);
+        let driver = Driver::new(Arc::clone(&published), make, policy, source, checker);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }
 }

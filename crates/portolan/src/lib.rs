@@ -55,13 +55,18 @@ mod error;
 mod follow;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod happy_eyeballs;
+pub mod health_check;
 #[cfg(feature = "http")]
 pub mod http;
 mod latest;
 mod lease;
+mod level;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod nodes;
+#[cfg(feature = "grpc")]
+mod protobuf;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portolan_core::{Location, Measurement};
 
-use crate::BuildError;
+use crate::{BuildError, health_check::HealthCheck};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) ready_timeout: Duration,
     pub(crate) measurement: Measurement,
     pub(crate) max_staleness: Option<Duration>,
+    pub(crate) health_check: Option<HealthCheck>,
 }
 
 impl Default for Settings {
@@ -105,6 +106,7 @@ impl Default for Settings {
             ready_timeout: Duration::from_secs(5),
             measurement: Measurement::default(),
             max_staleness: None,
+            health_check: None,
         }
     }
 }
@@ -146,6 +148,8 @@ impl Settings {
                 "expected more than zero, or failing fast looks like answering fast",
             );
         }
-        Ok(())
+        self.health_check
+            .as_ref()
+            .map_or(Ok(()), HealthCheck::check)
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{Routing, clock::Clock, settings::Settings};
+use crate::{Routing, clock::Clock, health_check::Health, settings::Settings};
 
 /// What the driver publishes and requests read.
 ///
@@ -39,6 +39,8 @@ pub(crate) struct Published<S> {
     /// Endpoints that a request could not reach, for the driver to look after.
     unreachable: Mutex<Vec<Arc<EndpointState>>>,
     pub(crate) reported: Arc<Notify>,
+    /// How the endpoints do that are checked.
+    health: Mutex<Arc<[Health]>>,
 }
 
 /// The service of one endpoint, as it stands in a snapshot.
@@ -84,6 +86,7 @@ impl<S> Published<S> {
             by_identity: AtomicBool::new(false),
             unreachable: Mutex::new(Vec::new()),
             reported: Arc::new(Notify::new()),
+            health: Mutex::default(),
         }
     }
 
@@ -173,6 +176,14 @@ impl<S> Published<S> {
 
     pub(crate) fn take_unreachable(&self) -> Vec<Arc<EndpointState>> {
         std::mem::take(&mut *self.reports())
+    }
+
+    pub(crate) fn set_health(&self, health: Arc<[Health]>) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    pub(crate) fn health(&self) -> Arc<[Health]> {
+        Arc::clone(&self.health.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn reports(&self) -> std::sync::MutexGuard<'_, Vec<Arc<EndpointState>>> {

@@ -1,5 +1,5 @@
-//! What the driver keeps for each incarnation besides its state: its service, and whether it can be
-//! reached.
+//! What the driver keeps for each incarnation besides its state: its service, whether it can be
+//! reached, and whether it is well.
 
 use std::{
     collections::HashMap,
@@ -11,15 +11,24 @@ use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
 use tokio::sync::Notify;
 
 use super::probe::Probe;
-use crate::{MakeEndpoint, Reachability, balance::Reached, endpoint::is_reachable};
+use crate::{
+    MakeEndpoint, Reachability,
+    balance::Reached,
+    health_check::{Checker, Health, Monitor, Record},
+    level::is_good,
+};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
+    /// How they are checked, if they are.
+    checker: Option<Checker<M::Service>>,
     members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
-    /// How many were out of reach when it was last looked at: where none is, which is nearly always,
-    /// none needs to be asked.
+    /// How many were out of reach when it was last looked at.
     out_of_reach: usize,
+    /// How many were out of reach or not well: where none is, which is nearly always, none needs to be
+    /// asked.
+    passed_over: usize,
 }
 
 /// An incarnation, told by its state: there is one for each, and it is kept here, so its address is
@@ -41,11 +50,20 @@ struct Member<S> {
     /// The changes of reachability when it was last looked at. Snapshots go by this, not by how it is
     /// meanwhile: or a change between look and snapshot, and back, would leave an endpoint out for ever.
     seen_changes: u32,
+    health: Option<Checked>,
     /// The snapshot with which it came, or came back into reach.
     since: u64,
     /// The last snapshot that it was wanted for.
     generation: u64,
     probe: Option<Probe>,
+}
+
+/// How an endpoint does that is checked.
+struct Checked {
+    record: Arc<Record>,
+    /// The changes of its level when it was last looked at, as with those of reachability.
+    seen_changes: u32,
+    _monitor: Monitor,
 }
 
 impl Key {
@@ -73,10 +91,52 @@ impl Hasher for AddressHasher {
     }
 }
 
-impl<S> Member<S> {
+impl<S: Clone + Send + Sync + 'static> Member<S> {
+    fn new<M: MakeEndpoint<Service = S>>(
+        candidate: &Candidate,
+        make: &M,
+        checker: Option<&Checker<S>>,
+        changed: &Arc<Notify>,
+        generation: u64,
+    ) -> Self {
+        let endpoint = &candidate.endpoint;
+        let reachability = Reachability::new(Arc::clone(changed));
+        let service = make.make(endpoint, reachability.clone());
+        let health = checker.map(|checker| {
+            let record = checker.record(Arc::clone(changed));
+            Checked {
+                seen_changes: record.level().changes(),
+                _monitor: checker.start(endpoint, &service, Arc::clone(&record)),
+                record,
+            }
+        });
+        Self {
+            state: Arc::clone(&candidate.state),
+            endpoint: Arc::clone(endpoint),
+            service,
+            reachability,
+            seen_changes: 0,
+            health,
+            since: generation,
+            generation,
+            probe: None,
+        }
+    }
+
+    /// Whether it is left out while another one is not.
+    fn is_passed_over(&self) -> bool {
+        !is_good(self.seen_changes)
+            || (self.health.as_ref()).is_some_and(|health| !is_good(health.seen_changes))
+    }
+
     /// Makes the service again where the endpoint, the same life of it, is now to be connected to
     /// otherwise: the Pod's other address is told by another slice, which may come later.
-    fn follow<M: MakeEndpoint<Service = S>>(&mut self, make: &M, endpoint: &Arc<Endpoint>) {
+    fn follow<M: MakeEndpoint<Service = S>>(
+        &mut self,
+        make: &M,
+        checker: Option<&Checker<S>>,
+        endpoint: &Arc<Endpoint>,
+    ) {
         if Arc::ptr_eq(&self.endpoint, endpoint) {
             return;
         }
@@ -84,8 +144,31 @@ impl<S> Member<S> {
             || self.endpoint.host() != endpoint.host()
         {
             self.service = make.make(endpoint, self.reachability.clone());
+            if let (Some(checker), Some(health)) = (checker, &mut self.health) {
+                let record = Arc::clone(&health.record);
+                health._monitor = checker.start(endpoint, &self.service, record);
+            }
         }
         self.endpoint = Arc::clone(endpoint);
+    }
+}
+
+impl Checked {
+    /// Looks how it does, and says so if that has changed.
+    fn look(&mut self, endpoint: &Endpoint) -> Option<bool> {
+        let changes = self.record.level().changes();
+        if self.seen_changes == changes {
+            return None;
+        }
+        self.seen_changes = changes;
+        let healthy = is_good(changes);
+        let reason = self.record.last_failure().filter(|_| !healthy);
+        tracing::info!(
+            endpoint = %endpoint.placement(), address = %endpoint.address(), healthy,
+            reason = reason.as_deref(),
+            "endpoint's health changed"
+        );
+        Some(healthy)
     }
 }
 
@@ -94,9 +177,33 @@ impl<M: MakeEndpoint> Members<M> {
         Self {
             make,
             changed,
+            checker: None,
             members: HashMap::default(),
             out_of_reach: 0,
+            passed_over: 0,
         }
+    }
+
+    /// The same, and each is checked.
+    pub(super) fn checked_by(mut self, checker: Option<Checker<M::Service>>) -> Self {
+        self.checker = checker;
+        self
+    }
+
+    /// Takes up those of these candidates that get no requests before they have been found well.
+    pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) {
+        for one in candidates {
+            self.members.entry(Key::of(&one.state)).or_insert_with(|| {
+                let checker = self.checker.as_ref();
+                self.passed_over += 1;
+                Member::new(one, &self.make, checker, &self.changed, generation)
+            });
+        }
+    }
+
+    /// Whether new ones have to be put on trial first.
+    pub(super) fn distrusts_new(&self) -> bool {
+        (self.checker.as_ref()).is_some_and(|checker| !checker.trusts_new())
     }
 
     /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
@@ -109,19 +216,10 @@ impl<M: MakeEndpoint> Members<M> {
             .members
             .entry(Key::of(&candidate.state))
             .or_insert_with(|| {
-                let reachability = Reachability::new(Arc::clone(&self.changed));
-                Member {
-                    state: Arc::clone(&candidate.state),
-                    endpoint: Arc::clone(&candidate.endpoint),
-                    service: self.make.make(&candidate.endpoint, reachability.clone()),
-                    reachability,
-                    seen_changes: 0,
-                    since: generation,
-                    generation,
-                    probe: None,
-                }
+                let checker = self.checker.as_ref();
+                Member::new(candidate, &self.make, checker, &self.changed, generation)
             });
-        member.follow(&self.make, &candidate.endpoint);
+        member.follow(&self.make, self.checker.as_ref(), &candidate.endpoint);
         member.generation = generation;
         Reached {
             service: member.service.clone(),
@@ -129,12 +227,28 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    pub(super) fn is_out_of_reach(&self, candidate: &Candidate) -> bool {
-        self.out_of_reach > 0
+    /// Whether it was out of reach, or not well, when it was last looked at.
+    pub(super) fn is_passed_over(&self, candidate: &Candidate) -> bool {
+        self.passed_over > 0
             && self
                 .members
                 .get(&Key::of(&candidate.state))
-                .is_some_and(|member| !is_reachable(member.seen_changes))
+                .is_some_and(Member::is_passed_over)
+    }
+
+    /// How those do that are checked; `None` where none is.
+    pub(super) fn health(&self) -> Option<Arc<[Health]>> {
+        self.checker.as_ref()?;
+        let checked = |member: &Member<M::Service>| {
+            let record = Arc::clone(&member.health.as_ref()?.record);
+            Some(Health::new(Arc::clone(&member.endpoint), record))
+        };
+        let mut health: Vec<Health> = self.members.values().filter_map(checked).collect();
+        health.sort_unstable_by(|one, other| {
+            let placement = |one: &Health| one.endpoint().placement().clone();
+            placement(one).cmp(&placement(other))
+        });
+        Some(health.into())
     }
 
     /// Whether any endpoint was out of reach when it was last looked at.
@@ -162,14 +276,15 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Whether an endpoint has come into reach or gone out of it since this was last asked: the snapshot
-    /// of the `next` generation is to say so.
-    pub(super) fn reachability_changed(&mut self, next: u64) -> bool {
+    /// Whether an endpoint has come into reach or gone out of it, or is well or ill otherwise than before, since this
+    /// was last asked: the snapshot of the `next` generation is to say so.
+    pub(super) fn changed(&mut self, next: u64) -> bool {
         let mut any = false;
-        self.out_of_reach = 0;
+        (self.out_of_reach, self.passed_over) = (0, 0);
         for member in self.members.values_mut() {
             let changes = member.reachability.changes();
-            let reachable = is_reachable(changes);
+            let reachable = is_good(changes);
+            let mut is_back = false;
             if member.seen_changes != changes {
                 let endpoint = member.state.endpoint();
                 tracing::info!(
@@ -177,31 +292,38 @@ impl<M: MakeEndpoint> Members<M> {
                     "endpoint's reachability changed"
                 );
                 member.seen_changes = changes;
-                if reachable {
-                    member.since = next;
-                }
+                is_back |= reachable;
                 any = true;
+            }
+            let health = member.health.as_mut();
+            if let Some(healthy) = health.and_then(|health| health.look(&member.endpoint)) {
+                is_back |= healthy;
+                any = true;
+            }
+            if is_back {
+                member.since = next;
             }
             if reachable {
                 member.probe = None;
             } else {
                 self.out_of_reach += 1;
             }
+            self.passed_over += usize::from(member.is_passed_over());
         }
         any
     }
 
     /// Lets go of the services of endpoints that get no more requests, and so of their connections
-    /// as soon as they are idle. Those out of reach stay, to be looked after.
+    /// as soon as they are idle. Those that are passed over stay, to be looked after.
     pub(super) fn keep_only(&mut self, generation: u64, membership: &Membership) {
-        let out_of_reach: Vec<&Candidate> = membership
+        let passed_over: Vec<&Candidate> = membership
             .members()
             .iter()
-            .filter(|one| self.is_out_of_reach(one) && one.endpoint.conditions().is_ready())
+            .filter(|one| self.is_passed_over(one) && one.endpoint.conditions().is_ready())
             .collect();
-        for one in out_of_reach {
+        for one in passed_over {
             if let Some(member) = self.members.get_mut(&Key::of(&one.state)) {
-                member.follow(&self.make, &one.endpoint);
+                member.follow(&self.make, self.checker.as_ref(), &one.endpoint);
                 member.generation = generation;
             }
         }

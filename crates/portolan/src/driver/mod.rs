@@ -17,8 +17,8 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Policy,
-    Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
+    Candidate, Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership,
+    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
 };
 use tokio::{
     sync::Notify,
@@ -29,6 +29,7 @@ use tokio::{
 use crate::{
     MakeEndpoint, TrafficRules,
     balance::{Published, Reached},
+    health_check::Checker,
     latest::Latest,
 };
 use members::Members;
@@ -49,7 +50,7 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     generation: u64,
     /// The policy [goes by identity](Policy::is_by_identity).
     by_identity: bool,
-    /// An endpoint was reached, or could not be.
+    /// An endpoint was reached, or could not be; or it is well, or not.
     reachability: Arc<Notify>,
     report: Report,
 }
@@ -70,6 +71,7 @@ impl<M: MakeEndpoint> Driver<M> {
         make: M,
         policy: Arc<dyn Policy>,
         source: Arc<dyn Source>,
+        checker: Option<Checker<M::Service>>,
     ) -> Self {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
@@ -77,7 +79,7 @@ impl<M: MakeEndpoint> Driver<M> {
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
         Self {
-            members: Members::new(make, Arc::clone(&reachability)),
+            members: Members::new(make, Arc::clone(&reachability)).checked_by(checker),
             published,
             by_identity,
             policy,
@@ -136,7 +138,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 self.members.look_after(unreachable);
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
-                let moved = reachability && self.members.reachability_changed(self.generation + 1);
+                let moved = reachability && self.members.changed(self.generation + 1);
                 suspicious |= moved && self.members.any_out_of_reach();
                 if suspicious {
                     self.source.suspect(&self.published.service);
@@ -272,9 +274,21 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
+    /// Those that may get requests from there: new ones that are not trusted only where there is nobody else.
+    fn eligible(&mut self, from: &Location) -> Arc<[Candidate]> {
+        let members = &mut self.members;
+        let list = eligible(&self.membership, from, |one| members.is_passed_over(one));
+        if !members.distrusts_new() {
+            return list;
+        }
+        members.put_on_trial(&list, self.generation + 1);
+        eligible(&self.membership, from, |one| members.is_passed_over(one))
+    }
+
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
     fn publish(&mut self, since: Instant) -> Arc<Snapshot<Reached<M::Service>>> {
-        let settings = &self.published.settings;
+        let published = Arc::clone(&self.published);
+        let settings = &published.settings;
         let local = self.membership.internal_traffic() == InternalTraffic::Local;
         let from = match settings.traffic_rules {
             TrafficRules::AsService if local || !self.by_identity => settings.location.clone(),
@@ -284,11 +298,7 @@ impl<M: MakeEndpoint> Driver<M> {
         // Those that are too old stay members: what is known of them holds when they are back.
         let (list, members_told) = match self.expired {
             true => Default::default(),
-            false => {
-                let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
-                let list = eligible(&self.membership, &from, is_out_of_reach);
-                (list, self.membership.clone())
-            }
+            false => (self.eligible(&from), self.membership.clone()),
         };
         let candidates = Candidates::new(list, fastrand::u64(..))
             .with_location(settings.location.clone())
@@ -312,6 +322,10 @@ impl<M: MakeEndpoint> Driver<M> {
             "snapshot published"
         );
         let counts = (candidates.len(), self.membership.members().len());
+        if let Some(health) = self.members.health() {
+            self.report.health(&health);
+            self.published.set_health(health);
+        }
         let former = self.published.store(snapshot);
         self.report
             .published(self.generation, counts, since.elapsed());

@@ -201,7 +201,7 @@ impl GrpcBuilder {
             heads: self.channel.into_heads(),
         };
         Ok(GrpcClient {
-            balance: self.balancer.build_with(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol)?,
             send,
         })
     }

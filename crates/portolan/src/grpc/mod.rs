@@ -34,6 +34,7 @@
 
 mod body;
 mod builder;
+mod call;
 mod deadline;
 mod protocol;
 mod status;
@@ -63,6 +64,7 @@ use crate::{
     },
     sticky::Visit,
 };
+pub(crate) use call::{Call, CallError};
 use deadline::Deadline;
 use protocol::Grpc;
 use status::Status;

@@ -292,7 +292,7 @@ impl HttpBuilder {
             heads: self.channel.into_heads(),
         };
         Ok(HttpClient {
-            balance: self.balancer.build_with(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol)?,
             send,
         })
     }

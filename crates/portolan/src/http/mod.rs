@@ -59,6 +59,7 @@ mod request;
 pub(crate) mod settings;
 #[cfg(feature = "tls")]
 mod tls;
+pub(crate) mod whole;
 
 use std::{
     fmt,

@@ -5,6 +5,7 @@
 mod discovery;
 mod fencing;
 mod handles;
+mod health;
 mod keys;
 mod limits;
 #[cfg(feature = "metrics")]

@@ -14,6 +14,14 @@ mod follow;
 mod grpc;
 #[cfg(test)]
 #[cfg(feature = "http")]
+#[cfg(test)]
+#[cfg(feature = "grpc")]
+mod grpc_health;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod health;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod http;
 #[cfg(test)]
 #[cfg(feature = "http")]

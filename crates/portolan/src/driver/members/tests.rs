@@ -77,7 +77,7 @@ async fn the_service_of_one_out_of_reach_follows_it_as_well() {
 
     members.service(&before.members()[0], 1);
     members.look_after(vec![Arc::clone(&before.members()[0].state)]);
-    assert!(members.reachability_changed(2));
+    assert!(members.changed(2));
     // It is in no snapshot now.
     members.keep_only(2, &after);
     let member = &members.members[&Key::of(&after.members()[0].state)];

@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
+use portolan_core::ServiceRef;
 use tokio::{
     runtime::Handle,
     time::{Instant, Timeout, timeout, timeout_at},
@@ -40,6 +41,7 @@ pub(crate) use transport::Transport;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::{
+    channel::default_authority,
     replay::Replay,
     request::Target,
     settings::{ConnectionSettings, Version},
@@ -101,6 +103,48 @@ impl MakeEndpoint for MakeHttp {
 
     fn heals(&self) -> bool {
         true
+    }
+}
+
+/// What asks endpoints on connections besides those of requests.
+impl MakeHttp {
+    /// HTTP/1.1 in clear text, in the Service's name; of a Service that has none, in no name.
+    pub(crate) fn plain(service: &ServiceRef) -> Self {
+        let nobody = Authority::from_static("localhost");
+        let authority = default_authority(service, 80).unwrap_or(nobody);
+        Self {
+            target: Target::new(Scheme::HTTP, authority),
+            renames: Renames::default(),
+            settings: ConnectionSettings::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// HTTP/1.1 in clear text, in the same names.
+    pub(crate) fn in_clear_text(&self) -> Self {
+        Self {
+            target: self.target.in_clear_text(),
+            renames: self.renames,
+            settings: ConnectionSettings::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// The same, of HTTP/2, and one connection for each endpoint.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn of_http2(&self) -> Self {
+        let mut this = self.clone();
+        this.settings.version = Version::Http2;
+        this.settings.connections = 1;
+        this
+    }
+
+    /// Whether it speaks HTTP/2 and nothing else.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn is_http2(&self) -> bool {
+        self.settings.version == Version::Http2
     }
 }
 
