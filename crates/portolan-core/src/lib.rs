@@ -31,6 +31,7 @@ mod service_ref;
 mod session_affinity;
 mod snapshot;
 mod state;
+pub mod subset;
 mod sync;
 mod time;
 mod traffic;
@@ -46,6 +47,9 @@ pub use resolution::{Resolution, Source, SourceError, SourceErrorKind};
 pub use service_ref::{ParseServiceRefError, PortRef, ServiceRef};
 pub use session_affinity::SessionAffinity;
 pub use snapshot::{Freshness, Snapshot};
-pub use state::{EndpointState, InFlight, Measurement, Outcome};
+pub use state::{
+    EndpointState, InFlight, LoadReport, LoadReportError, Measurement, Outcome, Rate,
+    ReportedBusyness, ReportedQueue, Utilization,
+};
 pub use time::Time;
 pub use traffic::{InternalTraffic, Location, categorize, eligible};

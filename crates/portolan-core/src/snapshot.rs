@@ -8,8 +8,11 @@ use std::{
 
 use crate::{
     Candidate, Candidates, Explanation, Index, Location, Membership, PickContext, Picker, Pin,
-    Policy, Reach, Reason, SourceError, Time, Verdict, pinned::Pinned, policy::LeastRequest,
-    traffic::explain_eligible,
+    Policy, Reach, Reason, SourceError, Time, Verdict,
+    pinned::Pinned,
+    policy::LeastRequest,
+    subset::Subset,
+    traffic::{explain_eligible, explain_left},
 };
 
 /// Everything that a request needs, built together and published behind one pointer.
@@ -29,6 +32,8 @@ pub struct Snapshot<S> {
     membership: Membership,
     /// Where the traffic rules were gone by from.
     seen_from: Location,
+    /// Who might get requests but for the subset, and which one that is.
+    subset: Option<(Arc<[Candidate]>, Subset)>,
     /// Whom the rules took off, in brief: for the errors of all those who find nobody, computed once.
     taken_off: OnceLock<Explanation>,
 }
@@ -82,6 +87,7 @@ impl<S> Snapshot<S> {
             pinned: Pinned::default(),
             membership: Membership::default(),
             seen_from: Location::UNKNOWN,
+            subset: None,
             taken_off: OnceLock::new(),
         }
     }
@@ -102,6 +108,14 @@ impl<S> Snapshot<S> {
         self
     }
 
+    /// The same snapshot, with the endpoints of which the candidates are a subset: for those who ask why one is not
+    /// among the candidates.
+    #[must_use]
+    pub fn with_subset(mut self, eligible: Arc<[Candidate]>, subset: Subset) -> Self {
+        self.subset = Some((eligible, subset));
+        self
+    }
+
     /// The snapshot before the source has said anything: no endpoints, generation 0.
     #[must_use]
     pub fn pending() -> Self {
@@ -117,6 +131,7 @@ impl<S> Snapshot<S> {
             pinned: Pinned::default(),
             membership: Membership::default(),
             seen_from: Location::UNKNOWN,
+            subset: None,
             taken_off: OnceLock::new(),
         }
     }
@@ -172,10 +187,15 @@ impl<S> Snapshot<S> {
     }
 
     /// Why [`pick`](Self::pick) comes out as it does, added to `explanation`: whom the cluster's own rules take
-    /// off, and who cannot be reached; then what the policies make of the rest.
+    /// off, who cannot be reached, and who is not of the client's subset; then what the policies make of the rest.
     pub fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) {
         let taken_off = |into: &mut Explanation| {
-            explain_eligible(&self.membership, &self.seen_from, &self.candidates, into);
+            let candidates = self.candidates.as_slice();
+            let eligible = self.subset.as_ref().map_or(candidates, |(all, _)| all);
+            explain_eligible(&self.membership, &self.seen_from, eligible, into);
+            if let Some((_, subset)) = &self.subset {
+                explain_left("Subset", &subset.says(), eligible, candidates, into);
+            }
         };
         if explanation.is_in_full() {
             taken_off(explanation);

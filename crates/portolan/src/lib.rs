@@ -92,10 +92,11 @@ pub use lease::Lease;
 pub use nodes::Nodes;
 pub use portolan_core::{
     Candidate, Conditions, Endpoint, EndpointSet, EndpointState, Explanation, Freshness, Hints,
-    HostResolver, Incarnation, Intent, InternalTraffic, Location, Measurement, Outcome,
-    ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy, PortRef, Reach, Reason,
-    Resolution, ServiceRef, SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology,
-    Uid, Verdict, Weight, policy,
+    HostResolver, Incarnation, Intent, InternalTraffic, LoadReport, LoadReportError, Location,
+    Measurement, Outcome, ParseServiceRefError, PickContext, Picker, Pin, Placement, Policy,
+    PortRef, Rate, Reach, Reason, ReportedBusyness, ReportedQueue, Resolution, ServiceRef,
+    SessionAffinity, Source, SourceError, SourceErrorKind, Time, Topology, Uid, Utilization,
+    Verdict, Weight, policy,
 };
 #[cfg(feature = "dns")]
 pub use portolan_dns as dns;

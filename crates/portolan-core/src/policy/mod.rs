@@ -10,6 +10,8 @@
 //! | [`PeakEwma`] | latency above all, zones or Pods that are slow at times | O(1) |
 //! | [`RoundRobin`] | equal Pods and equal requests, or an order that can be foretold | O(1) |
 //! | [`WeightedRoundRobin`] | Pods of known, different size | O(1), expected |
+//! | [`BackendWeighted`] | Pods of unknown, different size that report their utilization (ORCA) | O(1), expected |
+//! | [`Prequal`] | short tails: Pods that report requests in hand and latency, or noisy neighbours | O(1) |
 //! | [`Random`] | very many clients; weights without any shared counter | O(1) |
 //! | [`RingHash`] | the same key to the same Pod: many Pods, weights; nothing moves that need not | O(1) |
 //! | [`Maglev`] | the same, with an even load | O(1) |
@@ -54,6 +56,7 @@
 //! | [`RingHash`], [`Maglev`], …, [`Shard`] | [`without_key`](RingHash::without_key), for requests without a key |
 
 mod absent;
+mod backend_weighted;
 mod changes;
 mod client_affinity;
 mod context;
@@ -62,6 +65,7 @@ mod group;
 mod hash;
 mod learnt;
 mod p2c;
+mod prequal;
 mod primary_replica;
 mod random;
 mod round_robin;
@@ -74,6 +78,7 @@ use std::{fmt, pin, sync::Arc, time::Duration};
 use futures_core::Stream;
 
 pub use absent::Absent;
+pub use backend_weighted::BackendWeighted;
 pub use client_affinity::ClientAffinity;
 pub use context::{Intent, PickContext, Pin, Tried};
 pub use explain::{Explanation, Step};
@@ -81,6 +86,7 @@ pub use group::Group;
 pub use hash::{GrpcRingHash, JumpHash, Ketama, Maglev, Rendezvous, RingHash, key_hash};
 pub use learnt::{ByRoutes, Learnt, Redirect, Routes};
 pub use p2c::{LeastRequest, PeakEwma};
+pub use prequal::Prequal;
 pub use primary_replica::{
     Announced, Epoch, Leadership, Position, PrimaryReplica, Progress, ReadFrom, ReplicaLag, Role,
     RoleLabel, preset,

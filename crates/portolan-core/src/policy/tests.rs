@@ -6,10 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{LeastRequest, PeakEwma, Random, RoundRobin, WeightedRoundRobin};
+use super::{
+    BackendWeighted, LeastRequest, PeakEwma, Prequal, Random, RoundRobin, WeightedRoundRobin,
+};
 use crate::{
-    Candidate, Candidates, Endpoint, EndpointState, InFlight, Index, Measurement, Outcome,
-    PickContext, Picker, Placement, Policy, Reason, Time, Tried, Verdict, Weight,
+    Candidate, Candidates, Endpoint, EndpointState, InFlight, Index, LoadReport, Measurement,
+    Outcome, PickContext, Picker, Placement, Policy, Rate, Reason, Time, Tried, Utilization,
+    Verdict, Weight,
 };
 
 fn candidates(weights: &[u32]) -> Candidates {
@@ -33,13 +36,15 @@ fn candidates(weights: &[u32]) -> Candidates {
     Candidates::new(list, 42)
 }
 
-fn policies() -> [Arc<dyn Policy>; 5] {
+fn policies() -> [Arc<dyn Policy>; 7] {
     [
         Arc::new(RoundRobin::new()),
         Arc::new(WeightedRoundRobin::new()),
         Arc::new(Random::new()),
         Arc::new(LeastRequest::new()),
         Arc::new(PeakEwma::new()),
+        Arc::new(BackendWeighted::new().blackout(Duration::ZERO)),
+        Arc::new(Prequal::new()),
     ]
 }
 
@@ -345,6 +350,12 @@ fn what_is_not_timed_goes_neither_by_the_time_nor_by_latency() {
             Duration::from_secs(10),
             Time::ORIGIN + day,
         );
+        for (one, rate) in slow.iter().zip([1.0, 2.0, 3.0]) {
+            let report = LoadReport::default()
+                .with_cpu_utilization(Utilization::new(0.5).unwrap())
+                .with_requests_per_second(Rate::new(rate).unwrap());
+            one.state.report_load(&report, Time::ORIGIN + day);
+        }
         let mut timed = Vec::new();
         for policy in policies() {
             let (one, other) = (policy.build(&quick), policy.build(&slow));
@@ -357,6 +368,7 @@ fn what_is_not_timed_goes_neither_by_the_time_nor_by_latency() {
             });
             assert_ne!(same, one.is_timed(), "{policy:?}");
         }
-        assert_eq!(timed, [false, false, false, false, true], "peak EWMA alone");
+        let expected = [false, false, false, false, true, true, true];
+        assert_eq!(timed, expected, "peak EWMA, and what goes by reports");
     }
 }

@@ -179,7 +179,7 @@ fn lay_out(weights: &[u32]) -> Box<[Place]> {
 
 /// Starting points spread evenly over the cycle, whatever the number of places: multiples of the
 /// golden ratio.
-fn phase(order: u32, heaviest: u32) -> u32 {
+pub(super) fn phase(order: u32, heaviest: u32) -> u32 {
     let fraction = order.wrapping_mul(0x9e37_79b9);
     ((u64::from(fraction) * u64::from(heaviest)) >> 32) as u32
 }

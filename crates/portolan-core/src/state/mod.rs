@@ -2,8 +2,12 @@
 
 mod in_flight;
 mod latency;
+mod reported;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     Endpoint, Time,
@@ -12,8 +16,12 @@ use crate::{
 };
 pub(crate) use latency::Expected;
 use latency::PeakEwma;
+use reported::Reported;
 
 pub use in_flight::InFlight;
+pub use reported::{
+    LoadReport, LoadReportError, Rate, ReportedBusyness, ReportedQueue, Utilization,
+};
 
 /// What the client knows of one incarnation: requests in flight, latency, what became of requests.
 ///
@@ -28,6 +36,8 @@ pub use in_flight::InFlight;
 pub struct EndpointState {
     hot: Hot,
     endpoint: Arc<Endpoint>,
+    /// Where it has reported anything.
+    reported: OnceLock<Box<Reported>>,
     _apart: Apart,
 }
 
@@ -51,7 +61,7 @@ struct Hot {
 /// Keeps the counters of two endpoints from sharing a line, however they lie: 34 ns an increment when
 /// they do, 5 when not. More, against processors that fetch lines in pairs, would cost the picks among
 /// 100,000 endpoints more in missed caches.
-type Apart = [u64; 7];
+type Apart = [u64; 5];
 
 // With the counts of the `Arc`, a little over two lines.
 #[cfg(not(loom))]
@@ -130,6 +140,7 @@ impl EndpointState {
                 timed_nanos: AtomicU64::new(0),
             },
             endpoint,
+            reported: OnceLock::new(),
             _apart: Apart::default(),
         }
     }
@@ -163,6 +174,11 @@ impl EndpointState {
             .latency
             .expected(now)
             .map(|expected| Duration::from_nanos(expected.nanos as u64))
+    }
+
+    /// What is waited in vain for an endpoint that fails, at least: see [`Measurement::failure_latency`].
+    pub(crate) fn failure_latency(&self) -> Duration {
+        self.hot.latency.of_failure()
     }
 
     /// As [`latency`](Self::latency), for the pick path.
@@ -244,6 +260,25 @@ impl EndpointState {
             Outcome::Interrupted => self.count_failure(),
             Outcome::Cancelled => {}
         }
+    }
+
+    /// Takes up what the endpoint reports of its own load. The first report allocates.
+    pub fn report_load(&self, report: &LoadReport, now: Time) {
+        self.reported
+            .get_or_init(|| Box::new(Reported::nothing()))
+            .take_up(report, self.in_flight(), now);
+    }
+
+    /// How busy the endpoint said it was, last.
+    #[must_use]
+    pub fn reported_busyness(&self) -> Option<ReportedBusyness> {
+        self.reported.get()?.busyness()
+    }
+
+    /// How long the endpoint said its queue was, last.
+    #[must_use]
+    pub fn reported_queue(&self) -> Option<ReportedQueue> {
+        self.reported.get()?.queue()
     }
 
     fn count_failure(&self) {

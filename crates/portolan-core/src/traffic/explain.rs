@@ -3,13 +3,13 @@
 use std::{collections::BTreeSet, ptr, sync::Arc};
 
 use super::{Near, choose, present};
-use crate::{Candidate, Candidates, EndpointState, Explanation, Location, Membership};
+use crate::{Candidate, EndpointState, Explanation, Location, Membership};
 
-/// Notes, rule by rule, whom the way from the members to the candidates took off.
+/// Notes, rule by rule, whom the way from the members to those who may get requests took off.
 pub(crate) fn explain_eligible(
     membership: &Membership,
     location: &Location,
-    candidates: &Candidates,
+    eligible: &[Candidate],
     explanation: &mut Explanation,
 ) {
     let members = membership.members();
@@ -18,7 +18,7 @@ pub(crate) fn explain_eligible(
     let mut near = choose(&all, Near::of(membership, &all, location));
     // With nobody near who can be reached, the hints were passed over.
     let is_near = |one: &Candidate| near.iter().any(|near| identity(near) == identity(one));
-    if !candidates.as_slice().first().is_none_or(is_near) {
+    if !eligible.first().is_none_or(is_near) {
         near.clone_from(&ready);
     }
     let rules = [
@@ -32,20 +32,27 @@ pub(crate) fn explain_eligible(
             "whom the Service means for clients here",
             &*near,
         ),
-        (
-            "Reachability",
-            "who can be reached, and stays",
-            candidates.as_slice(),
-        ),
+        ("Reachability", "who can be reached, and stays", eligible),
     ];
     let mut before = members;
     for (rule, said, after) in rules {
-        let kept: BTreeSet<_> = after.iter().map(identity).collect();
-        let stays = |one: &Candidate| kept.contains(&identity(one));
-        if !before.iter().all(stays) {
-            explanation.narrow(rule, said, before, |_, one| stays(one));
-        }
+        explain_left(rule, said, before, after, explanation);
         before = after;
+    }
+}
+
+/// Notes whom a rule took off, where it did.
+pub(crate) fn explain_left(
+    rule: &'static str,
+    said: &str,
+    before: &[Candidate],
+    after: &[Candidate],
+    explanation: &mut Explanation,
+) {
+    let kept: BTreeSet<_> = after.iter().map(identity).collect();
+    let stays = |one: &Candidate| kept.contains(&identity(one));
+    if !before.iter().all(stays) {
+        explanation.narrow(rule, said, before, |_, one| stays(one));
     }
 }
 

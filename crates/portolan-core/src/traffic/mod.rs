@@ -8,7 +8,7 @@ mod location;
 
 use std::{borrow::Cow, net::SocketAddr, sync::Arc};
 
-pub(crate) use explain::explain_eligible;
+pub(crate) use explain::{explain_eligible, explain_left};
 pub use location::Location;
 
 use crate::{Candidate, Endpoint, Hints, Membership};

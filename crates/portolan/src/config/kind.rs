@@ -15,6 +15,7 @@ use super::{
     map_only::map_only,
     place::Place,
     primary_replica::PrimaryReplicaConfig,
+    reported::{BackendWeightedConfig, PrequalConfig},
     routes::RoutesConfig,
     shard::ShardConfig,
     zone_aware::ZoneAwareConfig,
@@ -37,6 +38,10 @@ pub(super) enum Kind {
     RoundRobin(NoSettings),
     /// Each in turn, as often as its weight says.
     WeightedRoundRobin(NoSettings),
+    /// Each in turn, as often as it reports that it can take it.
+    BackendWeighted(BackendWeightedConfig),
+    /// Of a few at random, the fastest that has not more in hand than most of the Pods.
+    Prequal(PrequalConfig),
     /// Any, in proportion to the weights.
     Random(NoSettings),
     /// The same key to the same Pod: a ring on which the points of a Pod depend on that Pod alone.
@@ -80,6 +85,8 @@ impl Kind {
             Self::PeakEwma(_) => Arc::new(PeakEwma::new()),
             Self::RoundRobin(_) => Arc::new(RoundRobin::new()),
             Self::WeightedRoundRobin(_) => Arc::new(WeightedRoundRobin::new()),
+            Self::BackendWeighted(config) => Arc::new(config.build()),
+            Self::Prequal(config) => Arc::new(config.build()),
             Self::Random(_) => Arc::new(Random::new()),
             Self::RingHash(config) => Arc::new(config.build(&place.at("ring-hash"))?),
             Self::Maglev(config) => Arc::new(config.build(&place.at("maglev"))?),
@@ -115,6 +122,8 @@ impl Kind {
             | Self::PeakEwma(_)
             | Self::RoundRobin(_)
             | Self::WeightedRoundRobin(_)
+            | Self::BackendWeighted(_)
+            | Self::Prequal(_)
             | Self::Random(_)
             | Self::Own(_) => (None, None),
             Self::RingHash(config) => (None, config.without_key.as_ref()),

@@ -6,10 +6,10 @@ use super::{super::PolicyConfig, handles};
 use crate::{
     Policy,
     policy::{
-        Absent, ClientAffinity, GrpcRingHash, JumpHash, Ketama, Leadership, LeastRequest, Maglev,
-        Ordinals, PeakEwma, PrimaryReplica, Progress, Random, ReadFrom, Rendezvous, ReplicaLag,
-        RingHash, RoleLabel, RoundRobin, Routes, Shard, ShardMap, ShardMaps, Sharding, Shards,
-        WeightedRoundRobin, ZoneAware, preset,
+        Absent, BackendWeighted, ClientAffinity, GrpcRingHash, JumpHash, Ketama, Leadership,
+        LeastRequest, Maglev, Ordinals, PeakEwma, Prequal, PrimaryReplica, Progress, Random,
+        ReadFrom, Rendezvous, ReplicaLag, RingHash, RoleLabel, RoundRobin, Routes, Shard, ShardMap,
+        ShardMaps, Sharding, Shards, WeightedRoundRobin, ZoneAware, preset,
     },
 };
 
@@ -37,6 +37,13 @@ fn plain() -> Vec<(&'static str, Arc<dyn Policy>)> {
         r#""round-robin""# => RoundRobin::new(),
         r#""weighted-round-robin""# => WeightedRoundRobin::new(),
         r#""random""# => Random::new(),
+        r#""backend-weighted""# => BackendWeighted::new(),
+        r#"{ "backend-weighted": { "blackout": "0s", "expiry": "1m", "update-period": "250ms", "error-penalty": 2 } }"#
+            => BackendWeighted::new().blackout(Duration::ZERO).expiry(Duration::from_secs(60))
+                .update_period(Duration::from_millis(250)).error_penalty(2.0),
+        r#""prequal""# => Prequal::new(),
+        r#"{ "prequal": { "choices": 3, "hot-above": 0.6, "max-age": "250ms" } }"#
+            => Prequal::new().choices(3).hot_above(0.6).max_age(Duration::from_millis(250)),
         r#""zone-aware""# => ZoneAware::new(),
         r#"{ "zone-aware": {} }"# => ZoneAware::new(),
         r#"{ "zone-aware": { "over": "random" } }"# => ZoneAware::over(Random::new()),

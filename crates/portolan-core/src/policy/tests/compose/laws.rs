@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use proptest::prelude::*;
@@ -16,7 +17,8 @@ use super::{
 use crate::{
     Candidates, Explanation, Index, Intent, Policy, Time, Tried, Verdict,
     policy::{
-        LeastRequest, Maglev, PeakEwma, Random, RingHash, RoundRobin, WeightedRoundRobin,
+        BackendWeighted, LeastRequest, Maglev, PeakEwma, Prequal, Random, RingHash, RoundRobin,
+        WeightedRoundRobin,
         changes::{self, Reader},
     },
 };
@@ -24,12 +26,16 @@ use crate::{
 /// What may be in the innermost place, with its name.
 type Leaf = (&'static str, fn() -> Arc<dyn Policy>);
 
-fn leaves() -> [Leaf; 7] {
+fn leaves() -> [Leaf; 9] {
     [
         ("LeastRequest", || Arc::new(LeastRequest::new())),
         ("PeakEwma", || Arc::new(PeakEwma::new())),
         ("RoundRobin", || Arc::new(RoundRobin::new())),
         ("WeightedRoundRobin", || Arc::new(WeightedRoundRobin::new())),
+        ("BackendWeighted", || {
+            Arc::new(BackendWeighted::new().blackout(Duration::ZERO))
+        }),
+        ("Prequal", || Arc::new(Prequal::new())),
         ("Random", || Arc::new(Random::new())),
         ("RingHash", || {
             Arc::new(

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 
 use crate::{
-    Candidate, Candidates, Endpoint, EndpointState, InFlight, Index, Intent, Location, Measurement,
-    Outcome, PickContext, Placement, Time, Tried, Weight,
+    Candidate, Candidates, Endpoint, EndpointState, InFlight, Index, Intent, LoadReport, Location,
+    Measurement, Outcome, PickContext, Placement, Rate, Time, Tried, Utilization, Weight,
     policy::{Redirect, Routes, ShardMap},
 };
 
@@ -75,6 +75,14 @@ pub(super) fn candidates(pods: &[Pod]) -> (Candidates, Vec<InFlight>) {
                 Duration::from_millis(millis),
                 Time::ORIGIN,
             );
+            // Those that have answered have reported as well.
+            let busy = Utilization::new(f64::from(pod.weight) / 4.0).unwrap();
+            let report = LoadReport::default()
+                .with_application_utilization(busy)
+                .with_requests_per_second(Rate::new(1000.0 / millis as f64).unwrap())
+                .with_requests_in_flight(2 * pod.in_flight as u32)
+                .with_latency(Duration::from_millis(millis));
+            state.report_load(&report, Time::ORIGIN);
         }
         open.extend((0..pod.in_flight).map(|_| InFlight::begin(Arc::clone(&state))));
         Candidate { endpoint, state }
