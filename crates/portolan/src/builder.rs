@@ -7,15 +7,18 @@ use portolan_core::{
 };
 use tokio::runtime::Handle;
 
-#[cfg(feature = "http")]
-use crate::http::endpoint::{HttpEndpoint, MakeHttp};
 use crate::{
     Balance, BuildError, MakeEndpoint, Nodes, TrafficRules, Wait,
     balance::{BalanceLayer, Published},
     clock::Clock,
-    driver::Driver,
+    driver::{Attendance, Driver},
     health_check::{Checker, HealthCheck},
     settings::Settings,
+};
+#[cfg(feature = "http")]
+use crate::{
+    driver::Companion,
+    http::endpoint::{HttpEndpoint, MakeHttp},
 };
 
 /// A balancer in the making. It comes from [`Cluster::service`](crate::Cluster::service), and ends in
@@ -198,6 +201,7 @@ impl BalancerBuilder {
         self,
         make: MakeHttp,
         protocol: P,
+        listener: Option<Companion<HttpEndpoint>>,
     ) -> Result<Balance<HttpEndpoint, P>, BuildError> {
         let checked = self.check()?;
         let Self {
@@ -205,7 +209,8 @@ impl BalancerBuilder {
         } = &checked.builder;
         let check = settings.health_check.as_ref();
         let checker = check.map(|check| Checker::over_http(check, service, &make));
-        Ok(checked.start_checked(make, protocol, checker))
+        let attendance = Attendance { checker, listener };
+        Ok(checked.start_attended(make, protocol, attendance))
     }
 
     /// Everything that can be wrong with a balancer is found here, before anything is started.
@@ -233,14 +238,18 @@ impl Checked {
     pub(crate) fn start<M: MakeEndpoint, P>(self, make: M, protocol: P) -> Balance<M::Service, P> {
         let check = self.builder.settings.health_check.as_ref();
         let checker = check.map(|check| Checker::apart(check, &self.builder.service));
-        self.start_checked(make, protocol, checker)
+        let attendance = Attendance {
+            checker,
+            listener: None,
+        };
+        self.start_attended(make, protocol, attendance)
     }
 
-    fn start_checked<M: MakeEndpoint, P>(
+    fn start_attended<M: MakeEndpoint, P>(
         self,
         make: M,
         protocol: P,
-        checker: Option<Checker<M::Service>>,
+        attendance: Attendance<M::Service>,
     ) -> Balance<M::Service, P> {
         let Self {
             builder:
@@ -259,7 +268,7 @@ impl Checked {
             Clock::start(),
             runtime.clone(),
         ));
-        let driver = Driver::new(Arc::clone(&published), make, policy, source, checker);
+        let driver = Driver::new(Arc::clone(&published), make, policy, source, attendance);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }
 }

@@ -65,7 +65,9 @@ mod level;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod nodes;
-#[cfg(feature = "grpc")]
+#[cfg(feature = "http")]
+pub mod orca;
+#[cfg(feature = "http")]
 mod protobuf;
 mod protocol;
 #[cfg(feature = "reqwest")]

@@ -7,6 +7,7 @@
 //! | [`portolan.endpoints`](ENDPOINTS) | gauge | | `service`, `state` | endpoints: `eligible` for requests, or `passed_over` (not ready, leaving, out of reach, for clients elsewhere) |
 //! | [`portolan.endpoints.unhealthy`](ENDPOINTS_UNHEALTHY) | gauge | | `service` | endpoints that fail their [health checks](crate::health_check); told by balancers that check |
 //! | [`portolan.health_checks`](HEALTH_CHECKS) | counter | | `service`, `outcome` | health checks: `passed`, `failed`, `not_asked` (no connection was free), `unknown` (the server does not know `grpc.health.v1`) |
+//! | [`portolan.load_reports.refused`](LOAD_REPORTS_REFUSED) | counter | | `service`, `error.type` | reports of endpoints' load that were [garbage](crate::orca): `too_long`, `unknown_form`, `unreadable`, `number` |
 //! | [`portolan.snapshot.generation`](SNAPSHOT_GENERATION) | gauge | | `service` | counts the snapshots published |
 //! | [`portolan.snapshot.build.duration`](SNAPSHOT_BUILD) | histogram | s | `service` | how long one took, from taking up the news to its publication |
 //!
@@ -26,6 +27,8 @@ pub const ENDPOINTS: &str = "portolan.endpoints";
 pub const ENDPOINTS_UNHEALTHY: &str = "portolan.endpoints.unhealthy";
 /// How many health checks there were, by what came of them.
 pub const HEALTH_CHECKS: &str = "portolan.health_checks";
+/// How many reports of endpoints' load were refused.
+pub const LOAD_REPORTS_REFUSED: &str = "portolan.load_reports.refused";
 /// Counts the snapshots.
 pub const SNAPSHOT_GENERATION: &str = "portolan.snapshot.generation";
 /// How long a snapshot took to make.

@@ -96,7 +96,16 @@ impl<'m> Iterator for Fields<'m> {
 }
 
 impl Value<'_> {
+    /// The double that this is.
+    pub(crate) fn double(self) -> Option<f64> {
+        match self {
+            Self::Fixed64(bits) => Some(f64::from_bits(bits)),
+            _ => None,
+        }
+    }
+
     /// The number that this is.
+    #[cfg(feature = "grpc")]
     pub(crate) fn number(self) -> Option<u64> {
         match self {
             Self::Varint(number) => Some(number),
@@ -105,8 +114,15 @@ impl Value<'_> {
     }
 }
 
-/// Writes a number.
-pub(crate) fn put_varint(message: &mut Vec<u8>, mut number: u64) {
+/// Writes a field of a number.
+#[cfg(feature = "grpc")]
+pub(crate) fn put_number(message: &mut Vec<u8>, field: u64, number: u64) {
+    put_varint(message, field << 3);
+    put_varint(message, number);
+}
+
+#[cfg(feature = "grpc")]
+fn put_varint(message: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         message.push(number as u8 | 0x80);
         number >>= 7;
@@ -115,6 +131,7 @@ pub(crate) fn put_varint(message: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Writes a field of bytes, or of text, or another message.
+#[cfg(feature = "grpc")]
 pub(crate) fn put_bytes(message: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(message, field << 3 | 2);
     put_varint(message, bytes.len() as u64);
@@ -163,7 +180,8 @@ mod tests {
             prop_assert!(fields <= bytes.len());
         }
 
-                #[test]
+                #[cfg(feature = "grpc")]
+        #[test]
         fn what_is_written_another_library_reads(text in ".{0,300}") {
             let mut written = Vec::new();
             put_bytes(&mut written, 300, text.as_bytes());

@@ -10,19 +10,16 @@ use std::{
 use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
 use tokio::sync::Notify;
 
-use super::probe::Probe;
-use crate::{
-    MakeEndpoint, Reachability,
-    balance::Reached,
-    health_check::{Checker, Health, Monitor, Record},
-    level::is_good,
+use super::{
+    attendance::{Attendance, Attended},
+    probe::Probe,
 };
+use crate::{MakeEndpoint, Reachability, balance::Reached, health_check::Health, level::is_good};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
-    /// How they are checked, if they are.
-    checker: Option<Checker<M::Service>>,
+    attendance: Attendance<M::Service>,
     members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
     /// How many were out of reach when it was last looked at.
     out_of_reach: usize,
@@ -50,20 +47,13 @@ struct Member<S> {
     /// The changes of reachability when it was last looked at. Snapshots go by this, not by how it is
     /// meanwhile: or a change between look and snapshot, and back, would leave an endpoint out for ever.
     seen_changes: u32,
-    health: Option<Checked>,
+    /// Nothing where nothing goes along with it, as mostly.
+    attended: Option<Box<Attended>>,
     /// The snapshot with which it came, or came back into reach.
     since: u64,
     /// The last snapshot that it was wanted for.
     generation: u64,
     probe: Option<Probe>,
-}
-
-/// How an endpoint does that is checked.
-struct Checked {
-    record: Arc<Record>,
-    /// The changes of its level when it was last looked at, as with those of reachability.
-    seen_changes: u32,
-    _monitor: Monitor,
 }
 
 impl Key {
@@ -95,28 +85,20 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
     fn new<M: MakeEndpoint<Service = S>>(
         candidate: &Candidate,
         make: &M,
-        checker: Option<&Checker<S>>,
+        attendance: &Attendance<S>,
         changed: &Arc<Notify>,
         generation: u64,
     ) -> Self {
         let endpoint = &candidate.endpoint;
         let reachability = Reachability::new(Arc::clone(changed));
         let service = make.make(endpoint, reachability.clone());
-        let health = checker.map(|checker| {
-            let record = checker.record(Arc::clone(changed));
-            Checked {
-                seen_changes: record.level().changes(),
-                _monitor: checker.start(endpoint, &service, Arc::clone(&record)),
-                record,
-            }
-        });
         Self {
             state: Arc::clone(&candidate.state),
             endpoint: Arc::clone(endpoint),
+            attended: attendance.begin(candidate, &service, changed),
             service,
             reachability,
             seen_changes: 0,
-            health,
             since: generation,
             generation,
             probe: None,
@@ -126,7 +108,7 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
     /// Whether it is left out while another one is not.
     fn is_passed_over(&self) -> bool {
         !is_good(self.seen_changes)
-            || (self.health.as_ref()).is_some_and(|health| !is_good(health.seen_changes))
+            || (self.attended.as_ref()).is_some_and(|attended| !attended.is_well())
     }
 
     /// Makes the service again where the endpoint, the same life of it, is now to be connected to
@@ -134,7 +116,7 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
     fn follow<M: MakeEndpoint<Service = S>>(
         &mut self,
         make: &M,
-        checker: Option<&Checker<S>>,
+        attendance: &Attendance<S>,
         endpoint: &Arc<Endpoint>,
     ) {
         if Arc::ptr_eq(&self.endpoint, endpoint) {
@@ -144,66 +126,44 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
             || self.endpoint.host() != endpoint.host()
         {
             self.service = make.make(endpoint, self.reachability.clone());
-            if let (Some(checker), Some(health)) = (checker, &mut self.health) {
-                let record = Arc::clone(&health.record);
-                health._monitor = checker.start(endpoint, &self.service, record);
+            if let Some(attended) = &mut self.attended {
+                let candidate = Candidate {
+                    endpoint: Arc::clone(endpoint),
+                    state: Arc::clone(&self.state),
+                };
+                attendance.go_on(attended, &candidate, &self.service);
             }
         }
         self.endpoint = Arc::clone(endpoint);
     }
 }
 
-impl Checked {
-    /// Looks how it does, and says so if that has changed.
-    fn look(&mut self, endpoint: &Endpoint) -> Option<bool> {
-        let changes = self.record.level().changes();
-        if self.seen_changes == changes {
-            return None;
-        }
-        self.seen_changes = changes;
-        let healthy = is_good(changes);
-        let reason = self.record.last_failure().filter(|_| !healthy);
-        tracing::info!(
-            endpoint = %endpoint.placement(), address = %endpoint.address(), healthy,
-            reason = reason.as_deref(),
-            "endpoint's health changed"
-        );
-        Some(healthy)
-    }
-}
-
 impl<M: MakeEndpoint> Members<M> {
-    pub(super) fn new(make: M, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(make: M, changed: Arc<Notify>, attendance: Attendance<M::Service>) -> Self {
         Self {
             make,
             changed,
-            checker: None,
+            attendance,
             members: HashMap::default(),
             out_of_reach: 0,
             passed_over: 0,
         }
     }
 
-    /// The same, and each is checked.
-    pub(super) fn checked_by(mut self, checker: Option<Checker<M::Service>>) -> Self {
-        self.checker = checker;
-        self
-    }
-
     /// Takes up those of these candidates that get no requests before they have been found well.
     pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) {
         for one in candidates {
             self.members.entry(Key::of(&one.state)).or_insert_with(|| {
-                let checker = self.checker.as_ref();
                 self.passed_over += 1;
-                Member::new(one, &self.make, checker, &self.changed, generation)
+                let attendance = &self.attendance;
+                Member::new(one, &self.make, attendance, &self.changed, generation)
             });
         }
     }
 
     /// Whether new ones have to be put on trial first.
     pub(super) fn distrusts_new(&self) -> bool {
-        (self.checker.as_ref()).is_some_and(|checker| !checker.trusts_new())
+        !self.attendance.trusts_new()
     }
 
     /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
@@ -216,10 +176,10 @@ impl<M: MakeEndpoint> Members<M> {
             .members
             .entry(Key::of(&candidate.state))
             .or_insert_with(|| {
-                let checker = self.checker.as_ref();
-                Member::new(candidate, &self.make, checker, &self.changed, generation)
+                let attendance = &self.attendance;
+                Member::new(candidate, &self.make, attendance, &self.changed, generation)
             });
-        member.follow(&self.make, self.checker.as_ref(), &candidate.endpoint);
+        member.follow(&self.make, &self.attendance, &candidate.endpoint);
         member.generation = generation;
         Reached {
             service: member.service.clone(),
@@ -238,9 +198,11 @@ impl<M: MakeEndpoint> Members<M> {
 
     /// How those do that are checked; `None` where none is.
     pub(super) fn health(&self) -> Option<Arc<[Health]>> {
-        self.checker.as_ref()?;
+        if !self.attendance.knows_health() {
+            return None;
+        }
         let checked = |member: &Member<M::Service>| {
-            let record = Arc::clone(&member.health.as_ref()?.record);
+            let record = Arc::clone(member.attended.as_ref()?.record()?);
             Some(Health::new(Arc::clone(&member.endpoint), record))
         };
         let mut health: Vec<Health> = self.members.values().filter_map(checked).collect();
@@ -295,8 +257,8 @@ impl<M: MakeEndpoint> Members<M> {
                 is_back |= reachable;
                 any = true;
             }
-            let health = member.health.as_mut();
-            if let Some(healthy) = health.and_then(|health| health.look(&member.endpoint)) {
+            let attended = member.attended.as_mut();
+            if let Some(healthy) = attended.and_then(|one| one.look(&member.endpoint)) {
                 is_back |= healthy;
                 any = true;
             }
@@ -323,7 +285,7 @@ impl<M: MakeEndpoint> Members<M> {
             .collect();
         for one in passed_over {
             if let Some(member) = self.members.get_mut(&Key::of(&one.state)) {
-                member.follow(&self.make, self.checker.as_ref(), &one.endpoint);
+                member.follow(&self.make, &self.attendance, &one.endpoint);
                 member.generation = generation;
             }
         }

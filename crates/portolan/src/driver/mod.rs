@@ -4,6 +4,7 @@
 //! change. It is driven by a task of its own, so that connecting, healing and removal never wait for
 //! traffic.
 
+mod attendance;
 mod guarded;
 mod members;
 mod pace;
@@ -29,9 +30,9 @@ use tokio::{
 use crate::{
     MakeEndpoint, TrafficRules,
     balance::{Published, Reached},
-    health_check::Checker,
     latest::Latest,
 };
+pub(crate) use attendance::{Attendance, Companion};
 use members::Members;
 use pace::Pace;
 use report::Report;
@@ -71,7 +72,7 @@ impl<M: MakeEndpoint> Driver<M> {
         make: M,
         policy: Arc<dyn Policy>,
         source: Arc<dyn Source>,
-        checker: Option<Checker<M::Service>>,
+        attendance: Attendance<M::Service>,
     ) -> Self {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
@@ -79,7 +80,7 @@ impl<M: MakeEndpoint> Driver<M> {
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
         Self {
-            members: Members::new(make, Arc::clone(&reachability)).checked_by(checker),
+            members: Members::new(make, Arc::clone(&reachability), attendance),
             published,
             by_identity,
             policy,

@@ -12,6 +12,7 @@ use crate::{
         Channel, Learn, Redirection,
         settings::{KeepAlive, Version},
     },
+    orca::{self, LoadReports},
     sticky::Sticky,
 };
 
@@ -190,18 +191,34 @@ impl GrpcBuilder {
         self
     }
 
+    /// Reads what endpoints report of their load, for policies that go by it: see [`orca`](crate::orca). Default: nothing
+    /// is read.
+    pub fn load_reports(mut self, reports: LoadReports) -> Self {
+        self.channel.load_reports = Some(reports);
+        self
+    }
+
     /// Makes the channel, and starts to follow the Service.
     ///
     /// # Errors
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<GrpcClient, BuildError> {
+        if let Some(reports) = &self.channel.load_reports {
+            reports.check(true)?;
+        }
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(self.balancer.service_ref())?;
+        let service = self.balancer.service_ref();
+        let reports = self.channel.load_reports.clone();
         let protocol = Grpc {
-            heads: self.channel.into_heads(),
+            heads: self.channel.into_heads(service),
+        };
+        let listener = match (&reports, &protocol.heads.reports) {
+            (Some(reports), Some(reader)) => orca::listener(reports, reader),
+            _ => None,
         };
         Ok(GrpcClient {
-            balance: self.balancer.build_over_http(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol, listener)?,
             send,
         })
     }

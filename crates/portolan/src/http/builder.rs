@@ -13,7 +13,8 @@ use super::{
     settings::{KeepAlive, Version},
 };
 use crate::{
-    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity, sticky::Sticky,
+    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity,
+    orca::LoadReports, sticky::Sticky,
 };
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
@@ -281,18 +282,29 @@ impl HttpBuilder {
         self
     }
 
+    /// Reads what endpoints report of their load, for policies that go by it: see [`orca`](crate::orca). Default: nothing
+    /// is read.
+    pub fn load_reports(mut self, reports: LoadReports) -> Self {
+        self.channel.load_reports = Some(reports);
+        self
+    }
+
     /// Makes the client, and starts to follow the Service.
     ///
     /// # Errors
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<HttpClient, BuildError> {
+        if let Some(reports) = &self.channel.load_reports {
+            reports.check(false)?;
+        }
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(self.balancer.service_ref())?;
+        let service = self.balancer.service_ref();
         let protocol = Http {
-            heads: self.channel.into_heads(),
+            heads: self.channel.into_heads(service),
         };
         Ok(HttpClient {
-            balance: self.balancer.build_over_http(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol, None)?,
             send,
         })
     }

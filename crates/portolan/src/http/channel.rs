@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     BuildError, Naming, Routing,
+    orca::{LoadReports, Reader},
     sticky::{InSession, Sessions, Sticky, Visit},
 };
 
@@ -26,6 +27,7 @@ pub(crate) struct Channel {
     pub(crate) naming: Naming,
     pub(crate) heads: Heads,
     pub(crate) sticky: Option<Sticky>,
+    pub(crate) load_reports: Option<LoadReports>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -50,6 +52,7 @@ impl Default for Channel {
             naming: Naming::default(),
             heads: Heads::default(),
             sticky: None,
+            load_reports: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -111,9 +114,11 @@ impl Channel {
     }
 
     /// What the protocol reads in heads.
-    pub(crate) fn into_heads(self) -> Heads {
+    pub(crate) fn into_heads(self, service: &ServiceRef) -> Heads {
+        let reports = self.load_reports.as_ref();
         Heads {
             is_sticky: self.sticky.is_some(),
+            reports: reports.map(|reports| Reader::new(reports, service)),
             ..self.heads
         }
     }

@@ -18,11 +18,17 @@ mod grpc;
 #[cfg(feature = "grpc")]
 mod grpc_health;
 #[cfg(test)]
+#[cfg(feature = "grpc")]
+mod grpc_load_reports;
+#[cfg(test)]
 #[cfg(feature = "http")]
 mod health;
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod http;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod load_reports;
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod naming;
