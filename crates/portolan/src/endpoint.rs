@@ -39,6 +39,12 @@ pub trait MakeEndpoint: Send + Sync + 'static {
     fn heals(&self) -> bool {
         false
     }
+
+    /// Whether a new endpoint gets no request, while others are there, before its service has said
+    /// [`Reachability::reached`]. By default it gets them at once.
+    fn connects_first(&self) -> bool {
+        false
+    }
 }
 
 impl<F, S> MakeEndpoint for F
@@ -69,6 +75,11 @@ impl Reachability {
 
     pub(crate) fn new(changed: Arc<Notify>) -> Self {
         Self(Level::good(changed))
+    }
+
+    /// Of an endpoint that nobody has tried to reach yet: it counts as out of reach until it is reached.
+    pub(crate) fn not_yet(changed: Arc<Notify>) -> Self {
+        Self(Level::bad(changed))
     }
 
     /// A connection was made.

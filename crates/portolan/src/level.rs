@@ -27,9 +27,9 @@ impl Level {
         Self::after(0, changed)
     }
 
-    /// Begins as bad, which is no change.
+    /// Begins as bad, and has [never been](NEVER_GOOD) good.
     pub(crate) fn bad(changed: Arc<Notify>) -> Self {
-        Self::after(1, changed)
+        Self::after(NEVER_GOOD, changed)
     }
 
     fn after(changes: u32, changed: Arc<Notify>) -> Self {
@@ -71,6 +71,9 @@ impl Level {
         false
     }
 }
+
+/// The changes of what began as bad, and has not changed.
+pub(crate) const NEVER_GOOD: u32 = u32::MAX;
 
 /// How it is after so many changes.
 pub(crate) fn is_good(changes: u32) -> bool {

@@ -58,18 +58,20 @@ impl<S: Clone + Send + Sync + 'static> Attendance<S> {
         self.checker.as_ref().is_none_or(Checker::trusts_new)
     }
 
-    /// Begins to attend an endpoint, if anybody does. `changed` is told when it is well or ill otherwise than before.
+    /// Begins to attend an endpoint, if anybody does. `changed` is told when it is well or ill otherwise than before;
+    /// `trusted` is one that passes for well before it has been asked, whatever was set.
     pub(super) fn begin(
         &self,
         candidate: &Candidate,
         service: &S,
-        changed: &Arc<Notify>,
+        changed: Arc<Notify>,
+        trusted: bool,
     ) -> Option<Box<Attended>> {
         if self.checker.is_none() && self.listener.is_none() {
             return None;
         }
         let checker = self.checker.as_ref();
-        let record = checker.map(|checker| checker.record(Arc::clone(changed)));
+        let record = checker.map(|checker| checker.record(changed, trusted));
         let level = record.as_ref().map(|record| record.level());
         Some(Box::new(Attended {
             seen_changes: level.map_or(0, |level| level.changes()),

@@ -14,7 +14,12 @@ use super::{
     attendance::{Attendance, Attended},
     probe::Probe,
 };
-use crate::{MakeEndpoint, Reachability, balance::Reached, health_check::Health, level::is_good};
+use crate::{
+    MakeEndpoint, Reachability,
+    balance::Reached,
+    health_check::Health,
+    level::{NEVER_GOOD, is_good},
+};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
@@ -88,17 +93,22 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
         attendance: &Attendance<S>,
         changed: &Arc<Notify>,
         generation: u64,
+        trusted: bool,
     ) -> Self {
         let endpoint = &candidate.endpoint;
-        let reachability = Reachability::new(Arc::clone(changed));
+        let changed = || Arc::clone(changed);
+        let reachability = match trusted || !make.connects_first() {
+            true => Reachability::new(changed()),
+            false => Reachability::not_yet(changed()),
+        };
         let service = make.make(endpoint, reachability.clone());
         Self {
             state: Arc::clone(&candidate.state),
             endpoint: Arc::clone(endpoint),
-            attended: attendance.begin(candidate, &service, changed),
+            attended: attendance.begin(candidate, &service, changed(), trusted),
             service,
+            seen_changes: reachability.changes(),
             reachability,
-            seen_changes: 0,
             since: generation,
             generation,
             probe: None,
@@ -150,20 +160,23 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Takes up those of these candidates that get no requests before they have been found well.
-    pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) {
+    /// Takes up those of these candidates that get no requests before they have proved themselves: all that are new,
+    /// where there is anybody who has. Whether there are such.
+    pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) -> bool {
+        let trusts_new = self.attendance.trusts_new() && !self.make.connects_first();
+        if trusts_new || self.members.values().all(Member::is_passed_over) {
+            return false;
+        }
+        let before = self.passed_over;
         for one in candidates {
             self.members.entry(Key::of(&one.state)).or_insert_with(|| {
-                self.passed_over += 1;
-                let attendance = &self.attendance;
-                Member::new(one, &self.make, attendance, &self.changed, generation)
+                let (make, attendance) = (&self.make, &self.attendance);
+                let member = Member::new(one, make, attendance, &self.changed, generation, false);
+                self.passed_over += usize::from(member.is_passed_over());
+                member
             });
         }
-    }
-
-    /// Whether new ones have to be put on trial first.
-    pub(super) fn distrusts_new(&self) -> bool {
-        !self.attendance.trusts_new()
+        self.passed_over > before
     }
 
     /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
@@ -177,7 +190,14 @@ impl<M: MakeEndpoint> Members<M> {
             .entry(Key::of(&candidate.state))
             .or_insert_with(|| {
                 let attendance = &self.attendance;
-                Member::new(candidate, &self.make, attendance, &self.changed, generation)
+                Member::new(
+                    candidate,
+                    &self.make,
+                    attendance,
+                    &self.changed,
+                    generation,
+                    true,
+                )
             });
         member.follow(&self.make, &self.attendance, &candidate.endpoint);
         member.generation = generation;
@@ -267,7 +287,8 @@ impl<M: MakeEndpoint> Members<M> {
             }
             if reachable {
                 member.probe = None;
-            } else {
+            } else if changes != NEVER_GOOD {
+                // One that is being connected to for the first time is no reason to suspect anything.
                 self.out_of_reach += 1;
             }
             self.passed_over += usize::from(member.is_passed_over());

@@ -275,15 +275,14 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
-    /// Those that may get requests from there: new ones that are not trusted only where there is nobody else.
+    /// Those that may get requests from there: new ones that have to prove themselves only where there is nobody else.
     fn eligible(&mut self, from: &Location) -> Arc<[Candidate]> {
         let members = &mut self.members;
         let list = eligible(&self.membership, from, |one| members.is_passed_over(one));
-        if !members.distrusts_new() {
-            return list;
+        match members.put_on_trial(&list, self.generation + 1) {
+            true => eligible(&self.membership, from, |one| members.is_passed_over(one)),
+            false => list,
         }
-        members.put_on_trial(&list, self.generation + 1);
-        eligible(&self.membership, from, |one| members.is_passed_over(one))
     }
 
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.

@@ -86,9 +86,14 @@ impl<S: Clone + Send + Sync + 'static> Checker<S> {
         self.settings.trusts_new
     }
 
-    /// A record for an endpoint that has not been asked yet. `changed` is told when its level changes.
-    pub(crate) fn record(&self, changed: Arc<Notify>) -> Arc<Record> {
-        Arc::new(Record::new(&self.settings, changed))
+    /// A record for an endpoint that has not been asked yet, and passes for well until then if it is `trusted`.
+    /// `changed` is told when its level changes.
+    pub(crate) fn record(&self, changed: Arc<Notify>, trusted: bool) -> Arc<Record> {
+        let settings = Settings {
+            trusts_new: self.settings.trusts_new || trusted,
+            ..self.settings
+        };
+        Arc::new(Record::new(&settings, changed))
     }
 
     /// Begins to check an endpoint, which goes on until the monitor is dropped.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{answer::Answer, asker::Poll, monitor::Rounds};
 use crate::{
@@ -27,6 +27,9 @@ const GOOD_LIFE: Duration = Duration::from_secs(1);
 
 /// Within this time, so that a server that comes back is not asked by all its clients in step.
 const AT_ONCE: Duration = Duration::from_millis(100);
+
+/// As good as that: a stream that is opened again once in a year does no harm.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// Has one endpoint say how it is whenever that changes.
 pub(super) struct Watcher {
@@ -90,6 +93,7 @@ impl Watcher {
             let started = Call::start(self.service.clone(), WATCH, &self.request).await?;
             call.insert(started).next(WATCH).await
         };
+        let until = Instant::now() + self.service.longest_stream().unwrap_or(FOR_EVER);
         let place = rounds.place().await;
         let limit = rounds.timeout();
         let first = tokio::time::timeout(limit, opening).await;
@@ -106,7 +110,11 @@ impl Watcher {
                 (Ok(Some(message)), Some(call)) => {
                     ended.has_spoken = true;
                     rounds.settle(&read(&message));
-                    next = call.next(WATCH).await;
+                    // A connection that is to end is not held on to.
+                    match timeout_at(until, call.next(WATCH)).await {
+                        Ok(said) => next = said,
+                        Err(_) => return ended,
+                    }
                 }
                 (Err(error), _) => {
                     ended.because = Err(error);

@@ -259,7 +259,8 @@ impl HealthCheck {
 
     /// A new endpoint gets no request before its first good check, while another endpoint is well. Default: it is
     /// trusted from the start, since Kubernetes lists a Pod when its readiness probe has passed. With this, the first check
-    /// is within a tenth of an interval.
+    /// is within a tenth of an interval. Those that are there when there is nobody else, as at the start of a client, are
+    /// trusted all the same: or the first one that is checked would get the requests of all.
     pub fn distrust_new(mut self) -> Self {
         self.settings.trusts_new = false;
         self

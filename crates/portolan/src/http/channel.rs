@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::uri::{Authority, Scheme};
 use portolan_core::{PortRef, ServiceRef};
+use tokio::sync::Semaphore;
 
 use super::{
     endpoint::{MakeHttp, Renames},
@@ -89,6 +90,7 @@ impl Channel {
                 usual_port,
             },
             settings: self.connections.clone(),
+            dials_ahead: Arc::new(Semaphore::new(self.connections.dials_ahead)),
             #[cfg(feature = "tls")]
             tls: self.make_tls(service)?,
         })

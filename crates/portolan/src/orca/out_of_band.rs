@@ -9,7 +9,7 @@ use std::{
 };
 
 use portolan_core::EndpointState;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{LoadReports, Reader};
 use crate::{
@@ -81,14 +81,26 @@ impl Listening {
     }
 
     async fn listen(&self, backoff: &mut Backoff) -> Result<(), CallError> {
+        let until = self
+            .service
+            .longest_stream()
+            .map(|life| Instant::now() + life);
         let mut call = Call::start(self.service.clone(), METHOD, &self.request).await?;
-        while let Some(message) = call.next(METHOD).await? {
+        loop {
+            let next = call.next(METHOD);
+            let message = match until {
+                None => next.await?,
+                // A connection that is to end is not held on to.
+                Some(until) => timeout_at(until, next).await.unwrap_or(Ok(None))?,
+            };
+            let Some(message) = message else {
+                return Ok(());
+            };
             backoff.reset();
             if let Some(report) = self.reader.read_message(&message) {
                 self.state.report_load(&report, Clock::start().now());
             }
         }
-        Ok(())
     }
 
     fn complain(&self) {

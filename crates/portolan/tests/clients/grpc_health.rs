@@ -15,7 +15,7 @@ use futures::StreamExt;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use portolan::{Wait, health_check::HealthCheck, policy::RoundRobin};
+use portolan::{View, Wait, health_check::HealthCheck, policy::RoundRobin};
 use prost::Message;
 use tokio::sync::watch;
 
@@ -183,6 +183,18 @@ async fn a_stream_that_ends_is_opened_again_and_its_end_is_no_illness() {
 }
 
 #[tokio::test]
+async fn a_stream_does_not_hold_on_to_a_connection_that_is_to_end() {
+    let server = Server::new(Knows::Watch);
+    let channel = builder([server.start().await]).health_check(check());
+    let channel = channel.grpc().max_connection_age(Duration::from_secs(1));
+    let channel = channel.build().unwrap();
+    let mut observer = channel.observe();
+    let watches = || server.watches.load(Ordering::SeqCst);
+    let view = until(&mut observer, |_| watches() == 2).await;
+    assert_eq!(view.health()[0].failures(), 0);
+}
+
+#[tokio::test]
 async fn a_server_that_cannot_be_watched_is_asked() {
     let server = Server::new(Knows::Check);
     let channel = builder([server.start().await]).health_check(check());
@@ -200,12 +212,14 @@ async fn a_server_that_cannot_be_watched_is_asked() {
 #[tokio::test]
 async fn a_server_that_knows_nothing_of_health_is_well_and_is_asked_no_more() {
     let server = Server::new(Knows::Nothing);
-    let channel = builder([server.start().await]).health_check(check().distrust_new());
+    let channel = builder([server.start().await]).health_check(check().unhealthy_after(1));
     let channel = channel.grpc().build().unwrap();
     let mut observer = channel.observe();
-    let view = until(&mut observer, |view| healthy(view) == [true]).await;
+    let is_checked = |view: &View| view.health().iter().any(|one| one.checks() > 0);
+    let view = until(&mut observer, is_checked).await;
     let said = view.health()[0].last_failure().unwrap();
     assert!(said.starts_with("UNIMPLEMENTED"), "{said}");
+    assert_eq!(healthy(&view), [true]);
     assert_eq!(view.health()[0].checks(), 1);
 }
 

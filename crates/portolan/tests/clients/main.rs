@@ -8,6 +8,9 @@
 mod affinity;
 #[cfg(test)]
 #[cfg(feature = "http")]
+mod connect_ahead;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod follow;
 #[cfg(test)]
 #[cfg(feature = "grpc")]

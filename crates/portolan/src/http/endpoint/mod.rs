@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod negotiate;
 mod transport;
+mod turn;
 
 use std::{
     fmt,
@@ -25,6 +26,7 @@ use hyper::body::Incoming;
 use portolan_core::ServiceRef;
 use tokio::{
     runtime::Handle,
+    sync::Semaphore,
     time::{Instant, Timeout, timeout, timeout_at},
 };
 use tower_service::Service;
@@ -49,6 +51,7 @@ use super::{
 use crate::{Endpoint, MakeEndpoint, Reachability};
 use dial::Dialer;
 use negotiate::Negotiation;
+use turn::Turns;
 
 pub(crate) type Request = http::Request<Replay>;
 pub(crate) type Response = http::Response<Incoming>;
@@ -59,6 +62,8 @@ pub(crate) struct MakeHttp {
     pub(super) target: Target,
     pub(super) renames: Renames,
     pub(super) settings: ConnectionSettings,
+    /// For dials that no request waits for.
+    pub(super) dials_ahead: Arc<Semaphore>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -88,6 +93,10 @@ impl MakeEndpoint for MakeHttp {
             dialer,
             settings: self.settings.clone(),
             reachability,
+            turns: Turns::new(
+                Arc::clone(&self.dials_ahead),
+                self.settings.connect_ahead.unwrap_or_default(),
+            ),
             runtime: Handle::current(),
         };
         let connections = match self.version() {
@@ -98,7 +107,13 @@ impl MakeEndpoint for MakeHttp {
         HttpEndpoint(Arc::new(Inner {
             target: self.target_of(endpoint),
             connections,
+            #[cfg(feature = "grpc")]
+            max_age: self.settings.max_age,
         }))
+    }
+
+    fn connects_first(&self) -> bool {
+        self.settings.connect_ahead.is_some()
     }
 
     fn heals(&self) -> bool {
@@ -116,6 +131,7 @@ impl MakeHttp {
             target: Target::new(Scheme::HTTP, authority),
             renames: Renames::default(),
             settings: ConnectionSettings::default(),
+            dials_ahead: one_place(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -127,6 +143,7 @@ impl MakeHttp {
             target: self.target.in_clear_text(),
             renames: self.renames,
             settings: ConnectionSettings::default(),
+            dials_ahead: one_place(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -138,6 +155,7 @@ impl MakeHttp {
         let mut this = self.clone();
         this.settings.version = Version::Http2;
         this.settings.connections = 1;
+        this.settings.connect_ahead = None;
         this
     }
 
@@ -190,9 +208,23 @@ impl MakeHttp {
 #[derive(Clone)]
 pub(crate) struct HttpEndpoint(Arc<Inner>);
 
+#[cfg(feature = "grpc")]
+impl HttpEndpoint {
+    /// For how long a stream of our own may hold on to a connection, which is to end at its age: a little longer, by
+    /// when there is another one.
+    pub(crate) fn longest_stream(&self) -> Option<Duration> {
+        let age = self.0.max_age?;
+        // What is beyond the clock is as good as for ever.
+        let longest = age.checked_add(age / 5)?;
+        Instant::now().checked_add(longest).map(|_| longest)
+    }
+}
+
 struct Inner {
     target: Target,
     connections: Connections,
+    #[cfg(feature = "grpc")]
+    max_age: Option<Duration>,
 }
 
 enum Connections {
@@ -213,6 +245,7 @@ struct Connect {
     dialer: Dialer,
     settings: ConnectionSettings,
     reachability: Reachability,
+    turns: Turns,
     /// Where the connections are, and the timers: requests may come from any other runtime.
     runtime: Handle,
 }
@@ -302,6 +335,11 @@ impl fmt::Debug for HttpEndpoint {
             .field("target", &self.0.target)
             .finish_non_exhaustive()
     }
+}
+
+/// For checks, each of which waits for its connection.
+fn one_place() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }
 
 /// Until when a request may be on its way to a connection, tries on several included.
