@@ -84,7 +84,7 @@ pub mod sticky;
 #[cfg(feature = "file")]
 mod watched_file;
 
-pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View};
+pub use balance::{Balance, BalanceLayer, Drained, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
 pub use endpoint::{MakeEndpoint, Reachability};

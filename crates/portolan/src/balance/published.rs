@@ -16,6 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
+use super::shutdown::Shutdown;
 use crate::{Routing, clock::Clock, health_check::Health, settings::Settings};
 
 /// What the driver publishes and requests read.
@@ -32,7 +33,7 @@ pub(crate) struct Published<S> {
     pub(crate) runtime: Handle,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
-    waiting: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
     closed: AtomicBool,
     /// The policy [goes by identity](portolan_core::Policy::is_by_identity), as the driver found out.
     pub(crate) by_identity: AtomicBool,
@@ -41,6 +42,7 @@ pub(crate) struct Published<S> {
     pub(crate) reported: Arc<Notify>,
     /// How the endpoints do that are checked.
     health: Mutex<Arc<[Health]>>,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// The service of one endpoint, as it stands in a snapshot.
@@ -87,6 +89,7 @@ impl<S> Published<S> {
             unreachable: Mutex::new(Vec::new()),
             reported: Arc::new(Notify::new()),
             health: Mutex::default(),
+            shutdown: Shutdown::default(),
         }
     }
 

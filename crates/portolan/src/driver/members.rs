@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
@@ -298,7 +298,13 @@ impl<M: MakeEndpoint> Members<M> {
 
     /// Lets go of the services of endpoints that get no more requests, and so of their connections
     /// as soon as they are idle. Those that are passed over stay, to be looked after.
-    pub(super) fn keep_only(&mut self, generation: u64, membership: &Membership) {
+    ///
+    /// Gives back the states of those that it lets go of.
+    pub(super) fn keep_only(
+        &mut self,
+        generation: u64,
+        membership: &Membership,
+    ) -> Vec<Weak<EndpointState>> {
         let passed_over: Vec<&Candidate> = membership
             .members()
             .iter()
@@ -310,8 +316,15 @@ impl<M: MakeEndpoint> Members<M> {
                 member.generation = generation;
             }
         }
-        self.members
-            .retain(|_, member| member.generation == generation);
+        let mut gone = Vec::new();
+        self.members.retain(|_, member| {
+            let stays = member.generation == generation;
+            if !stays {
+                gone.push(Arc::downgrade(&member.state));
+            }
+            stays
+        });
+        gone
     }
 }
 

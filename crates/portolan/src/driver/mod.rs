@@ -115,6 +115,10 @@ impl<M: MakeEndpoint> Driver<M> {
                 said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
+                () = self.published.shutdown.is_over() => {
+                    self.end();
+                    return;
+                }
                 Some(()) = changes.next() => rebuild = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
@@ -152,6 +156,13 @@ impl<M: MakeEndpoint> Driver<M> {
                 drop(former);
             }
         }
+    }
+
+    /// Lets go of all endpoints: their connections close as soon as they are idle.
+    fn end(&mut self) {
+        let gone = self.members.keep_only(u64::MAX, &Membership::default());
+        self.published.shutdown.depart(gone);
+        drop(self.published.store(Snapshot::pending()));
     }
 
     /// A source that ends has given up. What it said last stands.
@@ -315,7 +326,8 @@ impl<M: MakeEndpoint> Driver<M> {
         )
         .with_reach(self.membership.reach())
         .with_members(members_told, from);
-        self.members.keep_only(generation, &self.membership);
+        let gone = self.members.keep_only(generation, &self.membership);
+        self.published.shutdown.depart(gone);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,
             endpoints = candidates.len(), members = self.membership.members().len(),

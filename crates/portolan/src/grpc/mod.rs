@@ -45,6 +45,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -57,7 +58,7 @@ pub use body::ResponseBody;
 pub use builder::GrpcBuilder;
 
 use crate::{
-    Balance, BoxError, Explanation, Observer,
+    Balance, BoxError, Drained, Explanation, Observer,
     http::{
         Sending,
         endpoint::{HttpEndpoint, Request},
@@ -85,6 +86,15 @@ impl GrpcClient {
     #[must_use]
     pub fn observe(&self) -> Observer {
         self.balance.observe()
+    }
+
+    /// Ends the channel and all of its clones: new calls are refused (`UNAVAILABLE`), those under way are waited for,
+    /// no longer than `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Why this call would go where it would go now: whom the cluster's rules take off, what each policy makes of the

@@ -65,6 +65,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -99,7 +100,7 @@ pub(crate) use {
     redirect::Redirection,
 };
 
-use crate::{Balance, BoxError, Error, Explanation, Observer, sticky::Visit};
+use crate::{Balance, BoxError, Drained, Error, Explanation, Observer, sticky::Visit};
 use endpoint::{HttpEndpoint, Request};
 use protocol::Http;
 
@@ -128,6 +129,15 @@ impl HttpClient {
     pub fn explain<B>(&self, request: &http::Request<B>) -> Explanation {
         let heads = &self.balance.protocol().heads;
         self.balance.explain(&self.send.routing(request, heads))
+    }
+
+    /// Ends the client and all of its clones: new requests are refused, those under way are waited for,
+    /// no longer than `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Sends a request to an endpoint of the balancer's choice.

@@ -18,6 +18,7 @@ mod rounds;
 mod routing;
 mod scripted;
 mod sessions;
+mod shutdown;
 mod sources;
 mod spans;
 mod staleness;

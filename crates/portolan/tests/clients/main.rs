@@ -49,6 +49,9 @@ mod runtimes;
 mod server;
 #[cfg(test)]
 #[cfg(feature = "http")]
+mod shutdown;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod sticky;
 #[cfg(test)]
 #[cfg(feature = "tls")]
