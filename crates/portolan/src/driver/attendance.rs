@@ -108,6 +108,13 @@ impl Attended {
         is_good(self.seen_changes)
     }
 
+    /// It can be connected to again: if it was ill, it may be well.
+    pub(super) fn is_reached(&self) {
+        if let Some(record) = &self.record {
+            record.hurry();
+        }
+    }
+
     pub(super) fn record(&self) -> Option<&Arc<Record>> {
         self.record.as_ref()
     }

@@ -276,6 +276,9 @@ impl<M: MakeEndpoint> Members<M> {
                 member.seen_changes = changes;
                 is_back |= reachable;
                 any = true;
+                if let Some(attended) = member.attended.as_ref().filter(|_| reachable) {
+                    attended.is_reached();
+                }
             }
             let attended = member.attended.as_mut();
             if let Some(healthy) = attended.and_then(|one| one.look(&member.endpoint)) {

@@ -54,12 +54,14 @@ impl<S: Clone + Send + Sync + 'static> Checker<S> {
 
     /// Asks on connections of its own.
     pub(crate) fn apart(check: &HealthCheck, service: &ServiceRef) -> Self {
+        #[cfg(feature = "http")]
+        let timeout = check.settings.timeout;
         match &check.kind {
             #[cfg(feature = "http")]
             Kind::Http(http) => {
                 let (http, make) = (Arc::clone(http), super::http::make_for(service));
                 Self::new(check, service, move |endpoint, _| {
-                    Asker::Polls(http.apart(&make, endpoint))
+                    Asker::Polls(http.apart(&make, endpoint, timeout))
                 })
             }
             #[cfg(feature = "grpc")]
@@ -122,17 +124,18 @@ impl Checker<crate::http::endpoint::HttpEndpoint> {
         service: &ServiceRef,
         make: &crate::http::endpoint::MakeHttp,
     ) -> Self {
+        let timeout = check.settings.timeout;
         match &check.kind {
             Kind::Http(http) if http.goes_elsewhere() => {
                 let (http, make) = (Arc::clone(http), make.in_clear_text());
                 Self::new(check, service, move |endpoint, _| {
-                    Asker::Polls(http.apart(&make, endpoint))
+                    Asker::Polls(http.apart(&make, endpoint, timeout))
                 })
             }
             Kind::Http(http) => {
                 let http = Arc::clone(http);
                 Self::new(check, service, move |_, service| {
-                    Asker::Polls(http.over(service))
+                    Asker::Polls(http.over(service, timeout))
                 })
             }
             #[cfg(feature = "grpc")]

@@ -83,7 +83,7 @@ impl Watcher {
                 Ok(()) if has_spoken => {}
                 Ok(()) => rounds.hear(&Answer::Ill(format!("{WATCH} ended without a word"))),
             }
-            sleep(rounds.about_an_interval()).await;
+            rounds.pause(Instant::now()).await;
         }
     }
 

@@ -70,6 +70,8 @@ impl fmt::Debug for Health {
 pub(crate) struct Record {
     level: Level,
     known: Mutex<Known>,
+    /// There is reason to ask before the next turn.
+    hurried: Notify,
 }
 
 struct Known {
@@ -95,7 +97,20 @@ impl Record {
                 failures: 0,
                 last_failure: None,
             }),
+            hurried: Notify::new(),
         }
+    }
+
+    /// Has an endpoint that is not well asked before its next turn.
+    pub(crate) fn hurry(&self) {
+        if !self.level.is_good() {
+            self.hurried.notify_one();
+        }
+    }
+
+    /// Waits until there is reason to ask.
+    pub(super) async fn is_hurried(&self) {
+        self.hurried.notified().await;
     }
 
     pub(crate) fn level(&self) -> &Level {

@@ -1,12 +1,11 @@
 //! Checks by HTTP.
 
-use std::{future::poll_fn, ops::RangeInclusive, pin::Pin, sync::Arc};
+use std::{future::poll_fn, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::USER_AGENT, uri::PathAndQuery};
 use http_body::Body;
 use portolan_core::ServiceRef;
-use tower_service::Service;
 
 use super::{answer::Answer, asker::Poll};
 use crate::{
@@ -108,14 +107,20 @@ impl HttpCheck {
         self.port.is_some()
     }
 
-    /// Asks over the endpoint's own connections.
-    pub(super) fn over(self: &Arc<Self>, service: &HttpEndpoint) -> Poll {
+    /// Asks over the endpoint's own connections. Half of the time is for one of them to come free: one that does not is
+    /// told from an answer that does not come.
+    pub(super) fn over(self: &Arc<Self>, service: &HttpEndpoint, timeout: Duration) -> Poll {
         let (check, service) = (Arc::clone(self), service.clone());
-        Box::new(move || Arc::clone(&check).ask(service.clone()).boxed())
+        Box::new(move || Arc::clone(&check).ask(service.clone(), timeout / 2).boxed())
     }
 
     /// Asks on a connection made for it.
-    pub(super) fn apart(self: &Arc<Self>, make: &MakeHttp, endpoint: &Arc<Endpoint>) -> Poll {
+    pub(super) fn apart(
+        self: &Arc<Self>,
+        make: &MakeHttp,
+        endpoint: &Arc<Endpoint>,
+        timeout: Duration,
+    ) -> Poll {
         let (check, make) = (Arc::clone(self), make.clone());
         let endpoint = match self.port {
             Some(port) => Arc::new(at_port(endpoint, port)),
@@ -123,16 +128,16 @@ impl HttpCheck {
         };
         Box::new(move || {
             let service = make.make(&endpoint, Reachability::unwatched());
-            Arc::clone(&check).ask(service).boxed()
+            Arc::clone(&check).ask(service, timeout).boxed()
         })
     }
 
-    async fn ask(self: Arc<Self>, mut service: HttpEndpoint) -> Answer {
+    async fn ask(self: Arc<Self>, service: HttpEndpoint, connected_within: Duration) -> Answer {
         let mut request = Request::new(whole::empty());
         // It was checked that it is one.
         *request.uri_mut() = self.path.parse().unwrap_or_default();
         *request.headers_mut() = self.headers.clone();
-        match service.call(request).await {
+        match service.send_within(request, connected_within).await {
             Ok(response) => {
                 let status = response.status();
                 read_to_end(response).await;

@@ -33,7 +33,8 @@
 //! # When it is asked
 //! The first check of an endpoint is at a random moment of the first interval, each next one an interval after the last
 //! began, give or take a tenth; no more than [`at_once`](HealthCheck::at_once) are under way in a balancer. So neither a
-//! thousand endpoints nor a thousand clients are in step. A check takes no longer than its timeout. Each incarnation is
+//! thousand endpoints nor a thousand clients are in step. One that was not well, and could not be connected to, is asked as soon
+//! as it can be again. A check takes no longer than its timeout. Each incarnation is
 //! checked for as long as it may get requests; a Pod that replaces another begins anew.
 //!
 //! # On which connection

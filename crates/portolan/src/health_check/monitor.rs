@@ -73,7 +73,23 @@ impl Rounds {
             if let Answer::Unknown(_) = answer {
                 return;
             }
-            sleep_until(started + self.about_an_interval()).await;
+            self.pause(started).await;
+        }
+    }
+
+    /// Waits for the next turn of an endpoint that was asked then, or for a reason to ask before.
+    pub(super) async fn pause(&self, asked_at: Instant) {
+        // What is beyond the clock is as good as never.
+        let next = asked_at.checked_add(self.about_an_interval());
+        let turn = async {
+            match next {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = turn => {}
+            () = self.record.is_hurried() => {}
         }
     }
 
@@ -126,7 +142,7 @@ impl Rounds {
     }
 
     /// An interval, give or take a tenth.
-    pub(super) fn about_an_interval(&self) -> Duration {
+    fn about_an_interval(&self) -> Duration {
         self.part_of_interval(0.9 + 0.2 * fastrand::f64())
     }
 

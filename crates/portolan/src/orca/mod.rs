@@ -58,7 +58,7 @@ pub(crate) use reader::Reader;
 /// That reports of load are read, and what of them: see the [module](self). Cloning shares the count of those that
 /// were [refused](Self::refused).
 ///
-/// It is given to [`HttpBuilder::load_reports`](crate::http::HttpBuilder::load_reports) or that of gRPC.
+/// It is given to [`HttpBuilder::load_reports`](crate::http::HttpBuilder::load_reports), or that of gRPC or reqwest.
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing is read until a client is given it"]
 pub struct LoadReports {

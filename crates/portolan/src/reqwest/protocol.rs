@@ -12,6 +12,7 @@ use crate::{
     Failure, Lease, Protocol, Routing,
     affinity::{Affinity, Head},
     http::{Tracked, is_failure},
+    orca::Reader,
     sticky::ServedBy,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Reqwest {
     pub(super) by_rule: Option<Arc<Rule>>,
     pub(super) affinity: Affinity,
     pub(super) is_sticky: bool,
+    pub(super) reports: Option<Reader>,
 }
 
 impl Protocol<Call, ReqwestEndpoint> for Reqwest {
@@ -49,6 +51,11 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
             lease.fail();
         } else {
             lease.succeed();
+        }
+        if let Some(reader) = &self.reports
+            && let Some(report) = reader.read(response.headers())
+        {
+            lease.report_load(&report);
         }
         if self.is_sticky {
             let placement = lease.endpoint().placement().clone();

@@ -304,6 +304,33 @@ async fn each_incarnation_is_checked_for_as_long_as_it_is_there_and_nobody_after
     assert_eq!(ward.times_asked("db-0").len(), asked);
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_was_ill_and_out_of_reach_is_asked_as_soon_as_it_is_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let named = |name, address| Endpoint::new(portolan::Placement::new(name), address);
+    let endpoints = [named("db-0", address), named("db-1", address)];
+    let cluster = Cluster::from_source(portolan::source::Fixed::from_iter(endpoints));
+    let ward = Ward::default();
+    ward.falls_ill("db-1", Illness::Fails);
+    let hour = 3600 * SECOND;
+    let nodes = checked(&cluster, ward.check().interval(hour).unhealthy_after(1));
+    // While a client could not reach it, either.
+    let lease = nodes.pick_for(Routing::pinned_to("db-1")).await.unwrap();
+    sleep(hour).await;
+    assert_eq!(served_by(&nodes).await, names([0]));
+    ward.recovers("db-1");
+    let before = Instant::now();
+    nodes.unreachable(lease);
+    let back = async {
+        while served_by(&nodes).await.len() < 2 {
+            sleep(SECOND / 10).await;
+        }
+    };
+    tokio::time::timeout(hour / 2, back).await.unwrap();
+    assert!(before.elapsed() < 10 * SECOND, "{:?}", before.elapsed());
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_by_its_name() {
     let refused = |check: HealthCheck| {

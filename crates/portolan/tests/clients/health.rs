@@ -241,7 +241,6 @@ async fn an_endpoint_with_much_to_do_is_not_ill_for_that() {
         .health_check(check)
         .http()
         .max_connections_per_endpoint(1)
-        .connect_timeout(Duration::from_millis(10))
         .build()
         .unwrap();
     let long = tokio::spawn(client.send(get("/long")));

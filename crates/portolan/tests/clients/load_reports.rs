@@ -95,3 +95,18 @@ async fn a_stream_of_reports_is_for_grpc() {
     };
     assert_eq!(setting, "load_reports.out_of_band");
 }
+
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn reqwest_reads_the_same() {
+    let report = "TEXT cpu_utilization=0.5,rps_fractional=64";
+    let address = reporting("endpoint-load-metrics", report).await;
+    let service = cluster([address]).service("orders.shop").unwrap();
+    let client = service.reqwest().load_reports(LoadReports::new()).build();
+    let client = client.unwrap();
+    let response = client.get("/").send().await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "done");
+    let view = client.observe().view();
+    let busyness = view.endpoints()[0].state.reported_busyness().unwrap();
+    assert_eq!(busyness.utilization.value(), 0.5);
+}

@@ -76,8 +76,9 @@ pub(super) async fn send(
     mut pool: Arc<Pool>,
     target: &Target,
     mut request: Request,
+    within: Option<Duration>,
 ) -> Result<Response, SendError> {
-    let deadline = deadline(&pool.connect.settings);
+    let deadline = deadline(&pool.connect.settings, within);
     loop {
         let mut connection = match pool.connection(deadline).await {
             Ok(connection) => connection,

@@ -121,8 +121,9 @@ pub(super) async fn send(
     mut links: Arc<Links>,
     target: &Target,
     mut request: Request,
+    within: Option<Duration>,
 ) -> Result<Response, SendError> {
-    let deadline = deadline(&links.connect.settings);
+    let deadline = deadline(&links.connect.settings, within);
     loop {
         let mut connection = match links.connection(deadline).await {
             Ok(connection) => connection,

@@ -208,10 +208,19 @@ impl MakeHttp {
 #[derive(Clone)]
 pub(crate) struct HttpEndpoint(Arc<Inner>);
 
-#[cfg(feature = "grpc")]
 impl HttpEndpoint {
+    /// As a call, which has a connection within this time or fails.
+    pub(crate) async fn send_within(
+        self,
+        request: Request,
+        within: Duration,
+    ) -> Result<Response, SendError> {
+        self.0.send(request, Some(within)).await
+    }
+
     /// For how long a stream of our own may hold on to a connection, which is to end at its age: a little longer, by
     /// when there is another one.
+    #[cfg(feature = "grpc")]
     pub(crate) fn longest_stream(&self) -> Option<Duration> {
         let age = self.0.max_age?;
         // What is beyond the clock is as good as for ever.
@@ -296,7 +305,12 @@ impl Connect {
 }
 
 impl Inner {
-    async fn send(self: Arc<Self>, request: Request) -> Result<Response, SendError> {
+    /// Sends a request on a connection that is there within this time, or the connect timeout if nothing is said.
+    async fn send(
+        self: Arc<Self>,
+        request: Request,
+        within: Option<Duration>,
+    ) -> Result<Response, SendError> {
         let connections = match &self.connections {
             Connections::Known(known) => known.clone(),
             Connections::Asking(negotiation) => match negotiation.outcome().await {
@@ -307,8 +321,8 @@ impl Inner {
         let target = self.target.clone();
         drop(self);
         match connections {
-            Protocol::Http1(pool) => http1::send(pool, &target, request).await,
-            Protocol::Http2(links) => http2::send(links, &target, request).await,
+            Protocol::Http1(pool) => http1::send(pool, &target, request, within).await,
+            Protocol::Http2(links) => http2::send(links, &target, request, within).await,
         }
     }
 }
@@ -325,7 +339,7 @@ impl Service<Request> for HttpEndpoint {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(Arc::clone(&self.0).send(request))
+        Box::pin(Arc::clone(&self.0).send(request, None))
     }
 }
 
@@ -343,8 +357,8 @@ fn one_place() -> Arc<Semaphore> {
 }
 
 /// Until when a request may be on its way to a connection, tries on several included.
-fn deadline(settings: &ConnectionSettings) -> Instant {
-    later(settings.connect_timeout)
+fn deadline(settings: &ConnectionSettings, within: Option<Duration>) -> Instant {
+    later(within.unwrap_or(settings.connect_timeout))
 }
 
 /// So much later than now. What is beyond the clock is a day, which is as good as for ever.

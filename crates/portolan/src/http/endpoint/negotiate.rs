@@ -35,7 +35,7 @@ impl Negotiation {
         let settled = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Unknown));
         match self
             .connect
-            .until(deadline(&self.connect.settings), settled)
+            .until(deadline(&self.connect.settings, None), settled)
             .await
         {
             Ok(Ok(outcome)) => match &*outcome {
