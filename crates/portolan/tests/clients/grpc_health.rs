@@ -15,13 +15,16 @@ use futures::StreamExt;
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
-use portolan::{View, Wait, health_check::HealthCheck, policy::RoundRobin};
+use portolan::{
+    Cluster, Conditions, Endpoint, Placement, Resolution, View, Wait, health_check::HealthCheck,
+    policy::RoundRobin, source::channel,
+};
 use prost::Message;
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 use crate::{
     health::{healthy, until},
-    server::{Request, Response, cluster, respond, serve},
+    server::{Request, Response, cluster, respond, serve, serve_on},
 };
 
 const SERVING: i32 = 1;
@@ -192,6 +195,41 @@ async fn a_stream_does_not_hold_on_to_a_connection_that_is_to_end() {
     let watches = || server.watches.load(Ordering::SeqCst);
     let view = until(&mut observer, |_| watches() == 2).await;
     assert_eq!(view.health()[0].failures(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_does_not_keep_the_connection_of_a_pod_that_terminates() {
+    let server = Server::new(Knows::Watch);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let pod = Endpoint::new(Placement::new("orders-0"), listener.local_addr().unwrap());
+    let answering = server.clone();
+    let serving = tokio::spawn(async move {
+        let (connection, _) = listener.accept().await.unwrap();
+        let answer = move |request| answering.clone().answer(request);
+        serve_on(connection, answer).await;
+    });
+    let other = Endpoint::new(
+        Placement::new("orders-1"),
+        Server::new(Knows::Watch).start().await,
+    );
+    let (teller, source) = channel();
+    let tell = |pods: [&Endpoint; 2]| {
+        teller.tell(Resolution::Present(pods.into_iter().cloned().collect()));
+    };
+    tell([&pod, &other]);
+    let service = Cluster::from_source(source)
+        .service("echo.shop:grpc")
+        .unwrap();
+    let channel = service.health_check(check()).grpc().build().unwrap();
+    let mut observer = channel.observe();
+    until(&mut observer, |_| {
+        server.watches.load(Ordering::SeqCst) == 1
+    })
+    .await;
+    let terminating = Conditions::new(Some(false), Some(true), Some(true));
+    tell([&pod.clone().with_conditions(terminating), &other]);
+    let closed = timeout(Duration::from_secs(20), serving).await;
+    closed.expect("the connection closes").unwrap();
 }
 
 #[tokio::test]
