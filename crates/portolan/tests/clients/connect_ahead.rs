@@ -144,3 +144,65 @@ async fn what_makes_no_sense_is_refused() {
         "max_connection_age"
     );
 }
+
+/// Takes connections, says nothing on each for a while, and hangs up: handshakes that take time, and fail.
+#[cfg(feature = "tls")]
+#[derive(Clone, Default)]
+struct Silent {
+    taken: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
+    most_open: Arc<AtomicUsize>,
+}
+
+#[cfg(feature = "tls")]
+impl Silent {
+    async fn start(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let this = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                let this = this.clone();
+                this.taken.fetch_add(1, Ordering::SeqCst);
+                let open = this.open.fetch_add(1, Ordering::SeqCst) + 1;
+                this.most_open.fetch_max(open, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    this.open.fetch_sub(1, Ordering::SeqCst);
+                    drop(connection);
+                });
+            }
+        });
+        address
+    }
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_hundred_endpoints_that_come_at_once_are_dialled_a_few_at_a_time() {
+    let trusting = crate::server::tls::server("orders.shop", &[])
+        .await
+        .trusting;
+    for version in [HttpBuilder::http1, HttpBuilder::http2, |either| either] {
+        let silent = Silent::default();
+        let address = silent.start().await;
+        let (teller, source) = channel();
+        let client = builder(&Cluster::from_source(source)).tls(trusting.clone());
+        let _client = version(client).dials_ahead(8).build().unwrap();
+        let pods =
+            (0..100).map(|nth| Endpoint::new(Placement::new(format!("orders-{nth}")), address));
+        teller.tell(Resolution::Present(pods.collect()));
+        // Those that fail are dialled again meanwhile, in the same turns.
+        let dialled = async {
+            while silent.taken.load(Ordering::SeqCst) < 150 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), dialled)
+            .await
+            .unwrap();
+        let most = silent.most_open.load(Ordering::SeqCst);
+        assert!((2..=8).contains(&most), "{most}");
+    }
+}
