@@ -227,8 +227,8 @@ impl<M: MakeEndpoint> Members<M> {
         };
         let mut health: Vec<Health> = self.members.values().filter_map(checked).collect();
         health.sort_unstable_by(|one, other| {
-            let placement = |one: &Health| one.endpoint().placement().clone();
-            placement(one).cmp(&placement(other))
+            let placement = other.endpoint().placement();
+            one.endpoint().placement().cmp(placement)
         });
         Some(health.into())
     }

@@ -41,12 +41,14 @@
 //! [`tcp`](HealthCheck::tcp) connects, and closes the connection at once; a check [of one's own](HealthCheck::with) does as
 //! it likes.
 //!
-//! Checks by HTTP and gRPC of a balancer that [speaks HTTP](crate::BalancerBuilder) are requests on the connections that its
-//! requests go on, with its TLS and its names: they find out what happens to requests, are within the limit on connections of
-//! an endpoint, and open none. Where all HTTP/1.1 connections are busy, the check is left out: it says nothing that an
-//! endpoint has much to do. A check has a connection of its own, in clear text, where it goes [to another
-//! port](HttpCheck::port), or where the balancer's connections are not Portolan's (a layer, nodes, reqwest); and one of
-//! HTTP/2 with the client's TLS, where a gRPC check is wanted of a client that does not speak HTTP/2 only.
+//! Checks by HTTP and gRPC of a balancer that speaks HTTP ([`http`](crate::BalancerBuilder), `grpc`) are requests on the
+//! connections that its requests go on, with its TLS and its names: they find out what happens to requests, are within the
+//! limit on connections of an endpoint, and open none. Where all HTTP/1.1 connections are busy, the check is left out: it says
+//! nothing that an endpoint has much to do.
+//!
+//! A check has a connection of its own, in clear text (HTTP/1.1; for gRPC, HTTP/2), where it goes [to another
+//! port](HttpCheck::port), or where the balancer's connections are not Portolan's: a layer, nodes, reqwest. It has one of
+//! HTTP/2 with the client's TLS where a gRPC check is wanted of a client that does not speak HTTP/2 only.
 
 mod answer;
 mod asker;

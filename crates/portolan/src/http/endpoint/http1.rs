@@ -301,10 +301,13 @@ impl Pool {
             .max(usize::from(out_of_reach))
     }
 
-    fn count_missing(self: &Arc<Self>) -> Vec<Counted> {
+    /// Counts those that are to be made now. Whether they are to replace others, which were good, besides.
+    fn count_missing(self: &Arc<Self>) -> (Vec<Counted>, bool) {
         let mut state = self.state();
-        let missing = self.missing(&state, state.old());
-        (0..missing).map(|_| self.count(&mut state)).collect()
+        let old = state.old();
+        let missing = self.missing(&state, old);
+        let counted = (0..missing).map(|_| self.count(&mut state)).collect();
+        (counted, old > 0)
     }
 }
 
@@ -436,9 +439,12 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
                 () = news.notified() => continue,
             };
             // Meanwhile requests may have made the connections that they needed.
-            let Some(counted) = pool.upgrade().map(|pool| pool.count_missing()) else {
+            let Some((counted, replace)) = pool.upgrade().map(|pool| pool.count_missing()) else {
                 return;
             };
+            if counted.is_empty() {
+                continue;
+            }
             let started = Instant::now();
             let dials = counted
                 .into_iter()
@@ -447,7 +453,7 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
             drop(turn);
             // An endpoint that closes connections as soon as they are made is as good as one that
             // cannot be connected to.
-            let lasted = last.is_none_or(|last| started - last >= GOOD_LIFE);
+            let lasted = replace || last.is_none_or(|last| started - last >= GOOD_LIFE);
             last = Some(Instant::now());
             next = if connected && lasted {
                 backoff.reset();
