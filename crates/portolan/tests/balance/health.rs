@@ -331,6 +331,64 @@ async fn one_that_was_ill_and_out_of_reach_is_asked_as_soon_as_it_is_back() {
     assert!(before.elapsed() < 10 * SECOND, "{:?}", before.elapsed());
 }
 
+/// Endpoints come, go, come again as another Pod, fall ill and recover; when that has been found out, those who are well
+/// get requests and nobody else does, unless nobody is.
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_those_who_are_well_are_asked_in_the_end() {
+    for seed in 0..60 {
+        let mut dice = fastrand::Rng::with_seed(seed);
+        let (teller, cluster) = cluster_of([0]);
+        let ward = Ward::default();
+        let check = ward.check().unhealthy_after(dice.u32(1..4));
+        let check = check.healthy_after(dice.u32(1..4));
+        let check = if dice.bool() {
+            check.distrust_new()
+        } else {
+            check
+        };
+        let nodes = checked(&cluster, check);
+        let mut lives = [0; 5];
+        for step in 0..15 {
+            let there: Vec<u16> = (0..5).filter(|_| dice.u8(0..10) < 7).collect();
+            for ordinal in 0..5_u16 {
+                if dice.u8(0..10) < 2 {
+                    lives[usize::from(ordinal)] += 1;
+                }
+                let name = format!("db-{ordinal}");
+                match dice.u8(0..10) {
+                    0..3 => ward.falls_ill(&name, Illness::Fails),
+                    3 => ward.falls_ill(&name, Illness::Hangs),
+                    4..8 => ward.recovers(&name),
+                    _ => {}
+                }
+            }
+            let told = there.iter().map(|&ordinal| {
+                let life = lives[usize::from(ordinal)];
+                endpoint(ordinal).with_uid(format!("uid-{ordinal}-{life}"))
+            });
+            teller.tell(portolan::Resolution::Present(told.collect()));
+            // Now and then the next comes before this has been found out.
+            if dice.u8(0..10) < 3 {
+                sleep(Duration::from_millis(dice.u64(0..30_000))).await;
+                continue;
+            }
+            sleep(50 * SECOND).await;
+            if there.is_empty() {
+                continue;
+            }
+            let ill = ward.0.lock().unwrap().ill.clone();
+            let is_well = |ordinal: &&u16| !ill.contains_key(&format!("db-{ordinal}"));
+            let well: Vec<u16> = there.iter().filter(is_well).copied().collect();
+            let expected = if well.is_empty() { there } else { well };
+            let said = format!(
+                "seed {seed}, step {step}: {:?}",
+                nodes.observe().view().health()
+            );
+            assert_eq!(served_by(&nodes).await, names(expected), "{said}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_by_its_name() {
     let refused = |check: HealthCheck| {
