@@ -14,11 +14,17 @@ use crate::{
     admission::Admission,
     balance::{BalanceLayer, Published},
     clock::Clock,
-    driver::Driver,
+    driver::{Attendance, Driver},
+    health_check::{Checker, HealthCheck},
     hedge::Hedge,
     retry::Retry,
     settings::Settings,
     subset::Subset,
+};
+#[cfg(feature = "http")]
+use crate::{
+    driver::Companion,
+    http::endpoint::{HttpEndpoint, MakeHttp},
 };
 
 /// A balancer in the making. It comes from [`Cluster::service`](crate::Cluster::service), and ends in
@@ -242,6 +248,13 @@ impl BalancerBuilder {
         self
     }
 
+    /// Checks the endpoints, apart from any request, and leaves out those that are not well: see
+    /// [`health_check`](mod@crate::health_check). Default: none is checked, since Kubernetes does.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.settings.health_check = Some(check);
+        self
+    }
+
     /// How measurements are weighed, for policies that go by them.
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.settings.measurement = measurement;
@@ -282,6 +295,24 @@ impl BalancerBuilder {
         (self.source, self.service)
     }
 
+    /// As [`build_with`](Self::build_with), for endpoints that can be checked over their own connections.
+    #[cfg(feature = "http")]
+    pub(crate) fn build_over_http<P>(
+        self,
+        make: MakeHttp,
+        protocol: P,
+        listener: Option<Companion<HttpEndpoint>>,
+    ) -> Result<Balance<HttpEndpoint, P>, BuildError> {
+        let checked = self.check()?;
+        let Self {
+            settings, service, ..
+        } = &checked.builder;
+        let check = settings.health_check.as_ref();
+        let checker = check.map(|check| Checker::over_http(check, service, &make));
+        let attendance = Attendance { checker, listener };
+        Ok(checked.start_attended(make, protocol, attendance))
+    }
+
     /// Everything that can be wrong with a balancer is found here, before anything is started.
     fn check(self) -> Result<Checked, BuildError> {
         self.settings.check()?;
@@ -305,6 +336,21 @@ pub(crate) struct Checked {
 impl Checked {
     /// Starts to follow the Service.
     pub(crate) fn start<M: MakeEndpoint, P>(self, make: M, protocol: P) -> Balance<M::Service, P> {
+        let check = self.builder.settings.health_check.as_ref();
+        let checker = check.map(|check| Checker::apart(check, &self.builder.service));
+        let attendance = Attendance {
+            checker,
+            listener: None,
+        };
+        self.start_attended(make, protocol, attendance)
+    }
+
+    fn start_attended<M: MakeEndpoint, P>(
+        self,
+        make: M,
+        protocol: P,
+        attendance: Attendance<M::Service>,
+    ) -> Balance<M::Service, P> {
         let Self {
             builder:
                 BalancerBuilder {
@@ -323,7 +369,7 @@ impl Checked {
             Clock::start(),
             runtime.clone(),
         ));
-        let driver = Driver::new(Arc::clone(&published), make, policy, source);
+        let driver = Driver::new(Arc::clone(&published), make, policy, source, attendance);
         Balance::new(published, protocol, driver.spawn(&runtime))
     }
 }

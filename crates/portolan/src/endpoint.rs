@@ -1,16 +1,10 @@
 //! What is made for each endpoint: a service, and word of whether the endpoint can be reached.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use tokio::sync::Notify;
 
-use crate::Endpoint;
+use crate::{Endpoint, level::Level};
 
 /// Makes the service that talks to one endpoint.
 ///
@@ -45,6 +39,12 @@ pub trait MakeEndpoint: Send + Sync + 'static {
     fn heals(&self) -> bool {
         false
     }
+
+    /// Whether a new endpoint gets no request, while others are there, before its service has said
+    /// [`Reachability::reached`]. By default it gets them at once.
+    fn connects_first(&self) -> bool {
+        false
+    }
 }
 
 impl<F, S> MakeEndpoint for F
@@ -64,14 +64,7 @@ where
 /// An endpoint out of reach is left out of the choice (unless all are), until it is reached again.
 /// Cloning shares it.
 #[derive(Clone)]
-pub struct Reachability(Arc<Signal>);
-
-struct Signal {
-    // How often it has changed; even where the endpoint can be reached. A level, not an event: whoever
-    // looks sees how it is now, and whether it was otherwise meanwhile, and no word can be lost.
-    changes: AtomicU32,
-    changed: Arc<Notify>,
-}
+pub struct Reachability(Level);
 
 impl Reachability {
     /// For trying a [`MakeEndpoint`] alone: nobody listens.
@@ -81,10 +74,12 @@ impl Reachability {
     }
 
     pub(crate) fn new(changed: Arc<Notify>) -> Self {
-        Self(Arc::new(Signal {
-            changes: AtomicU32::new(0),
-            changed,
-        }))
+        Self(Level::good(changed))
+    }
+
+    /// Of an endpoint that nobody has tried to reach yet: it counts as out of reach until it is reached.
+    pub(crate) fn not_yet(changed: Arc<Notify>) -> Self {
+        Self(Level::bad(changed))
     }
 
     /// A connection was made.
@@ -100,41 +95,18 @@ impl Reachability {
     /// Whether the endpoint can be reached, as far as is known. Until something else is said, it can.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
-        is_reachable(self.changes())
+        self.0.is_good()
     }
 
     /// How often that has changed.
     pub(crate) fn changes(&self) -> u32 {
-        self.0.changes.load(Ordering::Acquire)
+        self.0.changes()
     }
 
     /// Says how it is now. Whether it was otherwise before.
     pub(crate) fn set(&self, reachable: bool) -> bool {
-        // The common case, a word that changes nothing, only reads.
-        let mut changes = self.changes();
-        while is_reachable(changes) != reachable {
-            let more = changes.wrapping_add(1);
-            let exchange = self.0.changes.compare_exchange_weak(
-                changes,
-                more,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
-            match exchange {
-                Ok(_) => {
-                    self.0.changed.notify_one();
-                    return true;
-                }
-                Err(found) => changes = found,
-            }
-        }
-        false
+        self.0.set(reachable)
     }
-}
-
-/// Whether an endpoint can be reached after so many changes.
-pub(crate) fn is_reachable(changes: u32) -> bool {
-    changes.is_multiple_of(2)
 }
 
 impl fmt::Debug for Reachability {

@@ -78,7 +78,10 @@ pub enum ErrorKind {
     /// The policy named an endpoint that does not exist, or has been tried, or it panicked. A bug in the
     /// policy; the log says more.
     PolicyAtFault,
-    /// The task that follows the Service has ended: the runtime it ran on was shut down.
+    /// The client [has been shut down](crate::Balance::shutdown), and takes nothing new.
+    ShutDown,
+    /// The task that follows the Service has ended: the runtime it ran on was shut down, or the client was before the
+    /// request had an endpoint.
     Closed,
 }
 
@@ -302,6 +305,7 @@ impl fmt::Display for ErrorKind {
             Self::PolicyAtFault => f.write_str(
                 "the policy named an endpoint that does not exist, or panicked: see the log",
             ),
+            Self::ShutDown => f.write_str("the client has been shut down"),
             Self::Closed => f.write_str("the balancer has been shut down with its runtime"),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU64, sync::Arc};
 
-use portolan_core::{Endpoint, EndpointState, InFlight, Outcome, Time};
+use portolan_core::{Endpoint, EndpointState, InFlight, LoadReport, Outcome, Time};
 
 use tracing::{Span, field::display};
 
@@ -105,6 +105,13 @@ impl Lease {
             self.phase = Phase::Answered;
             self.record(Outcome::Success);
         }
+    }
+
+    /// Takes up what the endpoint has reported of its load, for policies that go by it. HTTP and gRPC clients
+    /// [do so themselves](crate::orca), where that is wanted.
+    pub fn report_load(&self, report: &LoadReport) {
+        let state = self.in_flight.state();
+        state.report_load(report, self.clock.now());
     }
 
     /// Has the outcome written down in a span.

@@ -56,14 +56,21 @@ mod error;
 mod follow;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod happy_eyeballs;
+pub mod health_check;
 pub mod hedge;
 #[cfg(feature = "http")]
 pub mod http;
 mod latest;
 mod lease;
+mod level;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod nodes;
+#[cfg(feature = "http")]
+pub mod orca;
+#[cfg(feature = "http")]
+mod protobuf;
 mod protocol;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
@@ -87,7 +94,7 @@ pub mod subset;
 #[cfg(feature = "file")]
 mod watched_file;
 
-pub use balance::{Balance, BalanceLayer, Observer, ResponseFuture, Routed, View};
+pub use balance::{Balance, BalanceLayer, Drained, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
 pub use endpoint::{MakeEndpoint, Reachability};

@@ -5,6 +5,9 @@
 //! | [`portolan.source.age`](SOURCE_AGE) | gauge | s | `service` | how old the endpoints are that are gone by, or, before the first, how long there have been none; 0 while discovery works |
 //! | [`portolan.source.errors`](SOURCE_ERRORS) | counter | | `service`, `error.type` | how often discovery said that it fails |
 //! | [`portolan.endpoints`](ENDPOINTS) | gauge | | `service`, `state` | endpoints: `eligible` for requests, or `passed_over` (not ready, leaving, out of reach, for clients elsewhere) |
+//! | [`portolan.endpoints.unhealthy`](ENDPOINTS_UNHEALTHY) | gauge | | `service` | endpoints that fail their [health checks](crate::health_check); told by balancers that check |
+//! | [`portolan.health_checks`](HEALTH_CHECKS) | counter | | `service`, `outcome` | health checks: `passed`, `failed`, `not_asked` (no connection was free), `unknown` (the server does not know `grpc.health.v1`) |
+//! | [`portolan.load_reports.refused`](LOAD_REPORTS_REFUSED) | counter | | `service`, `error.type` | reports of endpoints' load that were [garbage](crate::orca): `too_long`, `unknown_form`, `unreadable`, `number` |
 //! | [`portolan.snapshot.generation`](SNAPSHOT_GENERATION) | gauge | | `service` | counts the snapshots published |
 //! | [`portolan.snapshot.build.duration`](SNAPSHOT_BUILD) | histogram | s | `service` | how long one took, from taking up the news to its publication |
 //!
@@ -20,6 +23,12 @@ pub const SOURCE_AGE: &str = "portolan.source.age";
 pub const SOURCE_ERRORS: &str = "portolan.source.errors";
 /// How many endpoints there are, by state.
 pub const ENDPOINTS: &str = "portolan.endpoints";
+/// How many endpoints fail their health checks.
+pub const ENDPOINTS_UNHEALTHY: &str = "portolan.endpoints.unhealthy";
+/// How many health checks there were, by what came of them.
+pub const HEALTH_CHECKS: &str = "portolan.health_checks";
+/// How many reports of endpoints' load were refused.
+pub const LOAD_REPORTS_REFUSED: &str = "portolan.load_reports.refused";
 /// Counts the snapshots.
 pub const SNAPSHOT_GENERATION: &str = "portolan.snapshot.generation";
 /// How long a snapshot took to make.
@@ -27,5 +36,6 @@ pub const SNAPSHOT_BUILD: &str = "portolan.snapshot.build.duration";
 
 pub(crate) const SERVICE: &str = "service";
 pub(crate) const STATE: &str = "state";
+pub(crate) const OUTCOME: &str = "outcome";
 /// As OpenTelemetry's semantic conventions call it.
 pub(crate) const ERROR_TYPE: &str = "error.type";

@@ -1,11 +1,11 @@
 //! Choosing an endpoint for anything that is not a request of a known protocol.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use tracing::{field, level_filters::LevelFilter};
 
 use crate::{
-    Balance, Endpoint, Error, ErrorKind, Explanation, Lease, Observer, Opaque, Routing,
+    Balance, Drained, Endpoint, Error, ErrorKind, Explanation, Lease, Observer, Opaque, Routing,
     balance::{Journey, Step},
     builder::Checked,
 };
@@ -103,6 +103,15 @@ impl Nodes {
     #[must_use]
     pub fn explain(&self, routing: &Routing<'_>) -> Explanation {
         self.balance.explain(routing)
+    }
+
+    /// Ends the balancer and all of its clones: new picks are refused, leases that are held are waited for,
+    /// no longer than `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Looks at the balancer from outside.

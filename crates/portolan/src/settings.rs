@@ -7,7 +7,10 @@ use portolan_core::{
     health::{OutlierEjection, SlowStart},
 };
 
-use crate::{BuildError, admission::Admission, hedge::Hedge, retry::Retry, subset::Subset};
+use crate::{
+    BuildError, admission::Admission, health_check::HealthCheck, hedge::Hedge, retry::Retry,
+    subset::Subset,
+};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +102,7 @@ pub(crate) struct Settings {
     pub(crate) outlier_ejection: Option<OutlierEjection>,
     pub(crate) slow_start: Option<SlowStart>,
     pub(crate) subset: Option<Subset>,
+    pub(crate) health_check: Option<HealthCheck>,
 }
 
 impl Default for Settings {
@@ -120,6 +124,7 @@ impl Default for Settings {
             outlier_ejection: None,
             slow_start: None,
             subset: None,
+            health_check: None,
         }
     }
 }
@@ -176,6 +181,9 @@ impl Settings {
         }
         if let Some(slow_start) = &self.slow_start {
             slow_start.check()?;
+        }
+        if let Some(check) = &self.health_check {
+            check.check()?;
         }
         Ok(())
     }

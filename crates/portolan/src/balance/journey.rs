@@ -74,6 +74,10 @@ impl<Req> Journey<Req> {
         seen: Seen<'_>,
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
+        // One that is under way already goes on.
+        if self.detours.is_none() && published.shutdown.has_begun() {
+            return Err(self.error(published, ErrorKind::ShutDown));
+        }
         let snapshot = published.load();
         let mut tried = self.tried_in(&snapshot);
         let picked_at = snapshot.is_timed().then(|| published.clock.now());

@@ -10,11 +10,13 @@ mod layer;
 mod observer;
 pub(crate) mod published;
 pub(crate) mod repeat;
+mod shutdown;
 
 use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tower_service::Service;
@@ -24,6 +26,7 @@ pub(crate) use journey::{Journey, Step};
 pub use layer::{BalanceLayer, Routed};
 pub use observer::{Observer, View};
 pub(crate) use published::{Published, Reached, Waited};
+pub use shutdown::Drained;
 
 use crate::{BoxError, Error, Explanation, Opaque, Protocol, Routing, driver::DriverGuard};
 
@@ -78,6 +81,21 @@ impl<S, P> Balance<S, P> {
     #[must_use]
     pub fn explain(&self, routing: &Routing<'_>) -> Explanation {
         self.handle.published.explain(routing)
+    }
+
+    /// Ends the balancer and all of its clones: requests that are new are refused with
+    /// [`ErrorKind::ShutDown`](crate::ErrorKind); those that are under way, those that wait for an endpoint included, are
+    /// waited for, no longer than `within`. (A request is under way until its response has been read to its end, or
+    /// dropped.) After that the Service is followed no more, nothing is retried, and connections close as soon as nothing
+    /// is in flight on them.
+    ///
+    /// Use it before the process ends, with less time than the process has: a Pod that is deleted has
+    /// `terminationGracePeriodSeconds`, 30 s if nothing else is said.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves new requests refused, and the rest as it is; it may be called again.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        Arc::clone(&self.handle.published).shut_down(within).await
     }
 
     /// As [`call`](Service::call), which needs no more of the balancer than this.

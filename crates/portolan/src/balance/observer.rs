@@ -6,6 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use portolan_core::{Candidate, Candidates, Freshness, Reach, Time};
 
 use super::Published;
+use crate::health_check::Health;
 
 /// What a balancer knows: which endpoints get requests now, and what is measured of each.
 ///
@@ -39,6 +40,7 @@ pub struct View {
     candidates: Candidates,
     freshness: Freshness,
     reach: Reach,
+    health: Arc<[Health]>,
     now: Time,
 }
 
@@ -91,6 +93,13 @@ impl View {
         self.reach
     }
 
+    /// How the endpoints do that are [checked](crate::health_check), those that get no requests for it included, in
+    /// order of their placement. Empty where none is checked.
+    #[must_use]
+    pub fn health(&self) -> &[Health] {
+        &self.health
+    }
+
     /// How old the endpoints are, where discovery is failing; `None` where it is not.
     #[must_use]
     pub fn staleness(&self) -> Option<Duration> {
@@ -119,6 +128,7 @@ impl<S: Send + Sync + 'static> Observed for Published<S> {
             candidates: snapshot.candidates().clone(),
             freshness: snapshot.freshness().clone(),
             reach: snapshot.reach(),
+            health: self.health(),
             now: self.clock.now(),
         }
     }

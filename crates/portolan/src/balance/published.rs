@@ -18,10 +18,12 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
+use super::shutdown::Shutdown;
 use crate::{
     Routing,
     admission::Gate,
     clock::Clock,
+    health_check::Health,
     hedge::Hedging,
     retry::{Retries, Retry},
     settings::Settings,
@@ -51,13 +53,16 @@ pub(crate) struct Published<S> {
     pub(crate) hedging: Option<Hedging>,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
-    waiting: AtomicUsize,
+    pub(super) waiting: AtomicUsize,
     closed: AtomicBool,
     /// The policy [goes by identity](portolan_core::Policy::is_by_identity), as the driver found out.
     pub(crate) by_identity: AtomicBool,
     /// Endpoints that a request could not reach, for the driver to look after.
     unreachable: Mutex<Vec<Arc<EndpointState>>>,
     pub(crate) reported: Arc<Notify>,
+    /// How the endpoints do that are checked.
+    health: Mutex<Arc<[Health]>>,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// The service of one endpoint, as it stands in a snapshot.
@@ -117,6 +122,8 @@ impl<S> Published<S> {
             by_identity: AtomicBool::new(false),
             unreachable: Mutex::new(Vec::new()),
             reported: Arc::new(Notify::new()),
+            health: Mutex::default(),
+            shutdown: Shutdown::default(),
         }
     }
 
@@ -206,6 +213,14 @@ impl<S> Published<S> {
 
     pub(crate) fn take_unreachable(&self) -> Vec<Arc<EndpointState>> {
         std::mem::take(&mut *self.reports())
+    }
+
+    pub(crate) fn set_health(&self, health: Arc<[Health]>) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    pub(crate) fn health(&self) -> Arc<[Health]> {
+        Arc::clone(&self.health.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn reports(&self) -> std::sync::MutexGuard<'_, Vec<Arc<EndpointState>>> {

@@ -1,25 +1,36 @@
-//! What the driver keeps for each incarnation besides its state: its service, and whether it can be
-//! reached.
+//! What the driver keeps for each incarnation besides its state: its service, whether it can be
+//! reached, and whether it is well.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
 use tokio::sync::Notify;
 
-use super::probe::Probe;
-use crate::{MakeEndpoint, Reachability, balance::Reached, endpoint::is_reachable};
+use super::{
+    attendance::{Attendance, Attended},
+    probe::Probe,
+};
+use crate::{
+    MakeEndpoint, Reachability,
+    balance::Reached,
+    health_check::Health,
+    level::{NEVER_GOOD, is_good},
+};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
+    attendance: Attendance<M::Service>,
     members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
-    /// How many were out of reach when it was last looked at: where none is, which is nearly always,
-    /// none needs to be asked.
+    /// How many were out of reach when it was last looked at.
     out_of_reach: usize,
+    /// How many were out of reach or not well: where none is, which is nearly always, none needs to be
+    /// asked.
+    passed_over: usize,
 }
 
 /// An incarnation, told by its state: there is one for each, and it is kept here, so its address is
@@ -41,6 +52,8 @@ struct Member<S> {
     /// The changes of reachability when it was last looked at. Snapshots go by this, not by how it is
     /// meanwhile: or a change between look and snapshot, and back, would leave an endpoint out for ever.
     seen_changes: u32,
+    /// Nothing where nothing goes along with it, as mostly.
+    attended: Option<Box<Attended>>,
     /// The snapshot with which it came, or came back into reach.
     since: u64,
     /// The last snapshot that it was wanted for.
@@ -73,10 +86,49 @@ impl Hasher for AddressHasher {
     }
 }
 
-impl<S> Member<S> {
+impl<S: Clone + Send + Sync + 'static> Member<S> {
+    fn new<M: MakeEndpoint<Service = S>>(
+        candidate: &Candidate,
+        make: &M,
+        attendance: &Attendance<S>,
+        changed: &Arc<Notify>,
+        generation: u64,
+        trusted: bool,
+    ) -> Self {
+        let endpoint = &candidate.endpoint;
+        let changed = || Arc::clone(changed);
+        let reachability = match trusted || !make.connects_first() {
+            true => Reachability::new(changed()),
+            false => Reachability::not_yet(changed()),
+        };
+        let service = make.make(endpoint, reachability.clone());
+        Self {
+            state: Arc::clone(&candidate.state),
+            endpoint: Arc::clone(endpoint),
+            attended: attendance.begin(candidate, &service, changed(), trusted),
+            service,
+            seen_changes: reachability.changes(),
+            reachability,
+            since: generation,
+            generation,
+            probe: None,
+        }
+    }
+
+    /// Whether it is left out while another one is not.
+    fn is_passed_over(&self) -> bool {
+        !is_good(self.seen_changes)
+            || (self.attended.as_ref()).is_some_and(|attended| !attended.is_well())
+    }
+
     /// Makes the service again where the endpoint, the same life of it, is now to be connected to
     /// otherwise: the Pod's other address is told by another slice, which may come later.
-    fn follow<M: MakeEndpoint<Service = S>>(&mut self, make: &M, endpoint: &Arc<Endpoint>) {
+    fn follow<M: MakeEndpoint<Service = S>>(
+        &mut self,
+        make: &M,
+        attendance: &Attendance<S>,
+        endpoint: &Arc<Endpoint>,
+    ) {
         if Arc::ptr_eq(&self.endpoint, endpoint) {
             return;
         }
@@ -84,19 +136,47 @@ impl<S> Member<S> {
             || self.endpoint.host() != endpoint.host()
         {
             self.service = make.make(endpoint, self.reachability.clone());
+            if let Some(attended) = &mut self.attended {
+                let candidate = Candidate {
+                    endpoint: Arc::clone(endpoint),
+                    state: Arc::clone(&self.state),
+                };
+                attendance.go_on(attended, &candidate, &self.service);
+            }
         }
         self.endpoint = Arc::clone(endpoint);
     }
 }
 
 impl<M: MakeEndpoint> Members<M> {
-    pub(super) fn new(make: M, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(make: M, changed: Arc<Notify>, attendance: Attendance<M::Service>) -> Self {
         Self {
             make,
             changed,
+            attendance,
             members: HashMap::default(),
             out_of_reach: 0,
+            passed_over: 0,
         }
+    }
+
+    /// Takes up those of these candidates that get no requests before they have proved themselves: all that are new,
+    /// where there is anybody who has. Whether there are such.
+    pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) -> bool {
+        let trusts_new = self.attendance.trusts_new() && !self.make.connects_first();
+        if trusts_new || self.members.values().all(Member::is_passed_over) {
+            return false;
+        }
+        let before = self.passed_over;
+        for one in candidates {
+            self.members.entry(Key::of(&one.state)).or_insert_with(|| {
+                let (make, attendance) = (&self.make, &self.attendance);
+                let member = Member::new(one, make, attendance, &self.changed, generation, false);
+                self.passed_over += usize::from(member.is_passed_over());
+                member
+            });
+        }
+        self.passed_over > before
     }
 
     /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
@@ -109,19 +189,17 @@ impl<M: MakeEndpoint> Members<M> {
             .members
             .entry(Key::of(&candidate.state))
             .or_insert_with(|| {
-                let reachability = Reachability::new(Arc::clone(&self.changed));
-                Member {
-                    state: Arc::clone(&candidate.state),
-                    endpoint: Arc::clone(&candidate.endpoint),
-                    service: self.make.make(&candidate.endpoint, reachability.clone()),
-                    reachability,
-                    seen_changes: 0,
-                    since: generation,
+                let attendance = &self.attendance;
+                Member::new(
+                    candidate,
+                    &self.make,
+                    attendance,
+                    &self.changed,
                     generation,
-                    probe: None,
-                }
+                    true,
+                )
             });
-        member.follow(&self.make, &candidate.endpoint);
+        member.follow(&self.make, &self.attendance, &candidate.endpoint);
         member.generation = generation;
         Reached {
             service: member.service.clone(),
@@ -129,12 +207,30 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    pub(super) fn is_out_of_reach(&self, candidate: &Candidate) -> bool {
-        self.out_of_reach > 0
+    /// Whether it was out of reach, or not well, when it was last looked at.
+    pub(super) fn is_passed_over(&self, candidate: &Candidate) -> bool {
+        self.passed_over > 0
             && self
                 .members
                 .get(&Key::of(&candidate.state))
-                .is_some_and(|member| !is_reachable(member.seen_changes))
+                .is_some_and(Member::is_passed_over)
+    }
+
+    /// How those do that are checked; `None` where none is.
+    pub(super) fn health(&self) -> Option<Arc<[Health]>> {
+        if !self.attendance.knows_health() {
+            return None;
+        }
+        let checked = |member: &Member<M::Service>| {
+            let record = Arc::clone(member.attended.as_ref()?.record()?);
+            Some(Health::new(Arc::clone(&member.endpoint), record))
+        };
+        let mut health: Vec<Health> = self.members.values().filter_map(checked).collect();
+        health.sort_unstable_by(|one, other| {
+            let placement = other.endpoint().placement();
+            one.endpoint().placement().cmp(placement)
+        });
+        Some(health.into())
     }
 
     /// Whether any endpoint was out of reach when it was last looked at.
@@ -162,14 +258,15 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Whether an endpoint has come into reach or gone out of it since this was last asked: the snapshot
-    /// of the `next` generation is to say so.
-    pub(super) fn reachability_changed(&mut self, next: u64) -> bool {
+    /// Whether an endpoint has come into reach or gone out of it, or is well or ill otherwise than before, since this
+    /// was last asked: the snapshot of the `next` generation is to say so.
+    pub(super) fn changed(&mut self, next: u64) -> bool {
         let mut any = false;
-        self.out_of_reach = 0;
+        (self.out_of_reach, self.passed_over) = (0, 0);
         for member in self.members.values_mut() {
             let changes = member.reachability.changes();
-            let reachable = is_reachable(changes);
+            let reachable = is_good(changes);
+            let mut is_back = false;
             if member.seen_changes != changes {
                 let endpoint = member.state.endpoint();
                 tracing::info!(
@@ -177,36 +274,60 @@ impl<M: MakeEndpoint> Members<M> {
                     "endpoint's reachability changed"
                 );
                 member.seen_changes = changes;
-                if reachable {
-                    member.since = next;
-                }
+                is_back |= reachable;
                 any = true;
+                if let Some(attended) = member.attended.as_ref().filter(|_| reachable) {
+                    attended.is_reached();
+                }
+            }
+            let attended = member.attended.as_mut();
+            if let Some(healthy) = attended.and_then(|one| one.look(&member.endpoint)) {
+                is_back |= healthy;
+                any = true;
+            }
+            if is_back {
+                member.since = next;
             }
             if reachable {
                 member.probe = None;
-            } else {
+            } else if changes != NEVER_GOOD {
+                // One that is being connected to for the first time is no reason to suspect anything.
                 self.out_of_reach += 1;
             }
+            self.passed_over += usize::from(member.is_passed_over());
         }
         any
     }
 
     /// Lets go of the services of endpoints that get no more requests, and so of their connections
-    /// as soon as they are idle. Those out of reach stay, to be looked after.
-    pub(super) fn keep_only(&mut self, generation: u64, membership: &Membership) {
-        let out_of_reach: Vec<&Candidate> = membership
+    /// as soon as they are idle. Those that are passed over stay, to be looked after.
+    ///
+    /// Gives back the states of those that it lets go of.
+    pub(super) fn keep_only(
+        &mut self,
+        generation: u64,
+        membership: &Membership,
+    ) -> Vec<Weak<EndpointState>> {
+        let passed_over: Vec<&Candidate> = membership
             .members()
             .iter()
-            .filter(|one| self.is_out_of_reach(one) && one.endpoint.conditions().is_ready())
+            .filter(|one| self.is_passed_over(one) && one.endpoint.conditions().is_ready())
             .collect();
-        for one in out_of_reach {
+        for one in passed_over {
             if let Some(member) = self.members.get_mut(&Key::of(&one.state)) {
-                member.follow(&self.make, &one.endpoint);
+                member.follow(&self.make, &self.attendance, &one.endpoint);
                 member.generation = generation;
             }
         }
-        self.members
-            .retain(|_, member| member.generation == generation);
+        let mut gone = Vec::new();
+        self.members.retain(|_, member| {
+            let stays = member.generation == generation;
+            if !stays {
+                gone.push(Arc::downgrade(&member.state));
+            }
+            stays
+        });
+        gone
     }
 }
 

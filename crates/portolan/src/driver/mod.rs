@@ -4,13 +4,14 @@
 //! change. It is driven by a task of its own, so that connecting, healing and removal never wait for
 //! traffic.
 
+mod attendance;
 mod guarded;
-mod health;
 mod members;
 mod pace;
 mod part;
 mod probe;
 mod report;
+mod resilience;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,8 +20,8 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Policy,
-    Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
+    Candidate, Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership,
+    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
 };
 use tokio::{
     sync::Notify,
@@ -33,11 +34,12 @@ use crate::{
     balance::{Published, Reached},
     latest::Latest,
 };
-use health::Health;
+pub(crate) use attendance::{Attendance, Companion};
 use members::Members;
 use pace::Pace;
 use part::Part;
 use report::Report;
+use resilience::Resilience;
 
 /// Follows the Service for one balancer.
 pub(crate) struct Driver<M: MakeEndpoint> {
@@ -54,10 +56,10 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     /// The policy [goes by identity](Policy::is_by_identity).
     by_identity: bool,
     part: Part,
-    /// An endpoint was reached, or could not be.
+    /// An endpoint was reached, or could not be; or it is well, or not.
     reachability: Arc<Notify>,
     report: Report,
-    health: Health,
+    resilience: Resilience,
 }
 
 /// Stops the driver when it is dropped, with the last handle on the balancer.
@@ -76,6 +78,7 @@ impl<M: MakeEndpoint> Driver<M> {
         make: M,
         policy: Arc<dyn Policy>,
         source: Arc<dyn Source>,
+        attendance: Attendance<M::Service>,
     ) -> Self {
         let resolutions = source.watch(&published.service);
         let reachability = Arc::new(Notify::new());
@@ -91,8 +94,8 @@ impl<M: MakeEndpoint> Driver<M> {
             );
         }
         Self {
-            members: Members::new(make, Arc::clone(&reachability)),
-            health: Health::new(&published.settings, by_identity, now),
+            members: Members::new(make, Arc::clone(&reachability), attendance),
+            resilience: Resilience::new(&published.settings, by_identity, now),
             published,
             part: Part::of(subset.filter(|_| !by_identity)),
             by_identity,
@@ -128,8 +131,12 @@ impl<M: MakeEndpoint> Driver<M> {
                 said = self.resolutions.next(), if follows => news.put(self.heard(said, &mut follows)),
                 () = self.reachability.notified() => reachability = true,
                 () = self.published.reported.notified() => {}
+                () = self.published.shutdown.is_over() => {
+                    self.end();
+                    return;
+                }
                 Some(()) = changes.next() => rebuild = true,
-                () = self.health.rung() => rung = true,
+                () = self.resilience.rung() => rung = true,
                 () = self.part.changed() => rebuild = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
@@ -154,13 +161,13 @@ impl<M: MakeEndpoint> Driver<M> {
                 self.members.look_after(unreachable);
                 // Only where there was word of it: looking at each of 10,000 takes its time.
                 reachability |= self.reachability.notified().now_or_never().is_some();
-                let moved = reachability && self.members.reachability_changed(self.generation + 1);
+                let moved = reachability && self.members.changed(self.generation + 1);
                 suspicious |= moved && self.members.any_out_of_reach();
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                let looks = rung || learnt || moved || self.health.is_due(&self.published);
-                let health = looks && self.health.look(&self.published, &self.membership);
+                let looks = rung || learnt || moved || self.resilience.is_due(&self.published);
+                let health = looks && self.resilience.look(&self.published, &self.membership);
                 // Before the first word of the source there is nothing to publish.
                 let told = !matches!(self.freshness, Freshness::Pending) && !self.part.is_pending();
                 let publish = told && (moved || learnt || rebuild || health);
@@ -172,6 +179,13 @@ impl<M: MakeEndpoint> Driver<M> {
                 drop(former);
             }
         }
+    }
+
+    /// Lets go of all endpoints: their connections close as soon as they are idle.
+    fn end(&mut self) {
+        let gone = self.members.keep_only(u64::MAX, &Membership::default());
+        self.published.shutdown.depart(gone);
+        drop(self.published.store(Snapshot::pending()));
     }
 
     /// A source that ends has given up. What it said last stands.
@@ -224,7 +238,7 @@ impl<M: MakeEndpoint> Driver<M> {
     /// How long until there is something to do, even if nothing happens.
     fn next_look(&self) -> Option<Duration> {
         let again = self.report.age(&self.freshness, self.published.clock.now());
-        let health = self.health.next_look();
+        let health = self.resilience.next_look();
         let health = health.map(|due| due.since(self.published.clock.now()));
         [again, self.time_left(), health]
             .into_iter()
@@ -300,9 +314,26 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
+    /// Those that may get requests from there: new ones that have to prove themselves only where there is nobody else.
+    fn eligible(&mut self, from: &Location) -> Arc<[Candidate]> {
+        let members = &mut self.members;
+        let is_passed_over = |one: &Candidate| members.is_passed_over(one);
+        let outliers = self.resilience.outliers(&self.membership, is_passed_over);
+        let is_ejected = |one: &_| outliers.is_some_and(|outliers| outliers.is_ejected(one));
+        let is_left_out = |one: &_| is_passed_over(one) || is_ejected(one);
+        let list = eligible(&self.membership, from, is_left_out);
+        match members.put_on_trial(&list, self.generation + 1) {
+            true => eligible(&self.membership, from, |one| {
+                members.is_passed_over(one) || is_ejected(one)
+            }),
+            false => list,
+        }
+    }
+
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
     fn publish(&mut self, since: Instant) -> Arc<Snapshot<Reached<M::Service>>> {
-        let settings = &self.published.settings;
+        let published = Arc::clone(&self.published);
+        let settings = &published.settings;
         let local = self.membership.internal_traffic() == InternalTraffic::Local;
         let from = match settings.traffic_rules {
             TrafficRules::AsService if local || !self.by_identity => settings.location.clone(),
@@ -312,13 +343,7 @@ impl<M: MakeEndpoint> Driver<M> {
         // Those that are too old stay members: what is known of them holds when they are back.
         let (list, members_told) = match self.expired {
             true => Default::default(),
-            false => {
-                let is_out_of_reach = |one: &_| self.members.is_out_of_reach(one);
-                let is_ejected = self.health.ejected(&self.membership, is_out_of_reach);
-                let is_left_out = |one: &_| is_out_of_reach(one) || is_ejected(one);
-                let list = eligible(&self.membership, &from, is_left_out);
-                (list, self.membership.clone())
-            }
+            false => (self.eligible(&from), self.membership.clone()),
         };
         let part = self.part.now().map(|subset| (subset, subset.of(&list)));
         let here = part.as_ref().map_or(&list, |(_, part)| part);
@@ -327,7 +352,7 @@ impl<M: MakeEndpoint> Driver<M> {
             .with_session_affinity(self.membership.session_affinity());
         let picker = guarded::build(&*self.policy, &candidates);
         let now = self.published.clock.now();
-        let picker = self.health.ramped(picker, &candidates, now);
+        let picker = self.resilience.ramped(picker, &candidates, now);
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;
@@ -343,13 +368,18 @@ impl<M: MakeEndpoint> Driver<M> {
         if let Some((subset, _)) = part {
             snapshot = snapshot.with_subset(list, subset);
         }
-        self.members.keep_only(generation, &self.membership);
+        let gone = self.members.keep_only(generation, &self.membership);
+        self.published.shutdown.depart(gone);
         tracing::debug!(
             service = %self.published.service, generation = self.generation,
             endpoints = candidates.len(), members = self.membership.members().len(),
             "snapshot published"
         );
         let counts = (candidates.len(), self.membership.members().len());
+        if let Some(health) = self.members.health() {
+            self.report.health(&health);
+            self.published.set_health(health);
+        }
         let former = self.published.store(snapshot);
         self.report
             .published(self.generation, counts, since.elapsed());

@@ -12,7 +12,7 @@ mod told {
     use metrics::{SharedString, counter, gauge, histogram};
     use portolan_core::{Freshness, ServiceRef, SourceError, SourceErrorKind, Time};
 
-    use crate::metrics as names;
+    use crate::{health_check::Health, metrics as names};
 
     /// Tells of one balancer. Whoever records is looked up each time: programs often install their recorder
     /// after they have made their clients.
@@ -61,6 +61,13 @@ mod told {
                 .increment(1);
         }
 
+        /// How those do that are checked.
+        pub(in crate::driver) fn health(&self, health: &[Health]) {
+            let unhealthy = health.iter().filter(|one| !one.is_healthy()).count();
+            gauge!(names::ENDPOINTS_UNHEALTHY, names::SERVICE => self.service())
+                .set(unhealthy as f64);
+        }
+
         /// A snapshot was published that took so long to make.
         pub(in crate::driver) fn published(
             &self,
@@ -104,6 +111,8 @@ mod untold {
 
     use portolan_core::{Freshness, ServiceRef, SourceError, Time};
 
+    use crate::health_check::Health;
+
     #[derive(Debug)]
     pub(in crate::driver) struct Report;
 
@@ -117,6 +126,8 @@ mod untold {
         }
 
         pub(in crate::driver) fn source_failed(&self, _: &SourceError) {}
+
+        pub(in crate::driver) fn health(&self, _: &[Health]) {}
 
         pub(in crate::driver) fn published(&self, _: u64, _: (usize, usize), _: Duration) {}
     }

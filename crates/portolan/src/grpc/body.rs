@@ -15,7 +15,7 @@ use super::{
     deadline::Deadline,
     status::{Code, Status},
 };
-use crate::Lease;
+use crate::{Lease, orca::Reader};
 
 /// The body of a balanced gRPC response.
 ///
@@ -32,6 +32,8 @@ struct Stream {
     deadline: Option<Deadline>,
     /// Whether the status was in the headers already.
     has_status: bool,
+    /// Where the server's reports of its load are read.
+    reports: Option<Reader>,
 }
 
 impl ResponseBody {
@@ -43,9 +45,18 @@ impl ResponseBody {
                 lease,
                 deadline: None,
                 has_status,
+                reports: None,
             })
         });
         Self { stream }
+    }
+
+    /// The same, with reports of load that are in the trailers.
+    pub(super) fn reading(mut self, reports: Option<Reader>) -> Self {
+        if let Some(stream) = &mut self.stream {
+            stream.reports = reports;
+        }
+        self
     }
 
     pub(super) fn empty() -> Self {
@@ -66,6 +77,11 @@ impl Stream {
                 let code = frame.trailers_ref().and_then(Code::of);
                 if code.is_some_and(Code::is_failure) {
                     self.lease.fail();
+                }
+                if let (Some(reports), Some(trailers)) = (&self.reports, frame.trailers_ref())
+                    && let Some(report) = reports.read(trailers)
+                {
+                    self.lease.report_load(&report);
                 }
                 Poll::Ready(Some(frame))
             }

@@ -12,6 +12,7 @@ use crate::{
         Channel, Learn, Redirection,
         settings::{KeepAlive, Version},
     },
+    orca::{self, LoadReports},
     sticky::Sticky,
 };
 
@@ -159,6 +160,45 @@ impl GrpcBuilder {
         self
     }
 
+    /// How old a connection gets, give or take a tenth. One that is older takes no new requests, finishes those that it
+    /// has, and closes; there is another one first. Default: as old as it likes. Set it where what is between client and Pod
+    /// (a proxy, a load balancer, TLS certificates that are replaced) goes by connections.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.channel.connections.max_age = Some(age);
+        self
+    }
+
+    /// A new endpoint is connected to before it gets any request, at a random moment within `spread`. Meanwhile requests
+    /// go to those that are connected to; where there are none, they go to the new ones, and wait for the connection. So
+    /// no request waits for a handshake with a Pod that has just come, and a Pod that comes is not
+    /// dialled by all of its clients in the same moment. Default: each endpoint is dialled as soon as it is there, and gets
+    /// requests at once.
+    ///
+    /// ```
+    /// # use portolan::{BuildError, Cluster};
+    /// # use std::time::Duration;
+    /// # fn example(cluster: Cluster) -> Result<(), BuildError> {
+    /// let client = cluster
+    ///     .service("orders.shop:grpc")?
+    ///     .grpc()
+    ///     .connect_ahead(Duration::from_millis(500))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect_ahead(mut self, spread: Duration) -> Self {
+        self.channel.connections.connect_ahead = Some(spread);
+        self
+    }
+
+    /// How many dials that no request waits for may be under way at once, over all endpoints: to new endpoints, and to those
+    /// that are lost. Default: 64, which connects to a thousand Pods in a fraction of a second. A request that waits for a
+    /// connection waits for no other dial.
+    pub fn dials_ahead(mut self, dials: usize) -> Self {
+        self.channel.connections.dials_ahead = dials;
+        self
+    }
+
     /// Sends an HTTP/2 ping on a connection with calls under way that has been silent for `interval`, and
     /// gives the connection up when it is not answered within `timeout`. Default: 330 s and 20 s, for a
     /// gRPC server hangs up on a client that sends them more often than it has been told to allow (by
@@ -190,18 +230,34 @@ impl GrpcBuilder {
         self
     }
 
+    /// Reads what endpoints report of their load, for policies that go by it: see [`orca`](crate::orca). Default: nothing
+    /// is read.
+    pub fn load_reports(mut self, reports: LoadReports) -> Self {
+        self.channel.load_reports = Some(reports);
+        self
+    }
+
     /// Makes the channel, and starts to follow the Service.
     ///
     /// # Errors
     /// Where a setting makes no sense, or there is no tokio runtime.
     pub fn build(self) -> Result<GrpcClient, BuildError> {
+        if let Some(reports) = &self.channel.load_reports {
+            reports.check(true)?;
+        }
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(&self.balancer)?;
+        let service = self.balancer.service_ref();
+        let reports = self.channel.load_reports.clone();
         let protocol = Grpc {
-            heads: self.channel.into_heads(),
+            heads: self.channel.into_heads(service),
+        };
+        let listener = match (&reports, &protocol.heads.reports) {
+            (Some(reports), Some(reader)) => orca::listener(reports, reader),
+            _ => None,
         };
         Ok(GrpcClient {
-            balance: self.balancer.build_with(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol, listener)?,
             send,
         })
     }

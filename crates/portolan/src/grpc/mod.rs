@@ -35,6 +35,7 @@
 
 mod body;
 mod builder;
+mod call;
 mod deadline;
 mod protocol;
 mod refusal;
@@ -46,6 +47,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -58,13 +60,14 @@ pub use body::ResponseBody;
 pub use builder::GrpcBuilder;
 
 use crate::{
-    Balance, BoxError, Explanation, Observer,
+    Balance, BoxError, Drained, Explanation, Observer,
     http::{
         Sending,
         endpoint::{HttpEndpoint, Request},
     },
     sticky::Visit,
 };
+pub(crate) use call::{Call, CallError};
 use deadline::Deadline;
 use protocol::Grpc;
 use status::Status;
@@ -85,6 +88,15 @@ impl GrpcClient {
     #[must_use]
     pub fn observe(&self) -> Observer {
         self.balance.observe()
+    }
+
+    /// Ends the channel and all of its clones: new calls are refused (`UNAVAILABLE`), those under way are waited for,
+    /// no longer than `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Why this call would go where it would go now: whom the cluster's rules take off, what each policy makes of the

@@ -57,6 +57,7 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
         SentFrom::forget(&mut response);
         self.heads.sign(&mut response, &lease);
+        self.heads.report(response.headers(), &lease);
         // A call that fails at once has its status in the headers. What is no gRPC at all, such as a
         // proxy's own answer, has none.
         let code = Code::of(response.headers());
@@ -65,7 +66,10 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
         } else {
             lease.succeed();
         }
-        response.map(|body| ResponseBody::new(body, lease, code.is_some()))
+        // Trailers come with the body.
+        let reports = self.heads.reports.as_ref().filter(|_| code.is_none());
+        let reports = reports.cloned();
+        response.map(|body| ResponseBody::new(body, lease, code.is_some()).reading(reports))
     }
 
     fn fail(&self, error: SendError) -> Failure<Request> {

@@ -8,18 +8,20 @@ use super::ResponseBody;
 use crate::{Error, ErrorKind, http::endpoint::find_h2_error};
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(super) const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// A status code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Code(u8);
 
 impl Code {
+    pub(super) const OK: Self = Self(0);
     const CANCELLED: Self = Self(1);
     const UNKNOWN: Self = Self(2);
     pub(super) const DEADLINE_EXCEEDED: Self = Self(4);
     const PERMISSION_DENIED: Self = Self(7);
     const RESOURCE_EXHAUSTED: Self = Self(8);
+    pub(super) const UNIMPLEMENTED: Self = Self(12);
     const INTERNAL: Self = Self(13);
     pub(super) const UNAVAILABLE: Self = Self(14);
     const DATA_LOSS: Self = Self(15);
@@ -29,6 +31,10 @@ impl Code {
         let text = headers.get(GRPC_STATUS)?.to_str().ok()?;
         // What is no number is no status that a server should send.
         Some(text.parse().map_or(Self::UNKNOWN, Self))
+    }
+
+    pub(super) fn number(self) -> u8 {
+        self.0
     }
 
     /// Whether it counts against the endpoint.

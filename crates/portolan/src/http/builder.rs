@@ -13,7 +13,8 @@ use super::{
     settings::{KeepAlive, Version},
 };
 use crate::{
-    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity, sticky::Sticky,
+    BalancerBuilder, BuildError, Endpoint, Follow, Naming, Told, affinity::Affinity,
+    orca::LoadReports, sticky::Sticky,
 };
 
 /// An HTTP client in the making. It comes from [`BalancerBuilder::http`].
@@ -195,6 +196,45 @@ impl HttpBuilder {
         self
     }
 
+    /// How old a connection gets, give or take a tenth. One that is older takes no new requests, finishes those that it
+    /// has, and closes; of those that are kept ready, there is another one first. Default: as old as it likes. Set it where what is between client and Pod
+    /// (a proxy, a load balancer, TLS certificates that are replaced) goes by connections.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.channel.connections.max_age = Some(age);
+        self
+    }
+
+    /// A new endpoint is connected to before it gets any request, at a random moment within `spread`. Meanwhile requests
+    /// go to those that are connected to; where there are none, they go to the new ones, and wait for the connection. So
+    /// no request waits for a handshake with a Pod that has just come, and a Pod that comes is not
+    /// dialled by all of its clients in the same moment. Default: each endpoint is dialled as soon as it is there, and gets
+    /// requests at once.
+    ///
+    /// ```
+    /// # use portolan::{BuildError, Cluster};
+    /// # use std::time::Duration;
+    /// # fn example(cluster: Cluster) -> Result<(), BuildError> {
+    /// let client = cluster
+    ///     .service("orders.shop:http")?
+    ///     .http()
+    ///     .connect_ahead(Duration::from_millis(500))
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect_ahead(mut self, spread: Duration) -> Self {
+        self.channel.connections.connect_ahead = Some(spread);
+        self
+    }
+
+    /// How many dials that no request waits for may be under way at once, over all endpoints: to new endpoints, and to those
+    /// that are lost. Default: 64, which connects to a thousand Pods in a fraction of a second. A request that waits for a
+    /// connection waits for no other dial.
+    pub fn dials_ahead(mut self, dials: usize) -> Self {
+        self.channel.connections.dials_ahead = dials;
+        self
+    }
+
     /// How long an endpoint may take to begin its answer, counted from when the request is handed to a
     /// connection, so that sending its body is included. One that takes longer is given up: it counts
     /// against the endpoint, and the request goes to another one if it is [idempotent](super::Idempotent).
@@ -281,6 +321,13 @@ impl HttpBuilder {
         self
     }
 
+    /// Reads what endpoints report of their load, for policies that go by it: see [`orca`](crate::orca). Default: nothing
+    /// is read.
+    pub fn load_reports(mut self, reports: LoadReports) -> Self {
+        self.channel.load_reports = Some(reports);
+        self
+    }
+
     /// Makes the client, and starts to follow the Service.
     ///
     /// # Errors
@@ -289,13 +336,17 @@ impl HttpBuilder {
         if self.balancer.retries() {
             self.channel.idempotency.by_method();
         }
+        if let Some(reports) = &self.channel.load_reports {
+            reports.check(false)?;
+        }
         let make = self.channel.make(self.balancer.service_ref())?;
         let send = self.channel.clone().sending(&self.balancer)?;
+        let service = self.balancer.service_ref();
         let protocol = Http {
-            heads: self.channel.into_heads(),
+            heads: self.channel.into_heads(service),
         };
         Ok(HttpClient {
-            balance: self.balancer.build_with(make, protocol)?,
+            balance: self.balancer.build_over_http(make, protocol, None)?,
             send,
         })
     }

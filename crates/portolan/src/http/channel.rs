@@ -7,6 +7,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 use portolan_core::{PortRef, ServiceRef};
+use tokio::sync::Semaphore;
 
 use super::{
     endpoint::{MakeHttp, Renames},
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     BalancerBuilder, BuildError, Naming, Routing,
+    orca::{LoadReports, Reader},
     sticky::{InSession, Sessions, Sticky, Visit},
 };
 
@@ -29,6 +31,7 @@ pub(crate) struct Channel {
     pub(crate) naming: Naming,
     pub(crate) heads: Heads,
     pub(crate) sticky: Option<Sticky>,
+    pub(crate) load_reports: Option<LoadReports>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<rustls::ClientConfig>,
     #[cfg(feature = "tls")]
@@ -53,6 +56,7 @@ impl Default for Channel {
             naming: Naming::default(),
             heads: Heads::default(),
             sticky: None,
+            load_reports: None,
             #[cfg(feature = "tls")]
             tls: None,
             #[cfg(feature = "tls")]
@@ -89,6 +93,7 @@ impl Channel {
                 usual_port,
             },
             settings: self.connections.clone(),
+            dials_ahead: Arc::new(Semaphore::new(self.connections.dials_ahead)),
             #[cfg(feature = "tls")]
             tls: self.make_tls(service)?,
         })
@@ -114,9 +119,11 @@ impl Channel {
     }
 
     /// What the protocol reads in heads.
-    pub(crate) fn into_heads(self) -> Heads {
+    pub(crate) fn into_heads(self, service: &ServiceRef) -> Heads {
+        let reports = self.load_reports.as_ref();
         Heads {
             is_sticky: self.sticky.is_some(),
+            reports: reports.map(|reports| Reader::new(reports, service)),
             ..self.heads
         }
     }

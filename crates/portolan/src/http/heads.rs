@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Duplicate, Endpoint, Kept, Lease, Routing, Told,
     affinity::Affinity,
+    orca::Reader,
     sticky::{InSession, ServedBy},
 };
 
@@ -21,6 +22,7 @@ pub(crate) struct Heads {
     pub(crate) redirection: Option<Redirection>,
     pub(crate) learn: Learn,
     pub(crate) is_sticky: bool,
+    pub(crate) reports: Option<Reader>,
 }
 
 /// Who is shown the heads of responses, if anybody.
@@ -48,6 +50,16 @@ impl Heads {
         if self.is_sticky {
             let placement = lease.endpoint().placement().clone();
             response.extensions_mut().insert(ServedBy(placement));
+        }
+    }
+
+    /// Takes up what the endpoint reports of its load, where that is wanted.
+    #[inline]
+    pub(crate) fn report(&self, headers: &HeaderMap, lease: &Lease) {
+        if let Some(reader) = &self.reports
+            && let Some(report) = reader.read(headers)
+        {
+            lease.report_load(&report);
         }
     }
 

@@ -60,11 +60,13 @@ mod request;
 pub(crate) mod settings;
 #[cfg(feature = "tls")]
 mod tls;
+pub(crate) mod whole;
 
 use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -100,7 +102,7 @@ pub(crate) use {
     refusal::SentFrom,
 };
 
-use crate::{Balance, BoxError, Error, Explanation, Observer, sticky::Visit};
+use crate::{Balance, BoxError, Drained, Error, Explanation, Observer, sticky::Visit};
 use endpoint::{HttpEndpoint, Request};
 use protocol::Http;
 
@@ -136,6 +138,15 @@ impl HttpClient {
     #[must_use]
     pub fn forget_session(&self) -> Option<(http::HeaderName, http::HeaderValue)> {
         self.send.forget_session()
+    }
+
+    /// Ends the client and all of its clones: new requests are refused, those under way are waited for,
+    /// no longer than `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Sends a request to an endpoint of the balancer's choice.

@@ -58,6 +58,7 @@ impl Protocol<Request, HttpEndpoint> for Http {
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
         SentFrom::forget(&mut response);
         self.heads.sign(&mut response, &lease);
+        self.heads.report(response.headers(), &lease);
         if is_failure(response.status()) {
             lease.fail_by_response();
         } else {

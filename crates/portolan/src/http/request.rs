@@ -33,6 +33,11 @@ impl Target {
         Self::new(self.scheme.clone(), authority)
     }
 
+    /// The same without TLS.
+    pub(super) fn in_clear_text(&self) -> Self {
+        Self::new(Scheme::HTTP, self.authority.clone())
+    }
+
     /// HTTP/1.1: the path alone, and a Host header (RFC 9112, 3.2).
     pub(super) fn prepare_http1(&self, head: &mut Parts) {
         if head.version != Version::HTTP_10 {

@@ -14,6 +14,12 @@ pub(crate) struct ConnectionSettings {
     pub(crate) connect_timeout: Duration,
     /// After how long without a request a connection is closed. HTTP/1.1 only.
     pub(crate) idle_timeout: Duration,
+    /// How old a connection gets.
+    pub(crate) max_age: Option<Duration>,
+    /// In which time a new endpoint is connected to, before it gets requests.
+    pub(crate) connect_ahead: Option<Duration>,
+    /// How many dials that no request waits for may be under way, over all endpoints.
+    pub(crate) dials_ahead: usize,
     /// How long an answer may take to begin.
     pub(crate) response_timeout: Option<Duration>,
     /// HTTP/2 only.
@@ -46,6 +52,9 @@ impl Default for ConnectionSettings {
             max_connections: 512,
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(60),
+            max_age: None,
+            connect_ahead: None,
+            dials_ahead: 64,
             response_timeout: None,
             keep_alive: Some(KeepAlive {
                 interval: Duration::from_secs(20),
@@ -56,7 +65,20 @@ impl Default for ConnectionSettings {
     }
 }
 
+/// A connection that lives for less is one that is lost at once.
+const YOUNGEST: Duration = Duration::from_secs(1);
+
+/// No process has more connections to spare.
+const MOST_DIALS_AHEAD: usize = 65_536;
+
 impl ConnectionSettings {
+    /// How old one connection gets: another one is older, or not as old, by up to a tenth.
+    pub(crate) fn life(&self) -> Option<Duration> {
+        let age = self.max_age?;
+        let part = 0.9 + 0.2 * fastrand::f64();
+        Some(Duration::try_from_secs_f64(age.as_secs_f64() * part).unwrap_or(age))
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let refuse = |setting, value: &dyn std::fmt::Debug, expected| {
             Err(BuildError::Setting {
@@ -88,6 +110,16 @@ impl ConnectionSettings {
                 &self.idle_timeout,
                 "expected more than zero",
             );
+        }
+        if let Some(age) = self.max_age.filter(|age| *age < YOUNGEST) {
+            return refuse(
+                "max_connection_age",
+                &age,
+                "expected at least 1 s, or connections are made for nothing",
+            );
+        }
+        if self.dials_ahead == 0 || self.dials_ahead > MOST_DIALS_AHEAD {
+            return refuse("dials_ahead", &self.dials_ahead, "expected 1 to 65536");
         }
         if self.response_timeout.is_some_and(|limit| limit.is_zero()) {
             return refuse(

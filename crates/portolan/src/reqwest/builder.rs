@@ -5,7 +5,13 @@ use std::{fmt, sync::Arc, time::Duration};
 use reqwest::{Client, ClientBuilder, Request, Url, redirect};
 
 use super::{ReqwestClient, endpoint::MakeReqwest, protocol::Reqwest};
-use crate::{BalancerBuilder, Naming, affinity::Affinity, http::default_authority, sticky::Sticky};
+use crate::{
+    BalancerBuilder, Naming,
+    affinity::Affinity,
+    http::default_authority,
+    orca::{LoadReports, Reader},
+    sticky::Sticky,
+};
 
 /// A reqwest client in the making. It comes from [`BalancerBuilder::reqwest`].
 ///
@@ -36,6 +42,7 @@ pub struct ReqwestBuilder {
     tls: Option<rustls::ClientConfig>,
     protocol: Reqwest,
     sticky: Option<Sticky>,
+    load_reports: Option<LoadReports>,
 }
 
 /// Why a reqwest client could not be made.
@@ -67,6 +74,7 @@ impl BalancerBuilder {
             tls: None,
             protocol: Reqwest::default(),
             sticky: None,
+            load_reports: None,
         }
     }
 }
@@ -138,6 +146,13 @@ impl ReqwestBuilder {
         self
     }
 
+    /// Reads what endpoints report of their load, for policies that go by it: see [`orca`](crate::orca). Default: nothing
+    /// is read.
+    pub fn load_reports(mut self, reports: LoadReports) -> Self {
+        self.load_reports = Some(reports);
+        self
+    }
+
     /// Makes the client, and starts to follow the Service.
     ///
     /// # Errors
@@ -145,11 +160,18 @@ impl ReqwestBuilder {
     pub fn build(self) -> Result<ReqwestClient, BuildError> {
         let base = self.base()?;
         self.protocol.affinity.check()?;
+        let service = self.balancer.service_ref();
+        if let Some(reports) = &self.load_reports {
+            reports.check(false)?;
+        }
+        let reports = self.load_reports.as_ref();
+        let reports = reports.map(|reports| Reader::new(reports, service));
         let balancer = &self.balancer;
         let sessions = self.sticky.map(|sticky| sticky.of(balancer)).transpose()?;
         let protocol = Reqwest {
             by_method: self.protocol.by_method || self.balancer.retries(),
             is_sticky: sessions.is_some(),
+            reports,
             ..self.protocol
         };
         let customise = self.customise;

@@ -36,7 +36,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use pin_project_lite::pin_project;
@@ -47,7 +47,7 @@ pub use builder::{BuildError, ReqwestBuilder};
 pub use request::{RequestBuilder, RequestError};
 
 use crate::{
-    Balance, Error, Explanation, Observer, Protocol as _, Routing,
+    Balance, Drained, Error, Explanation, Observer, Protocol as _, Routing,
     affinity::Head,
     sticky::{Sessions, Visit},
 };
@@ -139,6 +139,15 @@ impl ReqwestClient {
             call.own.routing = own.with_session(session);
         }
         Some(visit)
+    }
+
+    /// Ends the client and all of its clones: new requests are refused, those under way are waited for, no longer than
+    /// `within`. See [`Balance::shutdown`].
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn shutdown(&self, within: Duration) -> Drained {
+        self.balance.shutdown(within).await
     }
 
     /// Why this request would go where it would go now: whom the cluster's rules take off, what each policy

@@ -12,6 +12,7 @@ use crate::{
     Failure, Lease, Protocol, Refusal, Routing,
     affinity::{Affinity, Head},
     http::{Tracked, is_failure, refusal::refusal},
+    orca::Reader,
     sticky::ServedBy,
 };
 
@@ -25,6 +26,7 @@ pub(crate) struct Reqwest {
     pub(super) by_rule: Option<Arc<Rule>>,
     pub(super) affinity: Affinity,
     pub(super) is_sticky: bool,
+    pub(super) reports: Option<Reader>,
 }
 
 impl Protocol<Call, ReqwestEndpoint> for Reqwest {
@@ -58,6 +60,11 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
             lease.fail_by_response();
         } else {
             lease.succeed();
+        }
+        if let Some(reader) = &self.reports
+            && let Some(report) = reader.read(response.headers())
+        {
+            lease.report_load(&report);
         }
         if self.is_sticky {
             let placement = lease.endpoint().placement().clone();

@@ -5,6 +5,7 @@
 mod discovery;
 mod fencing;
 mod handles;
+mod health;
 mod hedging;
 mod keys;
 mod limits;
@@ -21,6 +22,7 @@ mod rounds;
 mod routing;
 mod scripted;
 mod sessions;
+mod shutdown;
 mod sources;
 mod spans;
 mod staleness;

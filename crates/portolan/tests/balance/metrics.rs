@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use portolan::{
-    Cluster, Resolution, SourceError, SourceErrorKind,
-    metrics::{ENDPOINTS, SNAPSHOT_BUILD, SNAPSHOT_GENERATION, SOURCE_AGE, SOURCE_ERRORS},
+    Cluster, Endpoint, Resolution, SourceError, SourceErrorKind,
+    metrics::{
+        ENDPOINTS, ENDPOINTS_UNHEALTHY, HEALTH_CHECKS, SNAPSHOT_BUILD, SNAPSHOT_GENERATION,
+        SOURCE_AGE, SOURCE_ERRORS,
+    },
     source::channel,
 };
 use tokio::time::sleep;
@@ -77,4 +80,30 @@ async fn what_has_never_been_heard_of_is_as_old_as_the_wait_for_it() {
     drop(service);
     sleep(SECOND).await;
     assert_eq!(look(&snapshotter)(SOURCE_AGE, "db.shop"), Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_checks_are_counted_by_what_came_of_them() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (_teller, cluster) = crate::cluster_of(0..3);
+    let check =
+        portolan::health_check::HealthCheck::with(async |endpoint: std::sync::Arc<Endpoint>| {
+            match endpoint.placement().to_string().as_str() {
+                "db-1" => Err("it has a cold"),
+                _ => Ok(()),
+            }
+        });
+    let builder = cluster.service("db.shop").unwrap().health_check(check);
+    let nodes = builder.nodes().unwrap();
+    sleep(59 * SECOND).await;
+    let told = look(&snapshotter);
+    let (passed, failed) = (told(HEALTH_CHECKS, "passed"), told(HEALTH_CHECKS, "failed"));
+    // Each is asked five to seven times.
+    assert!((10.0..=14.0).contains(&passed.unwrap()), "{passed:?}");
+    assert!((5.0..=7.0).contains(&failed.unwrap()), "{failed:?}");
+    assert_eq!(told(ENDPOINTS_UNHEALTHY, "db.shop"), Some(1.0));
+    assert_eq!(told(ENDPOINTS, "passed_over"), Some(1.0));
+    drop(nodes);
 }

@@ -8,13 +8,30 @@
 mod affinity;
 #[cfg(test)]
 #[cfg(feature = "http")]
+mod connect_ahead;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod follow;
 #[cfg(test)]
 #[cfg(feature = "grpc")]
 mod grpc;
 #[cfg(test)]
 #[cfg(feature = "http")]
+#[cfg(test)]
+#[cfg(feature = "grpc")]
+mod grpc_health;
+#[cfg(test)]
+#[cfg(feature = "grpc")]
+mod grpc_load_reports;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod health;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod http;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod load_reports;
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod naming;
@@ -33,6 +50,9 @@ mod runtimes;
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod server;
+#[cfg(test)]
+#[cfg(feature = "http")]
+mod shutdown;
 #[cfg(test)]
 #[cfg(feature = "http")]
 mod sticky;

@@ -1,20 +1,14 @@
 //! Connecting to one endpoint: TCP to its addresses, then TLS by the Service's name.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, timeout},
-};
+use tokio::{net::TcpStream, time::timeout};
 
 use super::{ConnectError, transport::Transport};
+use crate::happy_eyeballs;
 #[cfg(feature = "tls")]
 use crate::http::tls::Tls;
-
-/// How long the preferred address has before the other one of a dual-stack Pod is dialled besides
-/// (RFC 8305, 5).
-const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Dials one endpoint, and nothing else.
 #[derive(Clone, Debug)]
@@ -47,7 +41,7 @@ impl Dialer {
     }
 
     async fn connect(&self, offer: Offer) -> Result<Transport, ConnectError> {
-        let tcp = race(self.address, self.alternate)
+        let tcp = happy_eyeballs::connect(self.address, self.alternate)
             .await
             .map_err(|error| ConnectError::Tcp(Arc::new(error)))?;
         tune(&tcp);
@@ -58,38 +52,6 @@ impl Dialer {
         let _ = offer;
         Ok(Transport::Plain(tcp))
     }
-}
-
-/// Happy Eyeballs, for two addresses: the first that answers.
-async fn race(address: SocketAddr, alternate: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let Some(alternate) = alternate else {
-        return TcpStream::connect(address).await;
-    };
-    let first = TcpStream::connect(address);
-    tokio::pin!(first);
-    let failed = tokio::select! {
-        connected = &mut first => match connected {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => Some(error),
-        },
-        () = sleep(HEAD_START) => None,
-    };
-    let second = TcpStream::connect(alternate);
-    let Some(error) = failed else {
-        tokio::pin!(second);
-        return tokio::select! {
-            connected = &mut first => match connected {
-                Ok(tcp) => Ok(tcp),
-                Err(error) => second.await.map_err(|_| error),
-            },
-            connected = &mut second => match connected {
-                Ok(tcp) => Ok(tcp),
-                Err(_) => first.await,
-            },
-        };
-    };
-    // The preferred address says best what is wrong.
-    second.await.map_err(|_| error)
 }
 
 /// Sets what makes a connection quick, and its end noticed.

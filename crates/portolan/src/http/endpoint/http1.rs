@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, BackoffSettings},
-    http::{refusal::SentFrom, replay::Replay},
+    http::{refusal::SentFrom, replay::Replay, settings::ConnectionSettings},
 };
 
 /// The connections to one endpoint.
@@ -44,6 +44,8 @@ struct State {
     connections: usize,
     /// Those that are being made.
     dialling: Vec<u64>,
+    /// When those that are there will be as old as they may get.
+    retirements: Vec<(u64, Instant)>,
     next_id: u64,
     /// The runtime of the connections is gone: there will be none.
     closed: bool,
@@ -59,6 +61,8 @@ struct Lent {
     id: u64,
     sender: SendRequest<Replay>,
     home: mpsc::Sender<Lent>,
+    /// When it is as old as it may get.
+    retires: Option<Instant>,
 }
 
 /// Counts a connection for as long as it is there, or is being made.
@@ -72,8 +76,9 @@ pub(super) async fn send(
     mut pool: Arc<Pool>,
     target: &Target,
     mut request: Request,
+    within: Option<Duration>,
 ) -> Result<Response, SendError> {
-    let deadline = deadline(&pool.connect.settings);
+    let deadline = deadline(&pool.connect.settings, within);
     loop {
         let mut connection = match pool.connection(deadline).await {
             Ok(connection) => connection,
@@ -127,6 +132,10 @@ impl Lent {
         let home = self.home.clone();
         // There is room for one, and there is only one. If the task is gone, so is the connection.
         let _ = home.try_send(self);
+    }
+
+    fn is_old(&self) -> bool {
+        self.retires.is_some_and(|at| at <= Instant::now())
     }
 }
 
@@ -218,10 +227,18 @@ impl Pool {
         }
     }
 
-    /// A connection is free: for who has been waiting for it, else for who comes next.
+    /// A connection is free: for who has been waiting for it, else for who comes next. One that is as old as it
+    /// may get closes, unless it is one of those that are kept ready: then another one has to be there first.
     fn put(&self, mut connection: Lent) {
         let mut state = self.state();
         state.is_made(connection.id);
+        if connection.is_old() {
+            if state.made() > self.connect.settings.connections || !state.waiting.is_empty() {
+                drop(state);
+                return;
+            }
+            self.wanted.notify_one();
+        }
         while let Some(waiting) = state.waiting.pop_front() {
             match waiting.send(Ok(connection)) {
                 Ok(()) => return,
@@ -256,32 +273,80 @@ impl Pool {
             .take(spare)
             .take_while(|idle| idle.since.elapsed() >= settings.idle_timeout)
             .count();
-        let closing: Vec<Idle> = state.idle.drain(..old).collect();
+        let mut closing: Vec<Idle> = state.idle.drain(..old).collect();
+        closing.extend(state.retire(settings));
         // Where a connection closes that a request waits for, another one has to be made for it.
         state.waiting.retain(|waiting| !waiting.is_closed());
         let abandoned = state.waiting.len() > state.dialling.len()
             && state.connections < settings.max_connections;
         let for_waiting = abandoned.then(|| self.count(&mut state));
-        let out_of_reach = !self.connect.reachability.is_reachable();
-        let missing = settings
-            .connections
-            .saturating_sub(state.connections)
-            .max(usize::from(out_of_reach));
+        let missing = self.missing(&state, state.old());
+        let until = state.next_retirement();
         drop(state);
         drop(closing);
         Chores {
             for_waiting,
             missing,
+            until,
         }
     }
 
-    fn count_more(self: &Arc<Self>, more: usize) -> Vec<Counted> {
+    /// How many are to be made ahead of traffic, besides those that are there; `old` ones of those are to be replaced.
+    fn missing(&self, state: &State, old: usize) -> usize {
+        let settings = &self.connect.settings;
+        let out_of_reach = !self.connect.reachability.is_reachable();
+        settings
+            .connections
+            .saturating_sub(state.connections.saturating_sub(old))
+            .min(settings.max_connections.saturating_sub(state.connections))
+            .max(usize::from(out_of_reach))
+    }
+
+    /// Counts those that are to be made now. Whether they are to replace others, which were good, besides.
+    fn count_missing(self: &Arc<Self>) -> (Vec<Counted>, bool) {
         let mut state = self.state();
-        (0..more).map(|_| self.count(&mut state)).collect()
+        let old = state.old();
+        let missing = self.missing(&state, old);
+        let counted = (0..missing).map(|_| self.count(&mut state)).collect();
+        (counted, old > 0)
     }
 }
 
 impl State {
+    /// Those that are there, and not being made.
+    fn made(&self) -> usize {
+        self.connections.saturating_sub(self.dialling.len())
+    }
+
+    /// How many idle ones are as old as they may get.
+    fn old(&self) -> usize {
+        let is_old = |idle: &&Idle| idle.connection.is_old();
+        self.idle.iter().filter(is_old).count()
+    }
+
+    /// Takes out the idle ones that are old, as far as enough others are there, or there is no room for others.
+    fn retire(&mut self, settings: &ConnectionSettings) -> Vec<Idle> {
+        let mut spare = self.made().saturating_sub(settings.connections);
+        if self.connections >= settings.max_connections {
+            spare = spare.max(1);
+        }
+        let mut closing = Vec::new();
+        while closing.len() < spare {
+            let Some(old) = self.idle.iter().position(|idle| idle.connection.is_old()) else {
+                break;
+            };
+            closing.push(self.idle.remove(old));
+        }
+        closing
+    }
+
+    /// When the next one will be as old as it may get.
+    fn next_retirement(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let retirements = self.retirements.iter().map(|(_, at)| *at);
+        retirements.filter(|at| *at > now).min()
+    }
+
     fn is_made(&mut self, id: u64) {
         if let Some(position) = self.dialling.iter().position(|dialling| *dialling == id) {
             self.dialling.swap_remove(position);
@@ -306,6 +371,8 @@ struct Chores {
     for_waiting: Option<Counted>,
     /// So many ahead of traffic.
     missing: usize,
+    /// When there will be more to do.
+    until: Option<Instant>,
 }
 
 impl Drop for Pool {
@@ -324,6 +391,7 @@ impl Drop for Counted {
             let mut state = pool.state();
             state.is_made(self.id);
             state.connections = state.connections.saturating_sub(1);
+            state.retirements.retain(|(id, _)| *id != self.id);
             let position = state
                 .idle
                 .iter()
@@ -352,6 +420,7 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
     let mut backoff = Backoff::new(BackoffSettings::CONNECT);
     let mut last = None;
     let mut next = Instant::now();
+    let mut is_first = true;
     loop {
         let Some(chores) = pool.upgrade().map(|pool| pool.look_after()) else {
             return;
@@ -360,17 +429,32 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
             tokio::spawn(dial_and_put(connect.clone(), None, counted));
         }
         if chores.missing > 0 && next <= Instant::now() {
-            let Some(counted) = pool.upgrade().map(|pool| pool.count_more(chores.missing)) else {
+            let turn = tokio::select! {
+                turn = async {
+                    match std::mem::take(&mut is_first) {
+                        true => connect.turns.first().await,
+                        false => connect.turns.next().await,
+                    }
+                } => turn,
+                // Something has changed: there may be something else to do, or nothing any more.
+                () = news.notified() => continue,
+            };
+            // Meanwhile requests may have made the connections that they needed.
+            let Some((counted, replace)) = pool.upgrade().map(|pool| pool.count_missing()) else {
                 return;
             };
+            if counted.is_empty() {
+                continue;
+            }
             let started = Instant::now();
             let dials = counted
                 .into_iter()
                 .map(|counted| dial_and_put(connect.clone(), None, counted));
             let connected = join_all(dials).await.into_iter().all(|connected| connected);
+            drop(turn);
             // An endpoint that closes connections as soon as they are made is as good as one that
             // cannot be connected to.
-            let lasted = last.is_none_or(|last| started - last >= GOOD_LIFE);
+            let lasted = replace || last.is_none_or(|last| started - last >= GOOD_LIFE);
             last = Some(Instant::now());
             next = if connected && lasted {
                 backoff.reset();
@@ -380,7 +464,12 @@ async fn keep_warm(pool: Weak<Pool>, first: Option<(Transport, Counted)>) {
             };
             continue;
         }
-        let until = if chores.missing > 0 { next } else { later(nap) };
+        let until = match chores.missing {
+            0 => chores
+                .until
+                .map_or(later(nap), |until| until.min(later(nap))),
+            _ => next,
+        };
         tokio::select! {
             () = news.notified() => {}
             () = sleep_until(until) => {}
@@ -414,10 +503,16 @@ async fn dial_and_put(connect: Connect, ready_made: Option<Transport>, counted: 
             tracing::debug!(%address, "connected");
             connect.reachability.reached();
             let (home, returns) = mpsc::channel(1);
+            let retires = connect.settings.life().map(later);
+            if let Some(at) = retires {
+                pool.state().retirements.push((counted.id, at));
+                pool.wanted.notify_one();
+            }
             let new = Lent {
                 id: counted.id,
                 sender,
                 home,
+                retires,
             };
             // Its task puts it into the pool as soon as it is ready.
             new.go_home();

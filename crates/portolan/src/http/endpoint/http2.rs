@@ -94,6 +94,9 @@ impl Links {
         let Some(link) = in_turn.next() else {
             return Err(ConnectError::Gone);
         };
+        if !matches!(&*link.borrow(), Link::Down(_)) {
+            self.connect.turns.hurry();
+        }
         let mut link = link.clone();
         let settled = link.wait_for(|link| link.is_usable() || matches!(link, Link::Down(_)));
         match self.connect.until(deadline, settled).await {
@@ -118,8 +121,9 @@ pub(super) async fn send(
     mut links: Arc<Links>,
     target: &Target,
     mut request: Request,
+    within: Option<Duration>,
 ) -> Result<Response, SendError> {
-    let deadline = deadline(&links.connect.settings);
+    let deadline = deadline(&links.connect.settings, within);
     loop {
         let mut connection = match links.connection(deadline).await {
             Ok(connection) => connection,
@@ -179,22 +183,40 @@ async fn keep(
 ) {
     let mut backoff = Backoff::new(BackoffSettings::CONNECT);
     let mut short_lived = 0_u32;
+    let mut is_first = true;
     loop {
+        let establish = async {
+            let ready_made = first.take();
+            let _turn = match (&ready_made, std::mem::take(&mut is_first)) {
+                (Some(_), _) => None,
+                (None, true) => Some(connect.turns.first().await),
+                (None, false) => Some(connect.turns.next().await),
+            };
+            establish(&connect, ready_made).await
+        };
         let made = tokio::select! {
-            made = establish(&connect, first.take()) => made,
+            made = establish => made,
             () = link.closed() => return,
         };
         match made {
             Ok((sender, connection)) => {
                 // It has a task of its own, for it outlives this one if requests are in flight.
-                let connection = tokio::spawn(connection);
-                let since = Instant::now();
+                let mut connection = tokio::spawn(connection);
+                let mut since = Instant::now();
                 link.send_replace(Link::Up(sender));
                 reach.up();
                 tracing::debug!(address = %connect.dialer.address, "connected");
-                tokio::select! {
-                    _ = connection => {}
-                    () = link.closed() => return,
+                loop {
+                    tokio::select! {
+                        _ = &mut connection => break,
+                        () = link.closed() => return,
+                        (sender, next) = successor(&connect) => {
+                            // The former one finishes what it holds, and closes.
+                            connection = tokio::spawn(next);
+                            since = Instant::now();
+                            link.send_replace(Link::Up(sender));
+                        }
+                    }
                 }
                 tracing::debug!(address = %connect.dialer.address, "connection lost");
                 reach.lost();
@@ -221,6 +243,29 @@ async fn keep(
             () = sleep(backoff.next()) => {}
             () = link.closed() => return,
         }
+    }
+}
+
+/// The connection that takes the place of one as soon as that is as old as it may get; for ever where it may get as
+/// old as it likes.
+async fn successor(connect: &Connect) -> Established {
+    let Some(life) = connect.settings.life() else {
+        return std::future::pending().await;
+    };
+    sleep(life).await;
+    let mut backoff = Backoff::new(BackoffSettings::CONNECT);
+    loop {
+        let turn = connect.turns.next().await;
+        let made = establish(connect, None).await;
+        drop(turn);
+        match made {
+            Ok(made) => return made,
+            // The old one is better than none.
+            Err(error) => {
+                tracing::debug!(address = %connect.dialer.address, %error, "cannot connect again");
+            }
+        }
+        sleep(backoff.next()).await;
     }
 }
 

@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod negotiate;
 mod transport;
+mod turn;
 
 use std::{
     fmt,
@@ -20,10 +21,12 @@ use std::{
     time::Duration,
 };
 
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use hyper::body::Incoming;
+use portolan_core::ServiceRef;
 use tokio::{
     runtime::Handle,
+    sync::Semaphore,
     time::{Instant, Timeout, timeout, timeout_at},
 };
 use tower_service::Service;
@@ -40,6 +43,7 @@ pub(crate) use transport::Transport;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::{
+    channel::default_authority,
     replay::Replay,
     request::Target,
     settings::{ConnectionSettings, Version},
@@ -47,6 +51,7 @@ use super::{
 use crate::{Endpoint, MakeEndpoint, Reachability};
 use dial::Dialer;
 use negotiate::Negotiation;
+use turn::Turns;
 
 pub(crate) type Request = http::Request<Replay>;
 pub(crate) type Response = http::Response<Incoming>;
@@ -57,6 +62,8 @@ pub(crate) struct MakeHttp {
     pub(super) target: Target,
     pub(super) renames: Renames,
     pub(super) settings: ConnectionSettings,
+    /// For dials that no request waits for.
+    pub(super) dials_ahead: Arc<Semaphore>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -86,6 +93,10 @@ impl MakeEndpoint for MakeHttp {
             dialer,
             settings: self.settings.clone(),
             reachability,
+            turns: Turns::new(
+                Arc::clone(&self.dials_ahead),
+                self.settings.connect_ahead.unwrap_or_default(),
+            ),
             runtime: Handle::current(),
         };
         let connections = match self.version() {
@@ -96,11 +107,62 @@ impl MakeEndpoint for MakeHttp {
         HttpEndpoint(Arc::new(Inner {
             target: self.target_of(endpoint),
             connections,
+            #[cfg(feature = "grpc")]
+            max_age: self.settings.max_age,
         }))
+    }
+
+    fn connects_first(&self) -> bool {
+        self.settings.connect_ahead.is_some()
     }
 
     fn heals(&self) -> bool {
         true
+    }
+}
+
+/// What asks endpoints on connections besides those of requests.
+impl MakeHttp {
+    /// HTTP/1.1 in clear text, in the Service's name; of a Service that has none, in no name.
+    pub(crate) fn plain(service: &ServiceRef) -> Self {
+        let nobody = Authority::from_static("localhost");
+        let authority = default_authority(service, 80).unwrap_or(nobody);
+        Self {
+            target: Target::new(Scheme::HTTP, authority),
+            renames: Renames::default(),
+            settings: ConnectionSettings::default(),
+            dials_ahead: one_place(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// HTTP/1.1 in clear text, in the same names.
+    pub(crate) fn in_clear_text(&self) -> Self {
+        Self {
+            target: self.target.in_clear_text(),
+            renames: self.renames,
+            settings: ConnectionSettings::default(),
+            dials_ahead: one_place(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// The same, of HTTP/2, and one connection for each endpoint.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn of_http2(&self) -> Self {
+        let mut this = self.clone();
+        this.settings.version = Version::Http2;
+        this.settings.connections = 1;
+        this.settings.connect_ahead = None;
+        this
+    }
+
+    /// Whether it speaks HTTP/2 and nothing else.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn is_http2(&self) -> bool {
+        self.settings.version == Version::Http2
     }
 }
 
@@ -146,9 +208,32 @@ impl MakeHttp {
 #[derive(Clone)]
 pub(crate) struct HttpEndpoint(Arc<Inner>);
 
+impl HttpEndpoint {
+    /// As a call, which has a connection within this time or fails.
+    pub(crate) async fn send_within(
+        self,
+        request: Request,
+        within: Duration,
+    ) -> Result<Response, SendError> {
+        self.0.send(request, Some(within)).await
+    }
+
+    /// For how long a stream of our own may hold on to a connection, which is to end at its age: a little longer, by
+    /// when there is another one.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn longest_stream(&self) -> Option<Duration> {
+        let age = self.0.max_age?;
+        // What is beyond the clock is as good as for ever.
+        let longest = age.checked_add(age / 5)?;
+        Instant::now().checked_add(longest).map(|_| longest)
+    }
+}
+
 struct Inner {
     target: Target,
     connections: Connections,
+    #[cfg(feature = "grpc")]
+    max_age: Option<Duration>,
 }
 
 enum Connections {
@@ -169,6 +254,7 @@ struct Connect {
     dialer: Dialer,
     settings: ConnectionSettings,
     reachability: Reachability,
+    turns: Turns,
     /// Where the connections are, and the timers: requests may come from any other runtime.
     runtime: Handle,
 }
@@ -219,7 +305,12 @@ impl Connect {
 }
 
 impl Inner {
-    async fn send(self: Arc<Self>, request: Request) -> Result<Response, SendError> {
+    /// Sends a request on a connection that is there within this time, or the connect timeout if nothing is said.
+    async fn send(
+        self: Arc<Self>,
+        request: Request,
+        within: Option<Duration>,
+    ) -> Result<Response, SendError> {
         let connections = match &self.connections {
             Connections::Known(known) => known.clone(),
             Connections::Asking(negotiation) => match negotiation.outcome().await {
@@ -230,8 +321,8 @@ impl Inner {
         let target = self.target.clone();
         drop(self);
         match connections {
-            Protocol::Http1(pool) => http1::send(pool, &target, request).await,
-            Protocol::Http2(links) => http2::send(links, &target, request).await,
+            Protocol::Http1(pool) => http1::send(pool, &target, request, within).await,
+            Protocol::Http2(links) => http2::send(links, &target, request, within).await,
         }
     }
 }
@@ -248,7 +339,7 @@ impl Service<Request> for HttpEndpoint {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        Box::pin(Arc::clone(&self.0).send(request))
+        Box::pin(Arc::clone(&self.0).send(request, None))
     }
 }
 
@@ -260,9 +351,14 @@ impl fmt::Debug for HttpEndpoint {
     }
 }
 
+/// For checks, each of which waits for its connection.
+fn one_place() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
+}
+
 /// Until when a request may be on its way to a connection, tries on several included.
-fn deadline(settings: &ConnectionSettings) -> Instant {
-    later(settings.connect_timeout)
+fn deadline(settings: &ConnectionSettings, within: Option<Duration>) -> Instant {
+    later(within.unwrap_or(settings.connect_timeout))
 }
 
 /// So much later than now. What is beyond the clock is a day, which is as good as for ever.

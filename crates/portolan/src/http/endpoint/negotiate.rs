@@ -30,11 +30,12 @@ impl Negotiation {
         if let Outcome::Known(protocol) = &*self.outcome.borrow() {
             return Ok(protocol.clone());
         }
+        self.connect.turns.hurry();
         let mut outcome = self.outcome.clone();
         let settled = outcome.wait_for(|outcome| !matches!(outcome, Outcome::Unknown));
         match self
             .connect
-            .until(deadline(&self.connect.settings), settled)
+            .until(deadline(&self.connect.settings, None), settled)
             .await
         {
             Ok(Ok(outcome)) => match &*outcome {
@@ -52,9 +53,17 @@ impl Negotiation {
 
 async fn negotiate(connect: Connect, outcome: watch::Sender<Outcome>) {
     let mut backoff = Backoff::new(BackoffSettings::CONNECT);
+    let mut is_first = true;
     loop {
+        let dial = async {
+            let _turn = match std::mem::take(&mut is_first) {
+                true => connect.turns.first().await,
+                false => connect.turns.next().await,
+            };
+            connect.dialer.dial(Offer::Both).await
+        };
         let made = tokio::select! {
-            made = connect.dialer.dial(Offer::Both) => made,
+            made = dial => made,
             () = outcome.closed() => return,
         };
         match made {

@@ -1,5 +1,6 @@
 //! One endpoint, against servers that follow a script.
 
+mod age;
 mod dial;
 mod http1;
 mod http2;
@@ -41,6 +42,7 @@ fn client_of(endpoint: &Endpoint, settings: ConnectionSettings) -> Client {
         renames: Renames::default(),
         target: Target::new(Scheme::HTTP, authority),
         settings,
+        dials_ahead: Arc::new(Semaphore::new(64)),
         #[cfg(feature = "tls")]
         tls: None,
     };

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::{balance::Published, settings::Settings};
 
-pub(super) struct Health {
+pub(super) struct Resilience {
     outliers: Option<Outliers>,
     slow: Option<Slow>,
     tally: Tally,
@@ -32,7 +32,7 @@ const REFILL: Duration = Duration::from_secs(1);
 /// How often it is found anew how long most requests take.
 const TURN: Duration = Duration::from_secs(5);
 
-impl Health {
+impl Resilience {
     pub(super) fn new(settings: &Settings, by_identity: bool, now: Time) -> Self {
         let bell = Arc::new(Notify::new());
         let outliers = settings.outlier_ejection.clone();
@@ -88,31 +88,26 @@ impl Health {
         faster || !decisions.is_empty()
     }
 
-    /// Who is to be left out, where not too few are left.
-    pub(super) fn ejected(
+    /// Those who say who is ejected; nothing where nobody is, or where so few are left that it is not gone by.
+    pub(super) fn outliers(
         &self,
         membership: &Membership,
-        is_out_of_reach: impl Fn(&Candidate) -> bool,
-    ) -> impl Fn(&Candidate) -> bool {
-        let outliers = self.outliers.as_ref().filter(|outliers| {
-            if outliers.ejected() == 0 {
-                return false;
-            }
-            let members = membership.members().iter();
-            let ready = members.filter(|one| one.endpoint.conditions().is_ready());
-            let left = |one: &&Candidate| !is_out_of_reach(one) && !outliers.is_ejected(one);
-            let (all, left) = (ready.clone().count(), ready.filter(left).count());
-            let panics = outliers.panics(all, left);
-            if panics {
-                tracing::warn!(
-                    ready = all,
-                    left,
-                    "too few endpoints are left: ejections are not gone by"
-                );
-            }
-            !panics
-        });
-        move |one| outliers.is_some_and(|outliers| outliers.is_ejected(one))
+        is_passed_over: impl Fn(&Candidate) -> bool,
+    ) -> Option<&Outliers> {
+        let outliers = self.outliers.as_ref().filter(|one| one.ejected() > 0)?;
+        let members = membership.members().iter();
+        let ready = members.filter(|one| one.endpoint.conditions().is_ready());
+        let stays = |one: &&Candidate| !is_passed_over(one) && !outliers.is_ejected(one);
+        let (all, left) = (ready.clone().count(), ready.filter(stays).count());
+        let panics = outliers.panics(all, left);
+        if panics {
+            tracing::warn!(
+                ready = all,
+                left,
+                "too few endpoints are left: ejections are not gone by"
+            );
+        }
+        (!panics).then_some(outliers)
     }
 
     /// Lets those who have just come start slowly.
