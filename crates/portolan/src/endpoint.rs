@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::Endpoint;
+use crate::{Endpoint, counters::Tally};
 
 /// Makes the service that talks to one endpoint.
 ///
@@ -71,19 +71,21 @@ struct Signal {
     // looks sees how it is now, and whether it was otherwise meanwhile, and no word can be lost.
     changes: AtomicU32,
     changed: Arc<Notify>,
+    tally: Arc<Tally>,
 }
 
 impl Reachability {
     /// For trying a [`MakeEndpoint`] alone: nobody listens.
     #[must_use]
     pub fn unwatched() -> Self {
-        Self::new(Arc::new(Notify::new()))
+        Self::new(Arc::default(), Arc::default())
     }
 
-    pub(crate) fn new(changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(changed: Arc<Notify>, tally: Arc<Tally>) -> Self {
         Self(Arc::new(Signal {
             changes: AtomicU32::new(0),
             changed,
+            tally,
         }))
     }
 
@@ -101,6 +103,11 @@ impl Reachability {
     #[must_use]
     pub fn is_reachable(&self) -> bool {
         is_reachable(self.changes())
+    }
+
+    /// Where it is counted how often the endpoints of this balancer are dialled.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.0.tally
     }
 
     /// How often that has changed.

@@ -154,7 +154,7 @@ pub enum NotRetried {
 #[derive(Debug)]
 pub(crate) struct Retries {
     settings: Retry,
-    pub(crate) tokens: RetryTokens,
+    tokens: RetryTokens,
 }
 
 impl Retries {
@@ -190,6 +190,11 @@ impl Retries {
             true => Ok(pause),
             false => Err(NotRetried::BudgetSpent),
         }
+    }
+
+    /// How many there were, and how many there would have been.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.tokens.taken(), self.tokens.refused())
     }
 
     pub(crate) fn put_back(&self) {

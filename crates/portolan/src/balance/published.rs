@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep, timeout_at},
 };
 
-use crate::{Routing, clock::Clock, retry::Retries, settings::Settings};
+use crate::{Counters, Routing, clock::Clock, counters::Tally, retry::Retries, settings::Settings};
 
 /// What the driver publishes and requests read.
 ///
@@ -32,6 +32,7 @@ pub(crate) struct Published<S> {
     pub(crate) runtime: Handle,
     /// Nothing where nobody asked for retries.
     pub(crate) retries: Option<Retries>,
+    pub(crate) tally: Arc<Tally>,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     waiting: AtomicUsize,
@@ -81,6 +82,7 @@ impl<S> Published<S> {
             settings,
             clock,
             runtime,
+            tally: Arc::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::pending()),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -103,6 +105,11 @@ impl<S> Published<S> {
         let former = self.snapshot.swap(Arc::new(snapshot));
         self.changed.notify_waiters();
         former
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let retries = self.retries.as_ref().map(Retries::counted);
+        self.tally.read(retries.unwrap_or_default())
     }
 
     /// Why a request would go where it would go now.

@@ -16,7 +16,7 @@ use portolan_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{retry::Retries, settings::Settings};
+use crate::{counters, retry::Retries, settings::Settings};
 
 pub(super) struct Health {
     outliers: Option<Outliers>,
@@ -25,13 +25,19 @@ pub(super) struct Health {
     /// Rung by an endpoint at which requests fail in a row.
     bell: Arc<Notify>,
     waker: Waker,
+    counts: Arc<counters::Tally>,
 }
 
 /// How often retries are paid for.
 const REFILL: Duration = Duration::from_secs(1);
 
 impl Health {
-    pub(super) fn new(settings: &Settings, by_identity: bool, now: Time) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        by_identity: bool,
+        now: Time,
+        counts: &Arc<counters::Tally>,
+    ) -> Self {
         let bell = Arc::new(Notify::new());
         let outliers = settings.outlier_ejection.clone();
         let outliers = outliers.map(|ejection: OutlierEjection| Outliers::new(ejection, now));
@@ -46,6 +52,7 @@ impl Health {
             },
             waker: Waker::from(Arc::new(Bell(Arc::clone(&bell)))),
             bell,
+            counts: Arc::clone(counts),
         }
     }
 
@@ -81,6 +88,7 @@ impl Health {
         }
         let decisions = outliers.look(membership.members(), now, fastrand::u64(..));
         for decision in &decisions {
+            count(&self.counts, decision);
             tell(service, decision);
         }
         faster || !decisions.is_empty()
@@ -127,6 +135,14 @@ impl Health {
             }
             None => picker,
         }
+    }
+}
+
+fn count(counts: &counters::Tally, decision: &Decision) {
+    match decision {
+        Decision::Ejected { .. } => counters::Tally::count(&counts.ejections),
+        Decision::Returned { .. } => counters::Tally::count(&counts.returns),
+        _ => {}
     }
 }
 

@@ -11,11 +11,14 @@ use portolan_core::{Candidate, Endpoint, EndpointState, Membership};
 use tokio::sync::Notify;
 
 use super::probe::Probe;
-use crate::{MakeEndpoint, Reachability, balance::Reached, endpoint::is_reachable};
+use crate::{
+    MakeEndpoint, Reachability, balance::Reached, counters::Tally, endpoint::is_reachable,
+};
 
 pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
+    tally: Arc<Tally>,
     members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
     /// How many were out of reach when it was last looked at: where none is, which is nearly always,
     /// none needs to be asked.
@@ -90,10 +93,11 @@ impl<S> Member<S> {
 }
 
 impl<M: MakeEndpoint> Members<M> {
-    pub(super) fn new(make: M, changed: Arc<Notify>) -> Self {
+    pub(super) fn new(make: M, changed: Arc<Notify>, tally: Arc<Tally>) -> Self {
         Self {
             make,
             changed,
+            tally,
             members: HashMap::default(),
             out_of_reach: 0,
         }
@@ -109,7 +113,8 @@ impl<M: MakeEndpoint> Members<M> {
             .members
             .entry(Key::of(&candidate.state))
             .or_insert_with(|| {
-                let reachability = Reachability::new(Arc::clone(&self.changed));
+                let (changed, tally) = (Arc::clone(&self.changed), Arc::clone(&self.tally));
+                let reachability = Reachability::new(changed, tally);
                 Member {
                     state: Arc::clone(&candidate.state),
                     endpoint: Arc::clone(&candidate.endpoint),

@@ -81,8 +81,12 @@ impl<M: MakeEndpoint> Driver<M> {
         published.by_identity.store(by_identity, Ordering::Relaxed);
         let now = published.clock.now();
         Self {
-            members: Members::new(make, Arc::clone(&reachability)),
-            health: Health::new(&published.settings, by_identity, now),
+            members: Members::new(
+                make,
+                Arc::clone(&reachability),
+                Arc::clone(&published.tally),
+            ),
+            health: Health::new(&published.settings, by_identity, now, &published.tally),
             published,
             by_identity,
             policy,
@@ -153,6 +157,7 @@ impl<M: MakeEndpoint> Driver<M> {
                     && self
                         .health
                         .look(&self.published.service, &self.membership, retries, now);
+                self.report.counted(&self.published.counters());
                 (moved || learnt || rebuild || health).then(|| self.publish(since))
             });
             if let Some(former) = former {

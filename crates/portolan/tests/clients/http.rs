@@ -429,3 +429,25 @@ async fn a_terminating_pods_idle_connections_close_and_what_is_in_flight_finishe
     assert_eq!(read(in_flight.await.unwrap().unwrap()).await, "late");
     assert!(is_closed(&mut busy).await);
 }
+
+#[tokio::test]
+async fn connections_that_are_made_and_that_cannot_be_are_counted() {
+    let cluster = cluster([serve_text("a").await, nowhere().await]);
+    let client = cluster.service("orders.shop").unwrap().http();
+    let client = client.build().unwrap();
+    let mut observer = client.observe();
+    let one_is_out_of_reach = async {
+        while let Some(view) = observer.changed().await {
+            if view.endpoints().len() == 1 {
+                return;
+            }
+        }
+    };
+    one_is_out_of_reach.await;
+    assert_eq!(read(client.send(get("/")).await.unwrap()).await, "a");
+    let counters = client.observe().counters();
+    assert!(counters.dials_failed >= 1, "{counters:?}");
+    // One may be on its way.
+    let not_failed = counters.dials - counters.dials_failed;
+    assert!((1..=2).contains(&not_failed), "{counters:?}");
+}

@@ -23,7 +23,7 @@ async fn a_late_report_does_not_count_on_a_probe_that_has_done_its_work() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let changed = Arc::new(Notify::new());
-    let mut members = Members::new(|_: &Endpoint| (), Arc::clone(&changed));
+    let mut members = Members::new(|_: &Endpoint| (), Arc::clone(&changed), Arc::default());
     let candidate = candidate(Endpoint::new(Placement::new("db-0"), address));
     members.service(&candidate, 1);
     let reachability = members.members[&Key::of(&candidate.state)]
@@ -45,7 +45,7 @@ async fn a_late_report_does_not_count_on_a_probe_that_has_done_its_work() {
 #[tokio::test]
 async fn the_service_follows_an_endpoint_that_is_to_be_connected_to_otherwise() {
     let make = |endpoint: &Endpoint| (endpoint.alternate(), endpoint.host().map(str::to_owned));
-    let mut members = Members::new(make, Arc::new(Notify::new()));
+    let mut members = Members::new(make, Arc::default(), Arc::default());
     let first = Endpoint::new(Placement::new("db-0"), "127.0.0.1:1".parse().unwrap());
     let candidate = candidate(first.clone());
     assert_eq!(members.service(&candidate, 1).service, (None, None));
@@ -64,7 +64,7 @@ async fn the_service_follows_an_endpoint_that_is_to_be_connected_to_otherwise() 
 #[tokio::test]
 async fn the_service_of_one_out_of_reach_follows_it_as_well() {
     let make = |endpoint: &Endpoint| endpoint.alternate();
-    let mut members = Members::new(make, Arc::new(Notify::new()));
+    let mut members = Members::new(make, Arc::default(), Arc::default());
     let first = Endpoint::new(Placement::new("db-0"), "127.0.0.1:1".parse().unwrap());
     let alternate = "[::1]:1".parse().unwrap();
     let both = first.clone().with_alternate(alternate);
