@@ -24,4 +24,5 @@ pub mod questions;
 #[cfg(feature = "real")]
 pub mod real;
 pub mod scenarios;
+pub mod steady;
 mod suite;
