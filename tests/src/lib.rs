@@ -13,6 +13,7 @@ pub mod caller;
 pub mod curl;
 pub mod failure;
 pub mod follow;
+pub mod greeter;
 pub mod guide;
 pub mod key_value;
 #[cfg(feature = "real")]
