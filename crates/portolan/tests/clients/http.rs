@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_text, text};
+use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_on, serve_text, text};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, channel::Channel};
 use portolan::{
@@ -450,4 +450,42 @@ async fn connections_that_are_made_and_that_cannot_be_are_counted() {
     // One may be on its way.
     let not_failed = counters.dials - counters.dials_failed;
     assert!((1..=2).contains(&not_failed), "{counters:?}");
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_reached_is_left_out_for_that_alone() {
+    let addresses = [nowhere().await, nowhere().await, nowhere().await];
+    let service = cluster(addresses).service("orders.shop").unwrap();
+    let client = service.resilient().wait(Wait::FailFast).http();
+    let client = client.build().unwrap();
+    for _ in 0..30 {
+        client.send(get("/")).await.unwrap_err();
+    }
+    assert_eq!(client.observe().counters().ejections, 0);
+    // All are back at the same time, and all get requests: none has to serve a sentence first.
+    let mut servers = tokio::task::JoinSet::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.unwrap();
+        servers.spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve_on(connection, |_| async { text("a") }));
+            }
+        });
+    }
+    let mut observer = client.observe();
+    let all_are_back = async {
+        while let Some(view) = observer.changed().await {
+            if view.endpoints().len() == 3 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), all_are_back)
+        .await
+        .unwrap();
+    for _ in 0..30 {
+        assert_eq!(read(client.send(get("/")).await.unwrap()).await, "a");
+    }
+    assert_eq!(client.observe().counters().ejections, 0);
 }
