@@ -13,6 +13,7 @@ pub mod caller;
 pub mod curl;
 pub mod failure;
 pub mod follow;
+pub mod greeter;
 pub mod guide;
 pub mod key_value;
 #[cfg(feature = "real")]
@@ -24,4 +25,5 @@ pub mod questions;
 #[cfg(feature = "real")]
 pub mod real;
 pub mod scenarios;
+pub mod steady;
 mod suite;

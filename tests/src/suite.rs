@@ -116,6 +116,16 @@ macro_rules! suite {
                 api_server_is_stopped_during_a_rollout
                 api_server_is_paused
             }
+            resilience {
+                rolling_restart
+                killed
+                hangs
+                refuses
+                slow
+                resets
+                zone_vanishes
+                api_down_in_rollout
+            }
         }
     };
     ($run:path: $($group:ident { $($scenario:ident)* })*) => {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::Notify;
 
-use crate::{Endpoint, level::Level};
+use crate::{Endpoint, counters::Tally, level::Level};
 
 /// Makes the service that talks to one endpoint.
 ///
@@ -64,22 +64,27 @@ where
 /// An endpoint out of reach is left out of the choice (unless all are), until it is reached again.
 /// Cloning shares it.
 #[derive(Clone)]
-pub struct Reachability(Level);
+pub struct Reachability {
+    level: Level,
+    tally: Arc<Tally>,
+}
 
 impl Reachability {
     /// For trying a [`MakeEndpoint`] alone: nobody listens.
     #[must_use]
     pub fn unwatched() -> Self {
-        Self::new(Arc::new(Notify::new()))
+        Self::new(Arc::default(), Arc::default())
     }
 
-    pub(crate) fn new(changed: Arc<Notify>) -> Self {
-        Self(Level::good(changed))
+    pub(crate) fn new(changed: Arc<Notify>, tally: Arc<Tally>) -> Self {
+        let level = Level::good(changed);
+        Self { level, tally }
     }
 
     /// Of an endpoint that nobody has tried to reach yet: it counts as out of reach until it is reached.
-    pub(crate) fn not_yet(changed: Arc<Notify>) -> Self {
-        Self(Level::bad(changed))
+    pub(crate) fn not_yet(changed: Arc<Notify>, tally: Arc<Tally>) -> Self {
+        let level = Level::bad(changed);
+        Self { level, tally }
     }
 
     /// A connection was made.
@@ -95,17 +100,22 @@ impl Reachability {
     /// Whether the endpoint can be reached, as far as is known. Until something else is said, it can.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
-        self.0.is_good()
+        self.level.is_good()
+    }
+
+    /// Where it is counted how often the endpoints of this balancer are dialled.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
     /// How often that has changed.
     pub(crate) fn changes(&self) -> u32 {
-        self.0.changes()
+        self.level.changes()
     }
 
     /// Says how it is now. Whether it was otherwise before.
     pub(crate) fn set(&self, reachable: bool) -> bool {
-        self.0.set(reachable)
+        self.level.set(reachable)
     }
 }
 

@@ -145,6 +145,11 @@ impl Lease {
         self.end_badly(Outcome::Failure);
     }
 
+    /// Records that the endpoint could not be connected to.
+    pub(crate) fn fail_to_reach(&mut self) {
+        self.end_badly(Outcome::Unreachable);
+    }
+
     /// Records that the endpoint has answered, and that the answer speaks against it: it cannot serve. Such answers are
     /// [counted apart](portolan_core::EndpointState::consecutive_error_responses).
     pub fn fail_by_response(&mut self) {
@@ -205,6 +210,7 @@ fn write_down(span: &Span, outcome: Outcome) {
         Outcome::Success => "success",
         Outcome::Interrupted => "interrupted",
         Outcome::ErrorResponse => "error_response",
+        Outcome::Unreachable => "unreachable",
         Outcome::Cancelled => "cancelled",
         _ => "failure",
     };

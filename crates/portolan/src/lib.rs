@@ -50,6 +50,7 @@ mod clock;
 mod cluster;
 #[cfg(feature = "config")]
 pub mod config;
+mod counters;
 mod driver;
 mod endpoint;
 mod error;
@@ -97,6 +98,7 @@ mod watched_file;
 pub use balance::{Balance, BalanceLayer, Drained, Observer, ResponseFuture, Routed, View};
 pub use builder::BalancerBuilder;
 pub use cluster::Cluster;
+pub use counters::Counters;
 pub use endpoint::{MakeEndpoint, Reachability};
 pub use error::{Attempt, BoxError, BuildError, Error, ErrorKind, Misdirection};
 pub use follow::{Follow, Told};

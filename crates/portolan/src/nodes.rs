@@ -123,7 +123,7 @@ impl Nodes {
     /// Gives a lease back because its endpoint could not be connected to. The endpoint is left out
     /// of the choice until it can be.
     pub fn unreachable(&self, mut lease: Lease) {
-        lease.fail();
+        lease.fail_to_reach();
         self.balance
             .published()
             .report_unreachable(&lease.into_state());

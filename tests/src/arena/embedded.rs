@@ -23,7 +23,7 @@ use super::Backend;
 use crate::{
     access::{self, Account, Document},
     failure::{Failure, Result},
-    key_value,
+    greeter, key_value,
 };
 
 /// A cluster for one scenario.
@@ -48,6 +48,7 @@ impl Embedded {
         let cluster = TestCluster::builder()
             .grace_period(Duration::from_secs(5))
             .image(key_value::IMAGE, key_value::program())
+            .image(greeter::IMAGE, greeter::program())
             .start()
             .await?;
         let endpoint = cluster.serve().await?;

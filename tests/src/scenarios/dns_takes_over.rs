@@ -60,7 +60,10 @@ async fn without_dns(
 }
 
 /// The API first, DNS while it fails; both in a hurry.
-async fn both(arena: &Arena) -> Result<FirstOf> {
+///
+/// # Errors
+/// What the cluster says.
+pub async fn both(arena: &Arena) -> Result<FirstOf> {
     let soon = Duration::from_millis(500);
     let options = WatchOptions::default()
         .idle_timeout(Duration::from_secs(3))

@@ -11,6 +11,7 @@ pub mod dns_takes_over;
 pub mod failover;
 pub mod outage;
 pub mod readiness;
+pub mod resilience;
 pub mod rolling;
 pub mod scale;
 pub mod scaling;

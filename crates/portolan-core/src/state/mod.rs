@@ -120,8 +120,12 @@ impl Measurement {
 pub enum Outcome {
     /// The endpoint answered, and the answer does not speak against it.
     Success,
-    /// There was no answer: the endpoint cannot be connected to, broke off, or was too long about it.
+    /// There was no answer: the endpoint broke off, or was too long about it.
     Failure,
+    /// The endpoint could not be connected to. That is a failure as any other, but for one thing: it is not
+    /// [counted in a row](EndpointState::consecutive_failures). Who cannot be reached is left out until it can be, and
+    /// is not to be left out for longer for the same reason.
+    Unreachable,
     /// The endpoint answered that it cannot serve: a 503, or UNAVAILABLE. It can be reached, and it is
     /// no success.
     ErrorResponse,
@@ -206,7 +210,8 @@ impl EndpointState {
         self.hot.failures.load(Ordering::Relaxed)
     }
 
-    /// How many have failed since the last success, however they did. It counts to 65,535.
+    /// How many have failed since the last success, however they did, but for those that
+    /// [could not reach](Outcome::Unreachable) the endpoint. It counts to 65,535.
     #[must_use]
     pub fn consecutive_failures(&self) -> u32 {
         self.hot.in_a_row.all()
@@ -259,7 +264,7 @@ impl EndpointState {
         self.record_untimed(outcome);
         let counted = match outcome {
             Outcome::Success => Some(took),
-            Outcome::Failure | Outcome::ErrorResponse => {
+            Outcome::Failure | Outcome::Unreachable | Outcome::ErrorResponse => {
                 Some(took.max(self.hot.latency.of_failure()))
             }
             // It was counted when its answer began; or it never ended.
@@ -273,7 +278,10 @@ impl EndpointState {
         }
         match outcome {
             Outcome::Success => self.hot.latency.record(took, now),
-            Outcome::Failure | Outcome::ErrorResponse | Outcome::Interrupted => {
+            Outcome::Failure
+            | Outcome::Unreachable
+            | Outcome::ErrorResponse
+            | Outcome::Interrupted => {
                 self.hot.latency.record_failure(took, now);
             }
             // How long it would have taken is unknown, but it is at least this much: that an
@@ -290,7 +298,7 @@ impl EndpointState {
                 self.hot.in_a_row.end();
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
             }
-            Outcome::Failure | Outcome::ErrorResponse => {
+            Outcome::Failure | Outcome::Unreachable | Outcome::ErrorResponse => {
                 self.hot.requests.fetch_add(1, Ordering::Relaxed);
                 self.count_failure(outcome);
             }
@@ -321,8 +329,10 @@ impl EndpointState {
 
     fn count_failure(&self, outcome: Outcome) {
         self.hot.failures.fetch_add(1, Ordering::Relaxed);
-        self.hot.in_a_row.add(outcome);
-        self.alarm.look(self);
+        if outcome != Outcome::Unreachable {
+            self.hot.in_a_row.add(outcome);
+            self.alarm.look(self);
+        }
     }
 
     /// Counts a request, unless `limit` are in flight already.

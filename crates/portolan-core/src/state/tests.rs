@@ -57,6 +57,18 @@ fn failing_fast_is_never_better_than_answering() {
 }
 
 #[test]
+fn what_cannot_be_reached_fails_and_is_not_counted_in_a_row() {
+    let state = fresh();
+    state.record(Outcome::Failure, MS, at(0));
+    for _ in 0..100 {
+        state.record(Outcome::Unreachable, MS, at(0));
+    }
+    assert_eq!((state.requests(), state.failures()), (101, 101));
+    assert_eq!(state.consecutive_failures(), 1);
+    assert!(millis(&state, at(0)) > 100.0);
+}
+
+#[test]
 fn the_estimate_has_a_ceiling() {
     let state = fresh();
     for tick in 0..10_000 {

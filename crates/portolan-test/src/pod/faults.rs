@@ -5,12 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::sync::watch;
 
 /// What a Pod does wrong.
 #[derive(Debug, Default)]
 pub(crate) struct PodFaults {
     hang: AtomicBool,
+    stall: watch::Sender<bool>,
     orders: Mutex<Orders>,
+    connections: AtomicU64,
     requests: AtomicU64,
     in_flight: AtomicU64,
 }
@@ -20,6 +23,7 @@ struct Orders {
     slow: Duration,
     answer: Option<StatusCode>,
     reset_every: u64,
+    reset_every_connection: u64,
 }
 
 /// What is to happen to one request.
@@ -42,6 +46,10 @@ impl PodFaults {
         self.hang.store(hang, Ordering::Release);
     }
 
+    pub(crate) fn set_stalled(&self, stall: bool) {
+        self.stall.send_replace(stall);
+    }
+
     pub(crate) fn set_slow(&self, slow: Duration) {
         self.orders().slow = slow;
     }
@@ -54,14 +62,36 @@ impl PodFaults {
         self.orders().reset_every = nth;
     }
 
+    pub(crate) fn set_reset_every_connection(&self, nth: u64) {
+        self.orders().reset_every_connection = nth;
+    }
+
     pub(crate) fn clear(&self) {
         self.set_hanging(false);
+        self.set_stalled(false);
         *self.orders() = Orders::default();
     }
 
-    /// How late every answer comes.
-    pub(crate) fn slow(&self) -> Duration {
-        self.orders().slow
+    /// Waits until an answer may be given: for as long as it is late, and while the Pod is stalled.
+    pub(crate) async fn until_answered(&self) {
+        let slow = self.orders().slow;
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        let mut stalled = self.stall.subscribe();
+        // The other side is gone only with the whole Pod.
+        stalled.wait_for(|stalled| !stalled).await.ok();
+    }
+
+    /// Counts a connection that came in. Whether it is to be reset.
+    pub(crate) fn begin_connection(&self) -> bool {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = self.orders().reset_every_connection;
+        nth > 0 && number.is_multiple_of(nth)
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Counts a request that came in and says what is to happen to it.

@@ -51,6 +51,12 @@ impl PodHandle {
         &self.identity.node
     }
 
+    /// The zone of that node, empty if it has none.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.identity.zone
+    }
+
     /// The Pod's address.
     #[must_use]
     pub fn ip(&self) -> IpAddr {
@@ -89,6 +95,12 @@ impl PodHandle {
         self.connections.count()
     }
 
+    /// How many connections were accepted so far, those included that were reset at once.
+    #[must_use]
+    pub fn connections_accepted(&self) -> u64 {
+        self.faults.connections()
+    }
+
     /// Kills the containers as `kill -9` does: when this returns, the ports are closed and all
     /// connections are reset. The kubelet starts them again after its backoff, in the same Pod,
     /// which is not ready meanwhile.
@@ -117,6 +129,45 @@ impl PodHandle {
         self.faults.set_hanging(true);
     }
 
+    /// Takes requests and answers none, as a program does whose threads all wait for something: connections are
+    /// accepted and read, and HTTP/2 pings answered. (A program other than HTTP gets no connections.) What was
+    /// asked meanwhile is answered after [`heal`](Self::heal).
+    pub fn stall(&self) {
+        self.faults.set_stalled(true);
+    }
+
+    /// Vanishes, as a Pod does whose node has lost its power, or its network: nothing is answered on the connections
+    /// that are open, and whoever connects waits in vain, for not even a refusal comes. Nobody is told: the Pod stays
+    /// ready, as it does in a cluster for the 40 s after which a node is given up.
+    ///
+    /// The kernel still acknowledges what is sent on open connections. That new ones are not answered is
+    /// Linux's doing; elsewhere a few may be.
+    ///
+    /// # Errors
+    /// If a port cannot be taken over, as another process has taken it.
+    ///
+    /// # Example
+    /// A whole zone:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use portolan_test::TestCluster;
+    ///
+    /// let cluster = TestCluster::builder().zones(&["a", "b"]).start().await?;
+    /// cluster.stateful_set("shop", "db", 4).port("http", 8080).create().await?.wait_ready(4).await?;
+    /// for pod in cluster.pods().iter().filter(|pod| pod.zone() == "b") {
+    ///     pod.vanish()?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn vanish(&self) -> std::io::Result<()> {
+        self.faults.set_hanging(true);
+        self.ports
+            .borrow()
+            .iter()
+            .try_for_each(|port| port.swallow())
+    }
+
     /// Answers every HTTP request by a bare `status`.
     pub fn answer_with(&self, status: StatusCode) {
         self.faults.set_answer(status);
@@ -125,6 +176,11 @@ impl PodHandle {
     /// Resets the connection in place of every `nth` answer; 1 for all, 0 for none.
     pub fn reset_every(&self, nth: u64) {
         self.faults.set_reset_every(nth);
+    }
+
+    /// Resets every `nth` connection as soon as it is accepted; 1 for all, 0 for none.
+    pub fn reset_every_connection(&self, nth: u64) {
+        self.faults.set_reset_every_connection(nth);
     }
 
     /// Resets all connections that are open now; new ones are welcome.
@@ -140,7 +196,7 @@ impl PodHandle {
     /// Ends all faults.
     ///
     /// # Errors
-    /// If a refused port cannot be opened again, as another process has taken it.
+    /// If a port that was closed cannot be opened again, as another process has taken it.
     pub fn heal(&self) -> std::io::Result<()> {
         self.faults.clear();
         self.connections.wake_all();

@@ -2,12 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{Connections, PodFaults, PodStream};
 
@@ -52,7 +53,14 @@ impl PodListener {
     /// # Errors
     /// When the port is closed for good, because the Pod was killed, or by the system.
     pub async fn accept(&mut self) -> io::Result<(PodStream, SocketAddr)> {
-        let (stream, peer) = poll_fn(|cx| self.port.poll_accept(cx)).await?;
+        let (stream, peer) = loop {
+            let (stream, peer) = poll_fn(|cx| self.port.poll_accept(cx)).await?;
+            if !self.faults.begin_connection() {
+                break (stream, peer);
+            }
+            // Without lingering, close sends RST; if the peer is gone already, all the better.
+            stream.set_zero_linger().ok();
+        };
         stream.set_nodelay(true)?;
         let stream = self.connections.add(stream, Arc::clone(&self.faults));
         Ok((stream, peer))
@@ -81,8 +89,20 @@ enum Socket {
     Open(Vec<TcpListener>),
     /// Closed for now: connections are refused, the program waits.
     Refusing,
+    /// Nobody who connects is answered; the program waits.
+    Swallowing {
+        /// One at each address.
+        _queues: Vec<FullQueue>,
+    },
     /// Closed for good.
     Closed,
+}
+
+/// A listening socket whose queue is full: Linux drops the packets of whoever connects besides.
+#[derive(Debug)]
+struct FullQueue {
+    _listener: TcpListener,
+    _queued: StdStream,
 }
 
 impl Port {
@@ -114,10 +134,24 @@ impl Port {
         }
     }
 
-    /// Accepts again after [`refuse`](Self::refuse).
+    /// Answers nobody who connects for now.
+    pub(crate) fn swallow(&self) -> io::Result<()> {
+        let mut socket = self.lock();
+        if matches!(*socket, Socket::Open(_) | Socket::Refusing) {
+            // The address has to be free first.
+            *socket = Socket::Refusing;
+            let addresses = [Some(self.address), self.other].into_iter().flatten();
+            let queues = addresses.map(FullQueue::new).collect::<io::Result<_>>()?;
+            *socket = Socket::Swallowing { _queues: queues };
+        }
+        Ok(())
+    }
+
+    /// Accepts again after [`refuse`](Self::refuse) or [`swallow`](Self::swallow).
     pub(crate) fn accept_again(&self) -> io::Result<()> {
         let mut socket = self.lock();
-        if matches!(*socket, Socket::Refusing) {
+        if matches!(*socket, Socket::Refusing | Socket::Swallowing { .. }) {
+            *socket = Socket::Refusing;
             *socket = Socket::Open(listen(self.address, self.other)?);
         }
         drop(socket);
@@ -132,13 +166,32 @@ impl Port {
                 let mut accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
                 accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
             }
-            Socket::Refusing => Poll::Pending,
+            Socket::Refusing | Socket::Swallowing { .. } => Poll::Pending,
             Socket::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Socket> {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FullQueue {
+    fn new(address: SocketAddr) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        // A queue of this length has room for one.
+        let listener = socket.listen(0)?;
+        // Within the machine, it is there before this returns.
+        let queued = StdStream::connect_timeout(&address, Duration::from_secs(1))?;
+        Ok(Self {
+            _listener: listener,
+            _queued: queued,
+        })
     }
 }
 

@@ -128,10 +128,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (fault, _in_flight) = faults.begin_request();
-    let slow = faults.slow();
-    if !slow.is_zero() {
-        tokio::time::sleep(slow).await;
-    }
+    faults.until_answered().await;
     match fault {
         RequestFault::None => {
             let boxed = |body: B| UnsyncBoxBody::new(body.map_err(|error| Failure(error.into())));

@@ -56,7 +56,7 @@ where
             async move {
                 let faults = Arc::clone(pod.faults());
                 let (_, _in_flight) = faults.begin_request();
-                tokio::time::sleep(faults.slow()).await;
+                faults.until_answered().await;
                 handle(pod, stream).await;
             }
         })

@@ -194,6 +194,80 @@ async fn slow_statuses_and_resets_on_order() {
     assert!(ask(&http1(), &pod).await.is_ok(), "the seventh");
 }
 
+#[tokio::test]
+async fn a_stalled_pod_takes_requests_and_answers_them_when_it_is_well() {
+    let (_cluster, _, pod) = echo().await;
+    let client = http2();
+    ask(&client, &pod).await.unwrap();
+    pod.stall();
+    let mut asked = std::pin::pin!(ask(&client, &pod));
+    tokio::select! {
+        answer = asked.as_mut() => panic!("{answer:?}"),
+        () = async {
+            while pod.requests_in_flight() == 0 {
+                tokio::task::yield_now().await;
+            }
+        } => {}
+    }
+    let mut impatient = std::pin::pin!(ask(&client, &pod));
+    let none = tokio::time::timeout(Duration::from_millis(100), impatient.as_mut()).await;
+    assert!(none.is_err());
+    assert_eq!(pod.requests_served(), 3);
+    pod.heal().unwrap();
+    assert_eq!(asked.await.unwrap().0, StatusCode::OK);
+    assert_eq!(impatient.await.unwrap().0, StatusCode::OK);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_pod_that_vanishes_answers_nobody_and_is_ready_all_the_same() {
+    let (_cluster, db, pod) = echo().await;
+    let client = http1();
+    ask(&client, &pod).await.unwrap();
+    pod.vanish().unwrap();
+    let either = async {
+        tokio::select! {
+            connected = TcpStream::connect(pod.address()) => format!("{connected:?}"),
+            answered = ask(&client, &pod) => format!("{answered:?}"),
+        }
+    };
+    let none = tokio::time::timeout(Duration::from_millis(300), either).await;
+    assert!(none.is_err(), "{none:?}");
+    db.wait_ready(1).await.unwrap();
+    pod.vanish().unwrap();
+    pod.heal().unwrap();
+    ask(&client, &pod).await.unwrap();
+    TcpStream::connect(pod.address()).await.unwrap();
+    // It can be killed, too, and comes back.
+    pod.vanish().unwrap();
+    pod.kill();
+    let refused = TcpStream::connect(pod.address()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn connections_are_counted_and_every_so_many_reset() {
+    let (_cluster, _, pod) = echo().await;
+    assert_eq!(pod.connections_accepted(), 0);
+    pod.reset_every_connection(3);
+    let mut resets = 0;
+    for _ in 0..9 {
+        resets += usize::from(ask(&http1(), &pod).await.is_err());
+    }
+    assert_eq!((resets, pod.connections_accepted()), (3, 9));
+    assert_eq!(pod.requests_served(), 6);
+    pod.heal().unwrap();
+    for _ in 0..3 {
+        ask(&http1(), &pod).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pod_knows_its_zone() {
+    let (_cluster, _, pod) = echo().await;
+    assert!(pod.zone().starts_with("zone-"), "{}", pod.zone());
+}
+
 /// A program that begins to answer at once and ends when it is told to.
 fn unhurried(go: watch::Receiver<bool>) -> impl portolan_test::Program {
     programs::http(move |pod: PodContext| {

@@ -46,6 +46,7 @@ pub(super) fn fail<S, P, Req>(
     if let Some(mut lease) = lease.take() {
         lease.untrace();
         match culprit {
+            Culprit::Endpoint if sent == Sent::Unreachable => lease.fail_to_reach(),
             Culprit::Endpoint => lease.fail(),
             Culprit::Caller => lease.excuse(),
         }

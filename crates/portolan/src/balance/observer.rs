@@ -6,7 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use portolan_core::{Candidate, Candidates, Freshness, Reach, Time};
 
 use super::Published;
-use crate::health_check::Health;
+use crate::{Counters, health_check::Health};
 
 /// What a balancer knows: which endpoints get requests now, and what is measured of each.
 ///
@@ -53,6 +53,12 @@ impl Observer {
     #[must_use]
     pub fn view(&self) -> View {
         self.published.view()
+    }
+
+    /// How often the balancer has sent again, dialled, ejected, up to now.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.published.counters()
     }
 
     /// Waits until the balancer goes by something that this observer has not seen yet; `None` once
@@ -117,6 +123,7 @@ impl View {
 /// A [`Published`], whatever the services in it.
 trait Observed: Send + Sync {
     fn view(&self) -> View;
+    fn counters(&self) -> Counters;
     fn changed(self: Arc<Self>, seen: u64) -> BoxFuture<'static, Option<View>>;
 }
 
@@ -131,6 +138,10 @@ impl<S: Send + Sync + 'static> Observed for Published<S> {
             health: self.health(),
             now: self.clock.now(),
         }
+    }
+
+    fn counters(&self) -> Counters {
+        self.counters()
     }
 
     fn changed(self: Arc<Self>, seen: u64) -> BoxFuture<'static, Option<View>> {

@@ -20,9 +20,10 @@ use tokio::{
 
 use super::shutdown::Shutdown;
 use crate::{
-    Routing,
+    Counters, Routing,
     admission::Gate,
     clock::Clock,
+    counters::Tally,
     health_check::Health,
     hedge::Hedging,
     retry::{Retries, Retry},
@@ -51,6 +52,7 @@ pub(crate) struct Published<S> {
     pub(crate) retries: Option<Retries>,
     /// Nothing where nobody asked for a second try.
     pub(crate) hedging: Option<Hedging>,
+    pub(crate) tally: Arc<Tally>,
     snapshot: ArcSwap<Snapshot<Reached<S>>>,
     changed: Notify,
     pub(super) waiting: AtomicUsize,
@@ -115,6 +117,7 @@ impl<S> Published<S> {
             settings,
             clock,
             runtime,
+            tally: Arc::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::pending()),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
@@ -139,6 +142,11 @@ impl<S> Published<S> {
         let former = self.snapshot.swap(Arc::new(snapshot));
         self.changed.notify_waiters();
         former
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.tally
+            .read((self.tokens.taken(), self.tokens.refused()))
     }
 
     /// Why a request would go where it would go now.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     MakeEndpoint, Reachability,
     balance::Reached,
+    counters::Tally,
     health_check::Health,
     level::{NEVER_GOOD, is_good},
 };
@@ -25,6 +26,7 @@ pub(super) struct Members<M: MakeEndpoint> {
     make: M,
     changed: Arc<Notify>,
     attendance: Attendance<M::Service>,
+    tally: Arc<Tally>,
     members: HashMap<Key, Member<M::Service>, BuildHasherDefault<AddressHasher>>,
     /// How many were out of reach when it was last looked at.
     out_of_reach: usize,
@@ -91,15 +93,15 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
         candidate: &Candidate,
         make: &M,
         attendance: &Attendance<S>,
-        changed: &Arc<Notify>,
+        (changed, tally): (&Arc<Notify>, &Arc<Tally>),
         generation: u64,
         trusted: bool,
     ) -> Self {
         let endpoint = &candidate.endpoint;
         let changed = || Arc::clone(changed);
         let reachability = match trusted || !make.connects_first() {
-            true => Reachability::new(changed()),
-            false => Reachability::not_yet(changed()),
+            true => Reachability::new(changed(), Arc::clone(tally)),
+            false => Reachability::not_yet(changed(), Arc::clone(tally)),
         };
         let service = make.make(endpoint, reachability.clone());
         Self {
@@ -149,11 +151,17 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
 }
 
 impl<M: MakeEndpoint> Members<M> {
-    pub(super) fn new(make: M, changed: Arc<Notify>, attendance: Attendance<M::Service>) -> Self {
+    pub(super) fn new(
+        make: M,
+        changed: Arc<Notify>,
+        attendance: Attendance<M::Service>,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
             make,
             changed,
             attendance,
+            tally,
             members: HashMap::default(),
             out_of_reach: 0,
             passed_over: 0,
@@ -171,7 +179,14 @@ impl<M: MakeEndpoint> Members<M> {
         for one in candidates {
             self.members.entry(Key::of(&one.state)).or_insert_with(|| {
                 let (make, attendance) = (&self.make, &self.attendance);
-                let member = Member::new(one, make, attendance, &self.changed, generation, false);
+                let member = Member::new(
+                    one,
+                    make,
+                    attendance,
+                    (&self.changed, &self.tally),
+                    generation,
+                    false,
+                );
                 self.passed_over += usize::from(member.is_passed_over());
                 member
             });
@@ -194,7 +209,7 @@ impl<M: MakeEndpoint> Members<M> {
                     candidate,
                     &self.make,
                     attendance,
-                    &self.changed,
+                    (&self.changed, &self.tally),
                     generation,
                     true,
                 )

@@ -94,7 +94,12 @@ impl<M: MakeEndpoint> Driver<M> {
             );
         }
         Self {
-            members: Members::new(make, Arc::clone(&reachability), attendance),
+            members: Members::new(
+                make,
+                Arc::clone(&reachability),
+                attendance,
+                Arc::clone(&published.tally),
+            ),
             resilience: Resilience::new(&published.settings, by_identity, now),
             published,
             part: Part::of(subset.filter(|_| !by_identity)),
@@ -168,6 +173,7 @@ impl<M: MakeEndpoint> Driver<M> {
                 }
                 let looks = rung || learnt || moved || self.resilience.is_due(&self.published);
                 let health = looks && self.resilience.look(&self.published, &self.membership);
+                self.report.counted(&self.published.counters());
                 // Before the first word of the source there is nothing to publish.
                 let told = !matches!(self.freshness, Freshness::Pending) && !self.part.is_pending();
                 let publish = told && (moved || learnt || rebuild || health);

@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     Reachability,
     backoff::{Backoff, BackoffSettings},
+    counters::Tally,
 };
 
 /// A task that dials an endpoint from time to time until it answers. Ends when it is dropped.
@@ -25,6 +26,7 @@ impl Probe {
             let mut backoff = Backoff::new(BackoffSettings::CONNECT);
             loop {
                 sleep(backoff.next()).await;
+                Tally::count(&reachability.tally().probes);
                 if let Ok(Ok(_)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                     reachability.reached();
                     return;

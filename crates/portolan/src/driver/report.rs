@@ -12,7 +12,7 @@ mod told {
     use metrics::{SharedString, counter, gauge, histogram};
     use portolan_core::{Freshness, ServiceRef, SourceError, SourceErrorKind, Time};
 
-    use crate::{health_check::Health, metrics as names};
+    use crate::{Counters, health_check::Health, metrics as names};
 
     /// Tells of one balancer. Whoever records is looked up each time: programs often install their recorder
     /// after they have made their clients.
@@ -21,6 +21,8 @@ mod told {
         service: SharedString,
         /// When the Service began to be followed.
         began: Time,
+        /// What has been told of these.
+        told: Counters,
     }
 
     /// How often an age is told that grows by itself.
@@ -31,6 +33,7 @@ mod told {
             Self {
                 service: service.to_string().into(),
                 began: now,
+                told: Counters::default(),
             }
         }
 
@@ -66,6 +69,28 @@ mod told {
             let unhealthy = health.iter().filter(|one| !one.is_healthy()).count();
             gauge!(names::ENDPOINTS_UNHEALTHY, names::SERVICE => self.service())
                 .set(unhealthy as f64);
+        }
+
+        /// It has sent again and ejected so often.
+        pub(in crate::driver) fn counted(&mut self, counters: &Counters) {
+            let told = self.told;
+            self.told = *counters;
+            // One that was taken and not used is put back.
+            self.told.retries = counters.retries.max(told.retries);
+            for (name, now, told) in [
+                (names::RETRIES, counters.retries, told.retries),
+                (
+                    names::RETRIES_REFUSED,
+                    counters.retries_refused,
+                    told.retries_refused,
+                ),
+                (names::EJECTIONS, counters.ejections, told.ejections),
+                (names::RETURNS, counters.returns, told.returns),
+            ] {
+                if now > told {
+                    counter!(name, names::SERVICE => self.service()).increment(now - told);
+                }
+            }
         }
 
         /// A snapshot was published that took so long to make.
@@ -111,7 +136,7 @@ mod untold {
 
     use portolan_core::{Freshness, ServiceRef, SourceError, Time};
 
-    use crate::health_check::Health;
+    use crate::{Counters, health_check::Health};
 
     #[derive(Debug)]
     pub(in crate::driver) struct Report;
@@ -128,6 +153,7 @@ mod untold {
         pub(in crate::driver) fn source_failed(&self, _: &SourceError) {}
 
         pub(in crate::driver) fn health(&self, _: &[Health]) {}
+        pub(in crate::driver) fn counted(&mut self, _: &Counters) {}
 
         pub(in crate::driver) fn published(&self, _: u64, _: (usize, usize), _: Duration) {}
     }

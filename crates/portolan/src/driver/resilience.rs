@@ -16,12 +16,12 @@ use portolan_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{balance::Published, settings::Settings};
+use crate::{balance::Published, counters, settings::Settings};
 
 pub(super) struct Resilience {
     outliers: Option<Outliers>,
     slow: Option<Slow>,
-    tally: Tally,
+    refill: Refill,
     /// Rung by an endpoint at which requests fail in a row.
     bell: Arc<Notify>,
     waker: Waker,
@@ -42,7 +42,7 @@ impl Resilience {
         Self {
             outliers,
             slow: slow.map(Slow::new),
-            tally: Tally {
+            refill: Refill {
                 due: (settings.retry.is_some() || settings.hedge.is_some()).then(|| now + REFILL),
                 turn: now + TURN,
                 counted: Vec::new(),
@@ -61,7 +61,10 @@ impl Resilience {
     pub(super) fn next_look(&self) -> Option<Time> {
         let outliers = self.outliers.as_ref().map(Outliers::next_look);
         let slow = self.slow.as_ref().and_then(|slow| slow.due);
-        [outliers, slow, self.tally.due].into_iter().flatten().min()
+        [outliers, slow, self.refill.due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether it is time to look.
@@ -73,7 +76,7 @@ impl Resilience {
     /// Looks at the endpoints. Whether another snapshot is to be published for what is seen.
     pub(super) fn look<S>(&mut self, published: &Published<S>, membership: &Membership) -> bool {
         let now = published.clock.now();
-        self.tally.refill(published, membership, now);
+        self.refill.refill(published, membership, now);
         let faster = self.slow.as_mut().is_some_and(|slow| slow.grow(now));
         let Some(outliers) = &mut self.outliers else {
             return faster;
@@ -83,6 +86,7 @@ impl Resilience {
         }
         let decisions = outliers.look(membership.members(), now, fastrand::u64(..));
         for decision in &decisions {
+            count(&published.tally, decision);
             tell(&published.service, decision);
         }
         faster || !decisions.is_empty()
@@ -124,6 +128,14 @@ impl Resilience {
             }
             None => picker,
         }
+    }
+}
+
+fn count(counts: &counters::Tally, decision: &Decision) {
+    match decision {
+        Decision::Ejected { .. } => counters::Tally::count(&counts.ejections),
+        Decision::Returned { .. } => counters::Tally::count(&counts.returns),
+        _ => {}
     }
 }
 
@@ -215,14 +227,14 @@ impl Slow {
 }
 
 /// How many requests there were, for the budget of the retries.
-struct Tally {
+struct Refill {
     due: Option<Time>,
     turn: Time,
     /// Up to which request of each endpoint it is counted.
     counted: Vec<(Arc<EndpointState>, u64)>,
 }
 
-impl Tally {
+impl Refill {
     fn refill<S>(&mut self, published: &Published<S>, membership: &Membership, now: Time) {
         if self.due.is_none_or(|due| now < due) {
             return;

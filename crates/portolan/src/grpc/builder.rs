@@ -199,6 +199,15 @@ impl GrpcBuilder {
         self
     }
 
+    /// How long an endpoint may take to begin its answer, for each endpoint that is tried: see
+    /// [`HttpBuilder::response_timeout`](crate::http::HttpBuilder::response_timeout). Servers send the headers of a
+    /// stream with its first message, so a stream that may be quiet at first should have none. Default: as long as
+    /// the call's own deadline allows.
+    pub fn response_timeout(mut self, limit: Duration) -> Self {
+        self.channel.connections.response_timeout = Some(limit);
+        self
+    }
+
     /// Sends an HTTP/2 ping on a connection with calls under way that has been silent for `interval`, and
     /// gives the connection up when it is not answered within `timeout`. Default: 330 s and 20 s, for a
     /// gRPC server hangs up on a client that sends them more often than it has been told to allow (by

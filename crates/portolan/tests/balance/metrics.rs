@@ -5,15 +5,23 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use portolan::{
     Cluster, Endpoint, Resolution, SourceError, SourceErrorKind,
+    health::OutlierEjection,
     metrics::{
-        ENDPOINTS, ENDPOINTS_UNHEALTHY, HEALTH_CHECKS, SNAPSHOT_BUILD, SNAPSHOT_GENERATION,
-        SOURCE_AGE, SOURCE_ERRORS,
+        EJECTIONS, ENDPOINTS, ENDPOINTS_UNHEALTHY, HEALTH_CHECKS, RETRIES, RETRIES_REFUSED,
+        RETURNS, SNAPSHOT_BUILD, SNAPSHOT_GENERATION, SOURCE_AGE, SOURCE_ERRORS,
     },
+    policy::RoundRobin,
+    retry::{Pushback, Retry},
     source::channel,
 };
 use tokio::time::sleep;
+use tower::ServiceExt;
 
-use crate::{endpoint, named, until_served_by};
+use crate::{
+    cluster_of, endpoint,
+    moody::{Mood, READ, World},
+    named, until_served_by,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -106,4 +114,33 @@ async fn health_checks_are_counted_by_what_came_of_them() {
     assert_eq!(told(ENDPOINTS_UNHEALTHY, "db.shop"), Some(1.0));
     assert_eq!(told(ENDPOINTS, "passed_over"), Some(1.0));
     drop(nodes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_and_ejections_are_told() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    world.set("db-1", Mood::Refuses(Pushback::Unsaid));
+    let builder = cluster.service("db").unwrap().policy(RoundRobin::new());
+    let builder = builder.retry(Retry::new());
+    let service = world.serve(builder.eject_outliers(OutlierEjection::new()));
+    for _ in 0..30 {
+        service.clone().oneshot(READ).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    sleep(2 * SECOND).await;
+    let counters = service.observe().counters();
+    let told = look(&snapshotter);
+    assert!(counters.retries >= 5, "{counters:?}");
+    assert_eq!(told(RETRIES, "db"), Some(counters.retries as f64));
+    assert_eq!(told(EJECTIONS, "db"), Some(1.0));
+    assert_eq!(
+        (told(RETRIES_REFUSED, "db"), told(RETURNS, "db")),
+        (None, None)
+    );
+    sleep(6 * SECOND).await;
+    assert_eq!(look(&snapshotter)(RETURNS, "db"), Some(1.0));
 }

@@ -100,6 +100,7 @@ async fn an_endpoint_that_is_said_to_be_unreachable_is_left_out_until_it_is_dial
     let _listener = TcpListener::bind(address).await.unwrap();
     let view = observer.changed().await.unwrap();
     assert_eq!(view.endpoints().len(), 2);
+    assert!(observer.counters().probes >= 1);
     let state = &view.endpoints()[1].state;
     assert_eq!(
         (state.requests(), state.failures(), state.in_flight()),

@@ -253,6 +253,43 @@ async fn an_endpoint_that_fails_where_others_do_not_is_left_alone_and_tried_agai
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_done_besides_is_counted() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    world.set("db-1", REFUSES);
+    let retry = Retry::new().budget(RetryBudget::new(0.0, 1)); // ten, and one a second
+    let builder = cluster.service("db").unwrap().policy(RoundRobin::new());
+    let service = world.serve(builder.retry(retry).eject_outliers(OutlierEjection::new()));
+    let observer = service.observe();
+    assert_eq!(observer.counters(), portolan::Counters::default());
+    for _ in 0..6 {
+        ask(&service, READ).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let counters = observer.counters();
+    let failed = at(&world.take_calls(), "db-1") as u64;
+    assert_eq!((counters.retries, counters.retries_refused), (failed, 0));
+    for _ in 0..30 {
+        ask(&service, READ).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let counters = observer.counters();
+    assert_eq!((counters.ejections, counters.returns), (1, 0));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(observer.counters().returns, 1);
+    // Nobody is left who could serve.
+    (0..3).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    for _ in 0..100 {
+        ask(&service, READ).await.unwrap();
+    }
+    let counters = observer.counters();
+    assert!(counters.retries <= 16, "{counters:?}");
+    assert!(counters.retries_refused >= 50, "{counters:?}");
+    drop(service);
+    assert_eq!(observer.counters(), counters);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_fail_most_stay() {
     let (_teller, cluster) = cluster_of(0..6);
     let world = World::default();

@@ -298,6 +298,23 @@ async fn a_deadline_that_passes_while_no_endpoint_is_there_counts_against_nobody
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
 
+#[tokio::test]
+async fn an_endpoint_that_does_not_answer_in_time_is_passed_over() {
+    let stuck = serve(|_| std::future::pending()).await;
+    let addresses = [stuck, echo("a").await];
+    let builder = builder(addresses).response_timeout(Duration::from_millis(50));
+    let channel = builder.retry_if(|_| true).build().unwrap();
+    channel.observe().changed().await;
+    let mut client = EchoClient::new(channel.clone());
+    for _ in 0..4 {
+        let reply = client.unary(ONE, Request::new(message("hello"))).await;
+        assert_eq!(reply.unwrap().into_inner().text, "a: hello");
+    }
+    assert!(failures(&channel) >= 1);
+    let counters = channel.observe().counters();
+    assert_eq!((counters.dials, counters.dials_failed), (2, 0));
+}
+
 #[test]
 fn a_call_with_a_deadline_may_be_polled_by_a_runtime_without_timers() {
     let home = tokio::runtime::Runtime::new().unwrap();

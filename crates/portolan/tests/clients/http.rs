@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_text, text};
+use crate::server::{cluster, hangs_up, nowhere, respond, serve, serve_on, serve_text, text};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, channel::Channel};
 use portolan::{
@@ -428,4 +428,64 @@ async fn a_terminating_pods_idle_connections_close_and_what_is_in_flight_finishe
     busy.write_all(answer).await.unwrap();
     assert_eq!(read(in_flight.await.unwrap().unwrap()).await, "late");
     assert!(is_closed(&mut busy).await);
+}
+
+#[tokio::test]
+async fn connections_that_are_made_and_that_cannot_be_are_counted() {
+    let cluster = cluster([serve_text("a").await, nowhere().await]);
+    let client = cluster.service("orders.shop").unwrap().http();
+    let client = client.build().unwrap();
+    let mut observer = client.observe();
+    let one_is_out_of_reach = async {
+        while let Some(view) = observer.changed().await {
+            if view.endpoints().len() == 1 {
+                return;
+            }
+        }
+    };
+    one_is_out_of_reach.await;
+    assert_eq!(read(client.send(get("/")).await.unwrap()).await, "a");
+    let counters = client.observe().counters();
+    assert!(counters.dials_failed >= 1, "{counters:?}");
+    // One may be on its way.
+    let not_failed = counters.dials - counters.dials_failed;
+    assert!((1..=2).contains(&not_failed), "{counters:?}");
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_reached_is_left_out_for_that_alone() {
+    let addresses = [nowhere().await, nowhere().await, nowhere().await];
+    let service = cluster(addresses).service("orders.shop").unwrap();
+    let client = service.resilient().wait(Wait::FailFast).http();
+    let client = client.build().unwrap();
+    for _ in 0..30 {
+        client.send(get("/")).await.unwrap_err();
+    }
+    assert_eq!(client.observe().counters().ejections, 0);
+    // All are back at the same time, and all get requests: none has to serve a sentence first.
+    let mut servers = tokio::task::JoinSet::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.unwrap();
+        servers.spawn(async move {
+            loop {
+                let (connection, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve_on(connection, |_| async { text("a") }));
+            }
+        });
+    }
+    let mut observer = client.observe();
+    let all_are_back = async {
+        while let Some(view) = observer.changed().await {
+            if view.endpoints().len() == 3 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(4), all_are_back)
+        .await
+        .unwrap();
+    for _ in 0..30 {
+        assert_eq!(read(client.send(get("/")).await.unwrap()).await, "a");
+    }
+    assert_eq!(client.observe().counters().ejections, 0);
 }

@@ -27,6 +27,7 @@ async fn a_late_report_does_not_count_on_a_probe_that_has_done_its_work() {
         |_: &Endpoint| (),
         Arc::clone(&changed),
         Attendance::nobody(),
+        Arc::default(),
     );
     let candidate = candidate(Endpoint::new(Placement::new("db-0"), address));
     members.service(&candidate, 1);
@@ -49,7 +50,7 @@ async fn a_late_report_does_not_count_on_a_probe_that_has_done_its_work() {
 #[tokio::test]
 async fn the_service_follows_an_endpoint_that_is_to_be_connected_to_otherwise() {
     let make = |endpoint: &Endpoint| (endpoint.alternate(), endpoint.host().map(str::to_owned));
-    let mut members = Members::new(make, Arc::new(Notify::new()), Attendance::nobody());
+    let mut members = Members::new(make, Arc::default(), Attendance::nobody(), Arc::default());
     let first = Endpoint::new(Placement::new("db-0"), "127.0.0.1:1".parse().unwrap());
     let candidate = candidate(first.clone());
     assert_eq!(members.service(&candidate, 1).service, (None, None));
@@ -68,7 +69,7 @@ async fn the_service_follows_an_endpoint_that_is_to_be_connected_to_otherwise() 
 #[tokio::test]
 async fn the_service_of_one_out_of_reach_follows_it_as_well() {
     let make = |endpoint: &Endpoint| endpoint.alternate();
-    let mut members = Members::new(make, Arc::new(Notify::new()), Attendance::nobody());
+    let mut members = Members::new(make, Arc::default(), Attendance::nobody(), Arc::default());
     let first = Endpoint::new(Placement::new("db-0"), "127.0.0.1:1".parse().unwrap());
     let alternate = "[::1]:1".parse().unwrap();
     let both = first.clone().with_alternate(alternate);

@@ -6,9 +6,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{ConnectError, transport::Transport};
-use crate::happy_eyeballs;
 #[cfg(feature = "tls")]
 use crate::http::tls::Tls;
+use crate::{counters::Tally, happy_eyeballs};
 
 /// Dials one endpoint, and nothing else.
 #[derive(Clone, Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Dialer {
     pub(super) address: SocketAddr,
     pub(super) alternate: Option<SocketAddr>,
     pub(super) timeout: Duration,
+    pub(super) tally: Arc<Tally>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -34,10 +35,13 @@ impl Dialer {
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub(super) async fn dial(&self, offer: Offer) -> Result<Transport, ConnectError> {
-        match timeout(self.timeout, self.connect(offer)).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::TimedOut(self.timeout)),
+        Tally::count(&self.tally.dials);
+        let dialled = timeout(self.timeout, self.connect(offer)).await;
+        let dialled = dialled.unwrap_or(Err(ConnectError::TimedOut(self.timeout)));
+        if dialled.is_err() {
+            Tally::count(&self.tally.dials_failed);
         }
+        dialled
     }
 
     async fn connect(&self, offer: Offer) -> Result<Transport, ConnectError> {

@@ -86,6 +86,7 @@ impl MakeEndpoint for MakeHttp {
             address: endpoint.address(),
             alternate: endpoint.alternate(),
             timeout: self.settings.connect_timeout,
+            tally: Arc::clone(reachability.tally()),
             #[cfg(feature = "tls")]
             tls: self.tls_to(endpoint),
         };

@@ -39,6 +39,7 @@ fn dialer(address: SocketAddr, alternate: Option<SocketAddr>) -> Dialer {
         address,
         alternate,
         timeout: SOON,
+        tally: Arc::default(),
         #[cfg(feature = "tls")]
         tls: None,
     }

@@ -47,7 +47,7 @@ fn client_of(endpoint: &Endpoint, settings: ConnectionSettings) -> Client {
         tls: None,
     };
     let changed = Arc::new(Notify::new());
-    let reachability = Reachability::new(Arc::clone(&changed));
+    let reachability = Reachability::new(Arc::clone(&changed), Arc::default());
     Client {
         endpoint: make.make(endpoint, reachability.clone()),
         reachability,
