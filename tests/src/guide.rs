@@ -163,3 +163,7 @@ mod primary_replica {}
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/policies-from-configuration.md")]
 mod policies_from_configuration {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/resilience.md")]
+mod resilience {}
