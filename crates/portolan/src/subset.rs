@@ -72,6 +72,8 @@ impl Subset {
     /// one, the environment says: by `POD_NAME`, by `POD_IP`, or, in a Pod, by `HOSTNAME`, which is its name. (`POD_IP`
     /// is for Pods with `hostNetwork`, whose `HOSTNAME` is the Node's.) The downward API sets the first two.
     ///
+    /// The client needs the permission to follow its own Service, as any other.
+    ///
     /// While a client does not find itself there, it takes as many endpoints by rendezvous instead, by its own name.
     /// At its start it waits for the first word of its own Service, a second at most.
     #[must_use]
