@@ -32,7 +32,11 @@ pub(crate) fn explain_eligible(
             "whom the Service means for clients here",
             &*near,
         ),
-        ("Reachability", "who can be reached, and stays", eligible),
+        (
+            "Reachability",
+            "who can be reached, is well, and stays",
+            eligible,
+        ),
     ];
     let mut before = members;
     for (rule, said, after) in rules {
