@@ -306,7 +306,9 @@ impl fmt::Display for ErrorKind {
                 "the policy named an endpoint that does not exist, or panicked: see the log",
             ),
             Self::ShutDown => f.write_str("the client has been shut down"),
-            Self::Closed => f.write_str("the balancer has been shut down with its runtime"),
+            Self::Closed => {
+                f.write_str("the balancer has ended: it, or its runtime, was shut down")
+            }
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn explain_eligible(
         ),
         (
             "Reachability",
-            "who can be reached, is not ejected, and stays",
+            "who can be reached, is well and not ejected, and stays",
             eligible,
         ),
     ];

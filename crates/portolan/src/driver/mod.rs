@@ -34,7 +34,9 @@ use crate::{
     balance::{Published, Reached},
     latest::Latest,
 };
-pub(crate) use attendance::{Attendance, Companion};
+pub(crate) use attendance::Attendance;
+#[cfg(feature = "http")]
+pub(crate) use attendance::Companion;
 use members::Members;
 use pace::Pace;
 use part::Part;

@@ -213,6 +213,28 @@ async fn a_balancer_of_anything_is_checked_by_http_as_well() {
 }
 
 #[tokio::test]
+async fn a_port_that_never_answers_is_found_out_and_keeps_nothing() {
+    // The system takes connections for it, and nobody ever reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::start().await;
+    let addresses = [server.address, silent.local_addr().unwrap()];
+    let client = client(addresses, HealthCheck::http("/healthz"))
+        .build()
+        .unwrap();
+    let mut observer = client.observe();
+    let view = until(&mut observer, |view| healthy(view) == [true, false]).await;
+    let ill = &view.health()[1];
+    assert_eq!(ill.last_failure().as_deref(), Some("no answer within 50ms"));
+    assert!(
+        ill.failures() >= 2 && ill.failures() == ill.checks(),
+        "{ill:?}"
+    );
+    for _ in 0..4 {
+        read(client.send(get("/")).await.unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_with_much_to_do_is_not_ill_for_that() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
