@@ -21,6 +21,10 @@ pub(super) struct Detours<Req> {
     pub(super) waiting: Option<Instant>,
     /// All others have been asked.
     pub(super) nobody_else: bool,
+    /// As many were asked as may be, and the last could not be reached: nobody is asked until something has changed.
+    pub(super) found_nobody: bool,
+    /// How often something had.
+    pub(super) more: usize,
     /// How often the endpoint that it waited for was not the right one any more when it was ready.
     pub(super) turned_away: usize,
     /// How often an answer has sent the request elsewhere.
@@ -42,6 +46,8 @@ impl<Req> Default for Detours<Req> {
             last_answered: false,
             waiting: None,
             nobody_else: false,
+            found_nobody: false,
+            more: 0,
             turned_away: 0,
             hops: 0,
             sent_on: None,

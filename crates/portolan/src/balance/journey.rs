@@ -64,6 +64,9 @@ const TIMED_ONE_IN: u64 = 16;
 /// policies avoid busy endpoints by themselves; where this many are full, most are.
 const MAX_FULL: usize = 8;
 
+/// How many times as many endpoints may be tried as otherwise, where each tried at last could not be reached.
+const MORE: usize = 3;
+
 impl<Req> Journey<Req> {
     /// Chooses the next endpoint. The lease is made where it is to stay: moving it right after would
     /// wait for what was just written (15 ns).
@@ -79,6 +82,9 @@ impl<Req> Journey<Req> {
             return Err(self.error(published, ErrorKind::ShutDown));
         }
         let snapshot = published.load();
+        if self.found_nobody() {
+            return self.wait(published, &snapshot, seen, lease, None);
+        }
         let mut tried = self.tried_in(&snapshot);
         let picked_at = snapshot.is_timed().then(|| published.clock.now());
         let now = picked_at.unwrap_or(Time::ORIGIN);
@@ -238,10 +244,19 @@ impl<Req> Journey<Req> {
         detours.sent_on = None;
         // It has not been waiting, it has been with this endpoint. There are so many waits at most as
         // there are attempts.
-        detours.waiting = None;
-        if detours.attempts.len() >= published.settings.max_attempts {
+        if detours.more == 0 {
+            detours.waiting = None;
+        }
+        let max = published.settings.max_attempts;
+        if detours.attempts.len() < max + detours.more {
+            return Ok(());
+        }
+        // Where so many are away at once, the client may not have heard of it yet. So the request waits, as it does where
+        // nobody is there, and tries one more with each change.
+        if sent != Sent::Unreachable || detours.more >= MORE * max {
             return Err(self.end(published));
         }
+        detours.found_nobody = true;
         Ok(())
     }
 
@@ -249,6 +264,12 @@ impl<Req> Journey<Req> {
     #[inline]
     pub(super) fn goes_straight(&self) -> bool {
         self.detours.is_none()
+    }
+
+    #[inline]
+    fn found_nobody(&self) -> bool {
+        let detours = self.detours.as_ref();
+        detours.is_some_and(|detours| detours.found_nobody)
     }
 
     /// Notes that an endpoint has answered that it cannot serve the request, which is to be sent again.
@@ -451,7 +472,14 @@ impl<Req> Journey<Req> {
         how: Waited,
     ) -> Result<(), Error> {
         match how {
-            Waited::Changed => Ok(()),
+            Waited::Changed => {
+                if let Some(detours) = &mut self.detours
+                    && std::mem::take(&mut detours.found_nobody)
+                {
+                    detours.more += 1;
+                }
+                Ok(())
+            }
             // Whether it goes on elsewhere is for the next choice to say.
             Waited::TimedOut if self.session(seen).is_some() => Ok(()),
             // There is no room to wait for its endpoint in, and it can go elsewhere.

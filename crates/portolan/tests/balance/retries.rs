@@ -74,6 +74,33 @@ async fn when_all_are_out_of_reach_a_request_waits_for_one_that_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn when_more_are_out_of_reach_than_are_tried_a_request_waits_as_well() {
+    let others = || (0..40).filter(|ordinal| *ordinal != 2);
+    let (teller, cluster) = cluster_of(others());
+    let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+    let service = cluster
+        .service("db")
+        .unwrap()
+        .build_with(only_db_2(Sent::Unreachable, Arc::clone(&calls)), Scripted)
+        .unwrap();
+    // Nobody listens there, as whoever dials them finds.
+    let request = tokio::spawn(service.clone().oneshot(7));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!request.is_finished());
+    teller.tell(present(0..40));
+    assert_eq!(request.await.unwrap().unwrap(), 7);
+    // It does not wait for ever, nor ask for ever.
+    teller.tell(present(others()));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    calls.lock().unwrap().clear();
+    let began = tokio::time::Instant::now();
+    let error = service.oneshot(7).await.unwrap_err();
+    assert_eq!(*error.kind(), ErrorKind::Exhausted);
+    assert!(began.elapsed() <= Duration::from_millis(5_010));
+    assert!(calls.lock().unwrap().len() <= 64);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_out_of_reach_is_left_alone_until_it_is_reached() {
     // db-2 answers; nothing listens where db-0 is said to be, and the driver finds that out.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

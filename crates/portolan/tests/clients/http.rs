@@ -1,7 +1,7 @@
 //! The HTTP client, over servers on loopback.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -469,23 +469,40 @@ async fn whoever_cannot_be_reached_is_left_out_for_that_alone() {
         servers.spawn(async move {
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve_on(connection, |_| async { text("a") }));
+                let answer = move |_| async move { text(address.to_string()) };
+                tokio::spawn(serve_on(connection, answer));
             }
         });
     }
-    let mut observer = client.observe();
-    let all_are_back = async {
-        while let Some(view) = observer.changed().await {
-            if view.endpoints().len() == 3 {
-                return;
+    let all_serve = async {
+        let mut served = BTreeSet::new();
+        while served.len() < 3 {
+            match client.send(get("/")).await {
+                Ok(answer) => drop(served.insert(read(answer).await)),
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(4), all_are_back)
+    tokio::time::timeout(Duration::from_secs(4), all_serve)
         .await
         .unwrap();
-    for _ in 0..30 {
-        assert_eq!(read(client.send(get("/")).await.unwrap()).await, "a");
-    }
     assert_eq!(client.observe().counters().ejections, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_not_dialled_for_each_request() {
+    for http2 in [false, true] {
+        let service = cluster([nowhere().await]).service("orders.shop").unwrap();
+        let http = service.wait(Wait::FailFast).http();
+        let http = if http2 { http.http2() } else { http.http1() };
+        let client = http.build().unwrap();
+        let began = std::time::Instant::now();
+        for _ in 0..200 {
+            client.send(get("/")).await.unwrap_err();
+        }
+        // One at the start, one for a request, and then not oftener than every 80 ms, in two ways.
+        let ceiling = 2 + 2 * (1 + began.elapsed().as_millis() as u64 / 80);
+        let dials = client.observe().counters().dials;
+        assert!(dials <= ceiling, "{dials} of {ceiling}");
+    }
 }

@@ -47,6 +47,8 @@ struct State {
     /// When those that are there will be as old as they may get.
     retirements: Vec<(u64, Instant)>,
     next_id: u64,
+    /// Why no connection could be made the last time, and until when no request tries again.
+    down: Option<(ConnectError, Instant)>,
     /// The runtime of the connections is gone: there will be none.
     closed: bool,
 }
@@ -163,6 +165,7 @@ impl Pool {
             Asked::Idle(connection) => return Ok(connection),
             Asked::Busy => return Err(self.busy()),
             Asked::Gone => return Err(ConnectError::Gone),
+            Asked::Down(error) => return Err(error),
             Asked::Wait(lent, dial) => {
                 if let Some(counted) = dial {
                     let connect = self.connect.clone();
@@ -198,6 +201,11 @@ impl Pool {
         if state.closed {
             return Asked::Gone;
         }
+        // Or where all endpoints are away, each request would dial each of them.
+        let is_down = |until: Instant| Instant::now() < until && state.made() == 0;
+        if let Some((error, _)) = state.down.as_ref().filter(|(_, until)| is_down(*until)) {
+            return Asked::Down(error.clone());
+        }
         if state.waiting.len() >= max {
             state.waiting.retain(|waiting| !waiting.is_closed());
             if state.waiting.len() >= max {
@@ -232,6 +240,7 @@ impl Pool {
     fn put(&self, mut connection: Lent) {
         let mut state = self.state();
         state.is_made(connection.id);
+        state.down = None;
         if connection.is_old() {
             if state.made() > self.connect.settings.connections || !state.waiting.is_empty() {
                 drop(state);
@@ -256,7 +265,12 @@ impl Pool {
     /// A connection could not be made. Nobody should wait for the next: there are other endpoints.
     fn cannot_connect(&self, error: &ConnectError) {
         self.connect.reachability.not_reached();
-        let waiting = std::mem::take(&mut self.state().waiting);
+        let waiting = {
+            let mut state = self.state();
+            let pause = Backoff::new(BackoffSettings::CONNECT).next();
+            state.down = Some((error.clone(), later(pause)));
+            std::mem::take(&mut state.waiting)
+        };
         for waiting in waiting {
             let _ = waiting.send(Err(error.clone()));
         }
@@ -363,6 +377,8 @@ enum Asked {
     ),
     Busy,
     Gone,
+    /// There is none, and none could be made a moment ago.
+    Down(ConnectError),
 }
 
 /// Which connections are to be made.
