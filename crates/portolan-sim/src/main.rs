@@ -21,7 +21,7 @@ portolan-sim policies [SEED]
     Compares the policies at 0.7, 0.9 and 1.05 of capacity, with all Pods sound, with slow and with
     failing Pods, and with cold starts: a table and a plot.
 portolan-sim bounds [SEEDS]
-    What the tests assert of that: the mean over so many seeds (20), and five standard deviations.
+    What the tests assert of that: the mean over so many seeds (60), and five standard deviations.
 portolan-sim subsets [CLIENTS PODS]
     Compares ways of dividing 20,000 Pods among 5,000 clients.
 portolan-sim speed
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match (&*command, numbers.as_deref()) {
         ("policies", Ok([])) => policies(1),
         ("policies", Ok([seed])) => policies(u64::from(*seed)),
-        ("bounds", Ok([])) => bounds(20),
+        ("bounds", Ok([])) => bounds(60),
         ("bounds", Ok([seeds])) => bounds(u64::from(*seeds)),
         ("subsets", Ok([])) => subsets(5_000, 20_000),
         ("subsets", Ok([clients, pods])) if *clients > 0 => subsets(*clients, *pods),

@@ -1,10 +1,11 @@
 //! What the simulator says of the policies, asserted.
 //!
-//! The table has, for each of them, the mean over twenty seeds (1 to 20) and five standard deviations of p50, p99 and
+//! The table has, for each of them, the mean over sixty seeds (1 to 60) and five standard deviations of p50, p99 and
 //! p99.9 in milliseconds and of errors in per cent, as `portolan-sim bounds` prints them. The runs here are of another seed.
 //! Where five deviations are wide, so is what the policy does from one run to the next; the mean alone would be a lie.
-//! Where they are narrow, a tenth of the mean is allowed: quantiles are skewed (near a second, after which clients give up,
-//! above all), and what twenty runs say of the deviation is not exact itself.
+//! Where they are narrow, a tenth of the mean is allowed, and of errors a quarter of a per cent: quantiles are skewed (near a
+//! second, after which clients give up, above all), rare events come in bursts, and what sixty runs say of the deviation
+//! is not exact itself.
 #![cfg(test)]
 
 use std::time::Duration;
@@ -23,66 +24,66 @@ type Bound = (f64, f64);
 
 #[rustfmt::skip]
 const TABLE: &[(Fault, f64, Compared, [Bound; 4])] = &[
-    (Fault::None, 0.7, RoundRobin, [(13.08, 1.32), (64.45, 6.77), (88.73, 12.01), (0.00, 0.00)]),
-    (Fault::None, 0.7, LeastRequest, [(13.23, 0.80), (64.86, 7.93), (90.47, 15.81), (0.00, 0.00)]),
-    (Fault::None, 0.7, PeakEwma, [(13.58, 1.12), (66.00, 7.16), (91.40, 11.36), (0.00, 0.00)]),
-    (Fault::None, 0.7, BackendWeighted, [(13.30, 1.02), (67.08, 11.63), (95.58, 52.05), (0.00, 0.00)]),
-    (Fault::None, 0.7, Prequal, [(12.05, 0.78), (58.88, 5.32), (82.24, 11.19), (0.00, 0.00)]),
-    (Fault::None, 0.9, RoundRobin, [(26.96, 7.33), (128.96, 67.93), (174.74, 101.59), (0.00, 0.00)]),
-    (Fault::None, 0.9, LeastRequest, [(24.21, 4.54), (91.20, 14.14), (121.52, 29.42), (0.00, 0.00)]),
-    (Fault::None, 0.9, PeakEwma, [(26.87, 4.99), (97.53, 18.77), (126.99, 33.80), (0.00, 0.00)]),
-    (Fault::None, 0.9, BackendWeighted, [(28.92, 7.68), (155.13, 53.57), (216.02, 132.08), (0.00, 0.00)]),
-    (Fault::None, 0.9, Prequal, [(20.65, 3.37), (78.89, 9.39), (105.64, 17.88), (0.00, 0.00)]),
-    (Fault::None, 1.05, RoundRobin, [(458.45, 38.95), (605.98, 36.76), (653.94, 51.68), (4.95, 3.40)]),
-    (Fault::None, 1.05, LeastRequest, [(472.84, 13.60), (608.69, 38.18), (657.99, 73.94), (5.17, 2.09)]),
-    (Fault::None, 1.05, PeakEwma, [(470.71, 24.40), (606.53, 26.11), (653.06, 53.21), (4.96, 3.15)]),
-    (Fault::None, 1.05, BackendWeighted, [(458.37, 37.14), (604.19, 36.20), (651.80, 98.21), (5.10, 2.70)]),
-    (Fault::None, 1.05, Prequal, [(468.55, 20.11), (604.96, 27.90), (654.78, 45.19), (4.85, 2.84)]),
-    (Fault::Slow, 0.7, RoundRobin, [(11.96, 1.06), (60.85, 7.05), (84.94, 18.28), (9.65, 0.12)]),
-    (Fault::Slow, 0.7, LeastRequest, [(13.74, 1.16), (416.33, 77.94), (580.96, 135.67), (0.00, 0.00)]),
-    (Fault::Slow, 0.7, PeakEwma, [(14.15, 1.19), (73.93, 11.60), (138.61, 48.42), (0.00, 0.00)]),
-    (Fault::Slow, 0.7, BackendWeighted, [(13.47, 1.48), (170.90, 464.93), (874.05, 631.81), (1.41, 3.79)]),
-    (Fault::Slow, 0.7, Prequal, [(12.54, 1.02), (61.64, 6.27), (93.70, 15.27), (0.00, 0.00)]),
-    (Fault::Slow, 0.9, RoundRobin, [(18.77, 2.90), (86.90, 20.21), (116.47, 34.50), (9.75, 0.08)]),
-    (Fault::Slow, 0.9, LeastRequest, [(25.24, 4.52), (571.19, 97.40), (777.21, 194.24), (0.00, 0.06)]),
-    (Fault::Slow, 0.9, PeakEwma, [(28.61, 5.74), (113.34, 22.63), (212.58, 69.65), (0.00, 0.00)]),
-    (Fault::Slow, 0.9, BackendWeighted, [(29.42, 7.70), (225.18, 591.10), (781.47, 1384.79), (2.17, 2.38)]),
-    (Fault::Slow, 0.9, Prequal, [(22.58, 3.65), (86.51, 13.30), (128.60, 18.93), (0.00, 0.00)]),
-    (Fault::Slow, 1.05, RoundRobin, [(69.84, 64.15), (365.81, 323.26), (436.40, 359.35), (9.86, 0.14)]),
-    (Fault::Slow, 1.05, LeastRequest, [(193.62, 58.05), (310.03, 61.56), (351.57, 62.06), (7.17, 2.85)]),
-    (Fault::Slow, 1.05, PeakEwma, [(425.02, 25.64), (580.52, 39.79), (631.27, 90.15), (7.48, 2.24)]),
-    (Fault::Slow, 1.05, BackendWeighted, [(450.60, 40.94), (599.58, 37.06), (658.34, 249.61), (6.84, 2.90)]),
-    (Fault::Slow, 1.05, Prequal, [(470.98, 23.03), (646.08, 58.98), (913.08, 145.93), (5.40, 3.90)]),
-    (Fault::Failing, 0.7, RoundRobin, [(11.51, 1.30), (58.89, 6.95), (84.07, 18.26), (10.01, 0.02)]),
-    (Fault::Failing, 0.7, LeastRequest, [(11.51, 0.68), (59.24, 6.14), (83.51, 13.31), (10.88, 0.89)]),
-    (Fault::Failing, 0.7, PeakEwma, [(13.72, 1.14), (67.99, 9.78), (94.58, 20.75), (0.68, 0.24)]),
-    (Fault::Failing, 0.7, BackendWeighted, [(13.11, 1.11), (65.48, 10.20), (91.55, 23.26), (0.82, 0.40)]),
-    (Fault::Failing, 0.7, Prequal, [(12.19, 0.69), (58.99, 5.07), (82.74, 9.93), (0.05, 0.06)]),
-    (Fault::Failing, 0.9, RoundRobin, [(17.47, 1.84), (84.34, 20.31), (122.08, 60.23), (10.02, 0.03)]),
-    (Fault::Failing, 0.9, LeastRequest, [(16.62, 1.65), (73.31, 4.85), (99.52, 12.01), (11.49, 0.75)]),
-    (Fault::Failing, 0.9, PeakEwma, [(27.18, 5.06), (102.40, 13.90), (133.71, 24.77), (0.69, 0.24)]),
-    (Fault::Failing, 0.9, BackendWeighted, [(24.39, 5.19), (132.46, 69.97), (184.54, 142.24), (3.00, 0.60)]),
-    (Fault::Failing, 0.9, Prequal, [(21.03, 3.41), (80.46, 10.74), (108.28, 17.43), (0.07, 0.04)]),
-    (Fault::Failing, 1.05, RoundRobin, [(43.49, 26.88), (218.78, 302.38), (278.81, 312.43), (10.05, 0.06)]),
-    (Fault::Failing, 1.05, LeastRequest, [(26.69, 4.90), (95.70, 12.66), (125.80, 26.32), (12.53, 0.70)]),
-    (Fault::Failing, 1.05, PeakEwma, [(380.63, 50.76), (567.65, 39.37), (617.46, 67.09), (5.11, 3.38)]),
-    (Fault::Failing, 1.05, BackendWeighted, [(73.96, 50.92), (278.30, 150.71), (346.61, 290.27), (7.32, 0.71)]),
-    (Fault::Failing, 1.05, Prequal, [(468.94, 18.74), (606.15, 35.69), (651.02, 67.20), (5.04, 2.88)]),
-    (Fault::ColdStarts, 0.7, RoundRobin, [(13.84, 1.62), (622.59, 80.54), (947.07, 81.06), (6.20, 0.39)]),
-    (Fault::ColdStarts, 0.7, LeastRequest, [(15.00, 1.56), (420.51, 142.20), (830.79, 189.37), (0.02, 0.14)]),
-    (Fault::ColdStarts, 0.7, PeakEwma, [(22.98, 5.12), (110.38, 35.72), (732.37, 371.01), (0.02, 0.14)]),
-    (Fault::ColdStarts, 0.7, BackendWeighted, [(14.99, 1.07), (618.29, 163.98), (945.80, 71.92), (5.92, 0.68)]),
-    (Fault::ColdStarts, 0.7, Prequal, [(16.73, 3.15), (77.45, 12.34), (437.31, 309.96), (0.00, 0.00)]),
-    (Fault::ColdStarts, 0.9, RoundRobin, [(30.17, 8.81), (576.16, 118.53), (933.16, 70.17), (6.68, 0.63)]),
-    (Fault::ColdStarts, 0.9, LeastRequest, [(36.82, 10.08), (394.91, 270.72), (931.71, 55.59), (0.37, 0.41)]),
-    (Fault::ColdStarts, 0.9, PeakEwma, [(115.67, 39.48), (246.71, 46.46), (811.23, 259.86), (0.42, 0.53)]),
-    (Fault::ColdStarts, 0.9, BackendWeighted, [(36.97, 15.20), (575.54, 139.62), (930.26, 55.96), (6.48, 0.55)]),
-    (Fault::ColdStarts, 0.9, Prequal, [(61.65, 44.27), (178.22, 97.62), (578.22, 285.74), (0.02, 0.11)]),
-    (Fault::ColdStarts, 1.05, RoundRobin, [(460.36, 30.53), (631.49, 83.50), (931.04, 60.44), (11.73, 2.17)]),
-    (Fault::ColdStarts, 1.05, LeastRequest, [(445.22, 38.16), (614.40, 42.65), (927.94, 94.69), (11.83, 2.04)]),
-    (Fault::ColdStarts, 1.05, PeakEwma, [(460.87, 23.88), (628.39, 39.97), (927.97, 79.90), (11.66, 2.41)]),
-    (Fault::ColdStarts, 1.05, BackendWeighted, [(452.48, 40.98), (629.69, 54.19), (926.93, 80.27), (11.74, 2.53)]),
-    (Fault::ColdStarts, 1.05, Prequal, [(457.49, 16.05), (611.44, 38.49), (777.43, 191.55), (10.98, 2.92)]),
+    (Fault::None, 0.7, RoundRobin, [(13.08, 1.27), (64.38, 6.77), (90.06, 21.61), (0.00, 0.00)]),
+    (Fault::None, 0.7, LeastRequest, [(13.25, 1.12), (64.87, 6.77), (90.28, 15.17), (0.00, 0.00)]),
+    (Fault::None, 0.7, PeakEwma, [(13.63, 1.16), (66.34, 7.60), (91.68, 15.38), (0.00, 0.00)]),
+    (Fault::None, 0.7, BackendWeighted, [(13.33, 1.22), (67.31, 11.10), (95.77, 42.60), (0.00, 0.00)]),
+    (Fault::None, 0.7, Prequal, [(12.08, 0.75), (58.88, 4.75), (82.34, 11.25), (0.00, 0.00)]),
+    (Fault::None, 0.9, RoundRobin, [(27.21, 6.76), (132.03, 55.17), (181.99, 111.95), (0.00, 0.00)]),
+    (Fault::None, 0.9, LeastRequest, [(24.39, 3.83), (91.43, 13.95), (120.49, 27.53), (0.00, 0.00)]),
+    (Fault::None, 0.9, PeakEwma, [(27.12, 4.64), (98.44, 17.37), (127.79, 29.41), (0.00, 0.00)]),
+    (Fault::None, 0.9, BackendWeighted, [(28.93, 7.76), (157.49, 78.53), (219.06, 144.36), (0.00, 0.00)]),
+    (Fault::None, 0.9, Prequal, [(20.75, 3.08), (79.24, 8.75), (106.40, 16.23), (0.00, 0.00)]),
+    (Fault::None, 1.05, RoundRobin, [(458.75, 34.26), (604.38, 33.23), (652.38, 55.34), (4.98, 3.07)]),
+    (Fault::None, 1.05, LeastRequest, [(471.55, 19.26), (606.83, 39.12), (653.66, 75.32), (5.04, 2.90)]),
+    (Fault::None, 1.05, PeakEwma, [(470.78, 21.31), (607.63, 30.28), (654.42, 55.90), (4.98, 2.70)]),
+    (Fault::None, 1.05, BackendWeighted, [(457.59, 33.24), (602.99, 33.71), (648.76, 78.42), (5.00, 2.75)]),
+    (Fault::None, 1.05, Prequal, [(468.77, 20.41), (605.36, 31.29), (653.47, 53.57), (4.96, 2.88)]),
+    (Fault::Slow, 0.7, RoundRobin, [(11.85, 1.23), (60.51, 7.35), (84.95, 15.40), (9.66, 0.14)]),
+    (Fault::Slow, 0.7, LeastRequest, [(13.73, 1.18), (416.37, 95.60), (590.35, 184.53), (0.00, 0.00)]),
+    (Fault::Slow, 0.7, PeakEwma, [(14.08, 1.24), (73.36, 11.45), (136.62, 42.73), (0.00, 0.00)]),
+    (Fault::Slow, 0.7, BackendWeighted, [(13.50, 1.36), (164.80, 507.78), (867.72, 715.07), (1.37, 3.85)]),
+    (Fault::Slow, 0.7, Prequal, [(12.54, 1.05), (61.69, 5.35), (93.71, 17.01), (0.00, 0.00)]),
+    (Fault::Slow, 0.9, RoundRobin, [(18.74, 2.45), (87.85, 22.34), (122.23, 69.97), (9.75, 0.12)]),
+    (Fault::Slow, 0.9, LeastRequest, [(25.41, 4.76), (576.36, 114.81), (783.22, 220.67), (0.01, 0.06)]),
+    (Fault::Slow, 0.9, PeakEwma, [(28.47, 5.97), (113.20, 25.30), (213.50, 67.94), (0.00, 0.00)]),
+    (Fault::Slow, 0.9, BackendWeighted, [(29.08, 7.46), (215.98, 547.29), (754.82, 1348.30), (2.08, 2.36)]),
+    (Fault::Slow, 0.9, Prequal, [(22.60, 3.83), (86.36, 12.19), (130.20, 34.17), (0.00, 0.00)]),
+    (Fault::Slow, 1.05, RoundRobin, [(70.00, 53.50), (364.03, 325.99), (430.50, 355.37), (9.86, 0.16)]),
+    (Fault::Slow, 1.05, LeastRequest, [(197.45, 68.43), (315.53, 81.26), (357.75, 102.41), (7.34, 2.93)]),
+    (Fault::Slow, 1.05, PeakEwma, [(423.42, 34.55), (580.76, 38.10), (630.12, 74.84), (7.38, 3.36)]),
+    (Fault::Slow, 1.05, BackendWeighted, [(449.62, 46.41), (599.62, 34.85), (656.37, 248.43), (6.79, 3.02)]),
+    (Fault::Slow, 1.05, Prequal, [(470.58, 23.12), (647.20, 64.06), (919.78, 115.49), (5.32, 3.86)]),
+    (Fault::Failing, 0.7, RoundRobin, [(11.50, 1.34), (58.98, 8.00), (83.85, 17.10), (10.01, 0.02)]),
+    (Fault::Failing, 0.7, LeastRequest, [(11.53, 0.64), (59.31, 6.49), (84.30, 14.10), (10.84, 0.78)]),
+    (Fault::Failing, 0.7, PeakEwma, [(13.69, 1.10), (67.81, 9.25), (94.56, 20.43), (0.68, 0.21)]),
+    (Fault::Failing, 0.7, BackendWeighted, [(13.18, 1.24), (65.80, 10.79), (91.98, 25.46), (0.81, 0.34)]),
+    (Fault::Failing, 0.7, Prequal, [(12.17, 0.94), (59.17, 5.05), (83.04, 10.80), (0.04, 0.05)]),
+    (Fault::Failing, 0.9, RoundRobin, [(17.44, 1.97), (83.07, 19.73), (117.36, 59.94), (10.02, 0.03)]),
+    (Fault::Failing, 0.9, LeastRequest, [(16.59, 1.74), (73.37, 7.52), (99.99, 17.23), (11.47, 0.73)]),
+    (Fault::Failing, 0.9, PeakEwma, [(27.12, 5.58), (102.93, 21.31), (134.10, 33.70), (0.70, 0.22)]),
+    (Fault::Failing, 0.9, BackendWeighted, [(24.36, 5.12), (132.61, 70.35), (185.70, 145.40), (2.98, 0.55)]),
+    (Fault::Failing, 0.9, Prequal, [(20.93, 3.19), (80.28, 10.81), (107.57, 16.62), (0.07, 0.04)]),
+    (Fault::Failing, 1.05, RoundRobin, [(41.98, 20.92), (220.62, 219.52), (279.66, 244.89), (10.05, 0.06)]),
+    (Fault::Failing, 1.05, LeastRequest, [(26.74, 4.59), (95.06, 12.74), (124.74, 25.28), (12.49, 0.74)]),
+    (Fault::Failing, 1.05, PeakEwma, [(378.46, 66.40), (565.19, 45.23), (617.84, 79.51), (4.97, 3.37)]),
+    (Fault::Failing, 1.05, BackendWeighted, [(72.54, 45.02), (281.99, 143.87), (350.39, 232.62), (7.28, 0.98)]),
+    (Fault::Failing, 1.05, Prequal, [(468.15, 20.83), (604.61, 38.17), (650.72, 68.74), (4.99, 2.97)]),
+    (Fault::ColdStarts, 0.7, RoundRobin, [(13.85, 1.48), (623.73, 139.02), (946.89, 71.43), (6.21, 0.47)]),
+    (Fault::ColdStarts, 0.7, LeastRequest, [(14.96, 1.29), (422.27, 169.82), (836.98, 180.43), (0.03, 0.14)]),
+    (Fault::ColdStarts, 0.7, PeakEwma, [(22.89, 5.37), (109.44, 30.04), (709.63, 375.15), (0.02, 0.16)]),
+    (Fault::ColdStarts, 0.7, BackendWeighted, [(14.92, 1.73), (616.61, 143.59), (945.66, 70.75), (5.95, 0.59)]),
+    (Fault::ColdStarts, 0.7, Prequal, [(16.76, 2.98), (77.48, 11.00), (450.95, 304.10), (0.00, 0.02)]),
+    (Fault::ColdStarts, 0.9, RoundRobin, [(30.18, 9.06), (574.02, 135.00), (930.54, 81.36), (6.68, 0.54)]),
+    (Fault::ColdStarts, 0.9, LeastRequest, [(36.31, 10.15), (395.94, 342.34), (933.18, 81.59), (0.36, 0.52)]),
+    (Fault::ColdStarts, 0.9, PeakEwma, [(113.68, 37.06), (243.70, 51.92), (803.64, 240.22), (0.40, 0.51)]),
+    (Fault::ColdStarts, 0.9, BackendWeighted, [(36.80, 12.85), (574.42, 124.01), (931.74, 72.93), (6.48, 0.47)]),
+    (Fault::ColdStarts, 0.9, Prequal, [(60.58, 46.05), (172.91, 105.58), (571.37, 327.55), (0.01, 0.09)]),
+    (Fault::ColdStarts, 1.05, RoundRobin, [(460.46, 28.66), (633.40, 65.14), (928.89, 73.19), (11.76, 2.30)]),
+    (Fault::ColdStarts, 1.05, LeastRequest, [(446.14, 43.13), (616.05, 59.39), (927.64, 84.30), (11.90, 2.41)]),
+    (Fault::ColdStarts, 1.05, PeakEwma, [(460.82, 22.16), (628.56, 44.87), (931.13, 75.33), (11.78, 2.53)]),
+    (Fault::ColdStarts, 1.05, BackendWeighted, [(452.49, 36.33), (630.73, 52.18), (923.54, 92.37), (11.75, 2.55)]),
+    (Fault::ColdStarts, 1.05, Prequal, [(458.31, 15.63), (613.56, 35.84), (772.30, 213.03), (11.04, 3.10)]),
 ];
 
 /// None of those that the bounds were taken from.
@@ -108,15 +109,17 @@ fn check(row: &Row) {
     let (.., bounds) = TABLE.iter().find(of_row).unwrap();
     let millis = |quantile| row.outcome.latency(quantile).as_secs_f64() * 1e3;
     let errors = row.outcome.errors() * 100.0;
-    let found = [millis(0.5), millis(0.99), millis(0.999), errors];
-    for (name, (found, (mean, margin))) in ["p50", "p99", "p99.9", "errors"]
-        .iter()
-        .zip(found.into_iter().zip(*bounds))
-    {
+    let found = [
+        ("p50", millis(0.5), 0.0),
+        ("p99", millis(0.99), 0.0),
+        ("p99.9", millis(0.999), 0.0),
+        ("errors", errors, 0.25),
+    ];
+    for ((name, found, least), (mean, five_sigma)) in found.into_iter().zip(*bounds) {
+        let margin = five_sigma.max(mean / 10.0).max(least);
         // The table is rounded to hundredths.
-        let margin = margin.max(mean / 10.0) + 0.011;
         assert!(
-            (found - mean).abs() <= margin,
+            (found - mean).abs() <= margin + 0.011,
             "{name} of {} with {} at {}: {found:.2}, where {mean:.2} ± {margin:.2} was expected",
             row.policy,
             row.fault,
@@ -195,7 +198,7 @@ fn cold_pods_are_warmed_up_gently_by_those_who_look_at_latency() {
     // Weights that are learnt come too late for a Pod that is warm after five seconds.
     assert!(errors(&rows, BackendWeighted, 0.7) > 0.05);
     for policy in [LeastRequest, PeakEwma, Prequal] {
-        assert!(errors(&rows, policy, 0.7) < 0.002, "{policy}");
+        assert!(errors(&rows, policy, 0.7) < 0.005, "{policy}");
     }
     for policy in [PeakEwma, Prequal] {
         assert!(
