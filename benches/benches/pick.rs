@@ -8,7 +8,8 @@ use portolan_benches::{
     weighted_endpoints,
 };
 use portolan_core::policy::{
-    LeastRequest, PeakEwma, Policy, Random, RoundRobin, WeightedRoundRobin,
+    BackendWeighted, LeastRequest, PeakEwma, Policy, Prequal, Random, RoundRobin,
+    WeightedRoundRobin,
 };
 
 const SIZES: [u32; 4] = [3, 100, 10_000, 100_000];
@@ -19,11 +20,13 @@ fn main() -> Result<(), BoxError> {
     for size in SIZES {
         let equal = candidates(endpoints(size));
         let weighted = candidates(weighted_endpoints(size));
-        let of_equals: [(&str, &dyn Policy); 4] = [
+        let of_equals: [(&str, &dyn Policy); 6] = [
             ("round robin", &RoundRobin::new()),
             ("random", &Random::new()),
             ("least request", &LeastRequest::new()),
             ("peak EWMA", &PeakEwma::new()),
+            ("backend weighted", &BackendWeighted::new()),
+            ("prequal", &Prequal::new()),
         ];
         let by_weight: [(&str, &dyn Policy); 3] = [
             ("weighted round robin", &WeightedRoundRobin::new()),

@@ -1,32 +1,44 @@
 //! A pick allocates nothing, and neither does a balanced request of its own.
 
-use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc};
+use std::{convert::Infallible, future::ready, hint::black_box, sync::Arc, time::Duration};
 
 use allocation_counter::measure;
 use portolan::{Cluster, Endpoint, policy, source::Fixed};
 use portolan_benches::{candidates, endpoint, endpoints, weighted_endpoints};
-use portolan_core::{Freshness, InFlight, PickContext, Policy, Snapshot, Time};
+use portolan_core::{
+    Freshness, InFlight, LoadReport, PickContext, Policy, Rate, Snapshot, Time, Utilization,
+};
 use tower::{Layer, Service, service_fn};
 
 #[test]
 fn no_policy_allocates_in_a_pick() {
     let equal = candidates(endpoints(100));
     let weighted = candidates(weighted_endpoints(100));
-    let policies: [&dyn Policy; 5] = [
+    let report = LoadReport::default()
+        .with_cpu_utilization(Utilization::new(0.5).unwrap())
+        .with_requests_per_second(Rate::new(100.0).unwrap())
+        .with_requests_in_flight(3);
+    for one in equal.iter().chain(&weighted).step_by(2) {
+        one.state.report_load(&report, Time::ORIGIN);
+    }
+    let policies: [&dyn Policy; 7] = [
         &policy::LeastRequest::new(),
         &policy::PeakEwma::new(),
         &policy::RoundRobin::new(),
         &policy::WeightedRoundRobin::new(),
         &policy::Random::new(),
+        &policy::BackendWeighted::new().blackout(Duration::ZERO),
+        &policy::Prequal::new(),
     ];
     for policy in policies {
         for candidates in [&equal, &weighted] {
             let picker = policy.build(candidates);
             let snapshot = Snapshot::new(1, candidates.clone(), picker, Freshness::Live, |_| ());
             let allocations = measure(|| {
-                for entropy in 0..1_000_u64 {
-                    let entropy = entropy.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                    black_box(snapshot.pick(&PickContext::new(Time::ORIGIN, entropy)));
+                for millis in 0..3_000_u64 {
+                    let entropy = millis.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                    let now = Time::ORIGIN + Duration::from_millis(millis);
+                    black_box(snapshot.pick(&PickContext::new(now, entropy)));
                 }
             });
             assert_eq!(allocations.count_total, 0, "{policy:?}");

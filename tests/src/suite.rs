@@ -61,6 +61,9 @@ macro_rules! suite {
                 sessions_outlive_a_rolling_restart
                 a_service_that_wants_its_clients_to_stay
             }
+            subsets {
+                clients_find_out_which_of_their_peers_they_are
+            }
             scaling {
                 from_three_to_six_to_two
                 to_zero_and_back

@@ -14,6 +14,7 @@ use crate::{
     driver::{Attendance, Driver},
     health_check::{Checker, HealthCheck},
     settings::Settings,
+    subset::Subset,
 };
 #[cfg(feature = "http")]
 use crate::{
@@ -160,6 +161,12 @@ impl BalancerBuilder {
         self
     }
 
+    /// Which part of the endpoints this client talks to at all. Default: all of them, which is right for up to some hundreds.
+    pub fn subset(mut self, subset: impl Into<Subset>) -> Self {
+        self.settings.subset = Some(subset.into());
+        self
+    }
+
     /// How measurements are weighed, for policies that go by them.
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.settings.measurement = measurement;
@@ -211,6 +218,11 @@ impl BalancerBuilder {
         let checker = check.map(|check| Checker::over_http(check, service, &make));
         let attendance = Attendance { checker, listener };
         Ok(checked.start_attended(make, protocol, attendance))
+    }
+
+    /// What it was made of, for those who only want to follow the Service.
+    pub(crate) fn into_source(self) -> (Arc<dyn Source>, ServiceRef) {
+        (self.source, self.service)
     }
 
     /// Everything that can be wrong with a balancer is found here, before anything is started.

@@ -81,6 +81,7 @@ pub mod shard_maps;
 pub mod source;
 #[cfg(feature = "http")]
 pub mod sticky;
+pub mod subset;
 #[cfg(feature = "file")]
 mod watched_file;
 

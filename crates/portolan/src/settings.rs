@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use portolan_core::{Location, Measurement};
 
-use crate::{BuildError, health_check::HealthCheck};
+use crate::{BuildError, health_check::HealthCheck, subset::Subset};
 
 /// What a request does while there is no endpoint that could serve it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,7 @@ pub(crate) struct Settings {
     pub(crate) measurement: Measurement,
     pub(crate) max_staleness: Option<Duration>,
     pub(crate) health_check: Option<HealthCheck>,
+    pub(crate) subset: Option<Subset>,
 }
 
 impl Default for Settings {
@@ -107,6 +108,7 @@ impl Default for Settings {
             measurement: Measurement::default(),
             max_staleness: None,
             health_check: None,
+            subset: None,
         }
     }
 }
@@ -120,6 +122,7 @@ impl Settings {
                 expected,
             })
         };
+        self.subset.as_ref().map_or(Ok(()), Subset::check)?;
         let Measurement {
             decay,
             failure_latency,

@@ -18,6 +18,7 @@ pub mod shard_maps;
 pub mod sharded;
 pub mod slices;
 pub mod sticky;
+pub mod subsets;
 pub mod types;
 pub mod watch;
 

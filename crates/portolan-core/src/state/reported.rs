@@ -84,7 +84,7 @@ impl LoadReport {
         self
     }
 
-    /// How many requests it has in hand, of all its clients.
+    /// How many requests it has in hand, of all its clients, the one included whose answer says so.
     #[must_use]
     pub fn with_requests_in_flight(mut self, requests: u32) -> Self {
         self.requests_in_flight = Some(requests);

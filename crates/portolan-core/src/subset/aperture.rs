@@ -19,7 +19,8 @@ use crate::{Candidate, Endpoint, Weight};
 /// policy that ignores weights ([`RoundRobin`](crate::policy::RoundRobin)) gives the two at the ends too much.
 ///
 /// When an endpoint comes or goes, the places on the ring shift by less than one: a client whose part lies there
-/// lets go of one or two and takes up as many. When a *client* comes or goes all parts shift, and with them more
+/// lets go of one or two and takes up as many (and all take up more where endpoints become so few that their parts no
+/// longer [suffice](Self::at_least)). When a *client* comes or goes all parts shift, and with them more
 /// connections; where clients come and go all the time, [`RendezvousSubset`](super::RendezvousSubset) is calmer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aperture {
@@ -28,10 +29,16 @@ pub struct Aperture {
 }
 
 impl Aperture {
+    /// How many endpoints a client talks to at least, where nothing else is set.
+    pub const LEAST: u32 = 12;
+
     /// That of one of these clients.
     #[must_use]
     pub fn of(peers: Peers) -> Self {
-        Self { peers, least: 12 }
+        Self {
+            peers,
+            least: Self::LEAST,
+        }
     }
 
     /// How many endpoints a client talks to at least, if there are so many. Default: 12, as Finagle has it: with fewer,
@@ -65,10 +72,10 @@ impl Aperture {
         let mut from = 0;
         for &(position, weight) in &ring.places {
             let to = from + weight * peers;
-            // Once round the ring, and what of the part lies beyond its end.
-            let share = common((from, to), (start, end))
-                + common((from + length, to + length), (start, end));
-            if share > 0 {
+            // Most are nowhere near; the part may go beyond the end of the ring, and on from its beginning.
+            if weight > 0 && ((from < end && start < to) || from + length < end) {
+                let here = common((from, to), (start, end));
+                let share = here + common((from + length, to + length), (start, end));
                 chosen.push((position, share));
             }
             from = to;
@@ -87,29 +94,23 @@ struct Ring {
 
 impl Ring {
     fn of(all: &[Candidate]) -> Self {
-        let weights = all
-            .iter()
-            .map(|one| u128::from(one.endpoint.weight().value()));
-        let none_weighs = weights.clone().all(|weight| weight == 0);
+        let none_weighs = all.iter().all(|one| one.endpoint.weight().value() == 0);
         // Names that are next to each other are of one node or zone as often as not, and go down together: lots
-        // part them.
-        let mut places: Vec<_> = all
-            .iter()
-            .zip(weights)
-            .enumerate()
-            .map(|(position, (one, weight))| {
-                let name = one.endpoint.placement().as_str();
-                let weight = if none_weighs { 1 } else { weight };
-                (lot(RING, name), name, position, weight)
-            })
+        // part them. (Candidates are in the order of their names, so that equal lots, too, fall the same everywhere.)
+        let lots = all.iter().zip(0_u32..);
+        let mut lots: Vec<_> = lots
+            .map(|(one, position)| (lot(RING, one.endpoint.placement().as_str()), position))
             .collect();
-        places.sort_unstable();
+        lots.sort_unstable();
+        let places = lots.into_iter().filter_map(|(_, position)| {
+            let weight = all.get(position as usize)?.endpoint.weight().value();
+            let weight = if none_weighs { 1 } else { u128::from(weight) };
+            Some((position as usize, weight))
+        });
+        let places: Vec<_> = places.collect();
         Self {
-            sum: places.iter().map(|(.., weight)| weight).sum(),
-            places: places
-                .into_iter()
-                .map(|(_, _, position, weight)| (position, weight))
-                .collect(),
+            sum: places.iter().map(|(_, weight)| weight).sum(),
+            places,
         }
     }
 }

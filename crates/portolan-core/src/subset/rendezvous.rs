@@ -39,26 +39,19 @@ impl RendezvousSubset {
         if all.len() <= self.size {
             return Arc::clone(all);
         }
-        let mut lots: Vec<_> = all
-            .iter()
-            .enumerate()
-            .map(|(position, one)| {
-                let endpoint = &one.endpoint;
-                let name = endpoint.placement().as_str();
-                (
-                    endpoint.weight().value() == 0,
-                    lot(self.seed, name),
-                    name,
-                    position,
-                )
-            })
-            .collect();
+        // Candidates are in the order of their names, so that equal lots, too, fall the same everywhere.
+        let lots = all.iter().zip(0_u32..).map(|(one, position)| {
+            let endpoint = &one.endpoint;
+            let lot = lot(self.seed, endpoint.placement().as_str());
+            (endpoint.weight().value() == 0, lot, position)
+        });
+        let mut lots: Vec<_> = lots.collect();
         // The best ones first, in whatever order: they need not be sorted among themselves.
         lots.select_nth_unstable(self.size - 1);
         let mut chosen: Vec<_> = lots
             .iter()
             .take(self.size)
-            .map(|(.., position)| *position)
+            .map(|(.., position)| *position as usize)
             .collect();
         chosen.sort_unstable();
         let chosen = chosen.into_iter();

@@ -8,6 +8,7 @@ mod attendance;
 mod guarded;
 mod members;
 mod pace;
+mod part;
 mod probe;
 mod report;
 
@@ -18,8 +19,8 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use portolan_core::{
-    Candidate, Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership,
-    Policy, Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
+    Candidates, Change, EndpointSet, Freshness, InternalTraffic, Location, Membership, Policy,
+    Resolution, Snapshot, Source, SourceError, SourceErrorKind, eligible, reconcile,
 };
 use tokio::{
     sync::Notify,
@@ -37,6 +38,7 @@ pub(crate) use attendance::Attendance;
 pub(crate) use attendance::Companion;
 use members::Members;
 use pace::Pace;
+use part::Part;
 use report::Report;
 
 /// Follows the Service for one balancer.
@@ -53,6 +55,7 @@ pub(crate) struct Driver<M: MakeEndpoint> {
     generation: u64,
     /// The policy [goes by identity](Policy::is_by_identity).
     by_identity: bool,
+    part: Part,
     /// An endpoint was reached, or could not be; or it is well, or not.
     reachability: Arc<Notify>,
     report: Report,
@@ -81,9 +84,17 @@ impl<M: MakeEndpoint> Driver<M> {
         let report = Report::of(&published.service, published.clock.now());
         let by_identity = guarded::is_by_identity(&*policy);
         published.by_identity.store(by_identity, Ordering::Relaxed);
+        let subset = published.settings.subset.clone();
+        if by_identity && subset.is_some() {
+            tracing::warn!(
+                service = %published.service,
+                "the policy goes by identity, so that each key has one place: the subset is passed over"
+            );
+        }
         Self {
             members: Members::new(make, Arc::clone(&reachability), attendance),
             published,
+            part: Part::of(subset.filter(|_| !by_identity)),
             by_identity,
             policy,
             source,
@@ -122,6 +133,7 @@ impl<M: MakeEndpoint> Driver<M> {
                     return;
                 }
                 Some(()) = changes.next() => rebuild = true,
+                () = self.part.changed() => rebuild = true,
                 () = sleep(left.unwrap_or_default()), if left.is_some() => {}
             }
             // The first change is published at once. While more come than can be published, only
@@ -150,7 +162,10 @@ impl<M: MakeEndpoint> Driver<M> {
                 if suspicious {
                     self.source.suspect(&self.published.service);
                 }
-                (moved || learnt || rebuild).then(|| self.publish(since))
+                // Before the first word of the source there is nothing to publish.
+                let told = !matches!(self.freshness, Freshness::Pending) && !self.part.is_pending();
+                let publish = told && (moved || learnt || rebuild);
+                publish.then(|| self.publish(since))
             });
             if let Some(former) = former {
                 // Whoever waited for the change goes first.
@@ -288,16 +303,6 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
-    /// Those that may get requests from there: new ones that have to prove themselves only where there is nobody else.
-    fn eligible(&mut self, from: &Location) -> Arc<[Candidate]> {
-        let members = &mut self.members;
-        let list = eligible(&self.membership, from, |one| members.is_passed_over(one));
-        match members.put_on_trial(&list, self.generation + 1) {
-            true => eligible(&self.membership, from, |one| members.is_passed_over(one)),
-            false => list,
-        }
-    }
-
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
     fn publish(&mut self, since: Instant) -> Arc<Snapshot<Reached<M::Service>>> {
         let published = Arc::clone(&self.published);
@@ -311,15 +316,22 @@ impl<M: MakeEndpoint> Driver<M> {
         // Those that are too old stay members: what is known of them holds when they are back.
         let (list, members_told) = match self.expired {
             true => Default::default(),
-            false => (self.eligible(&from), self.membership.clone()),
+            false => {
+                let is_passed_over = |one: &_| self.members.is_passed_over(one);
+                let list = eligible(&self.membership, &from, is_passed_over);
+                (list, self.membership.clone())
+            }
         };
-        let candidates = Candidates::new(list, fastrand::u64(..))
+        let part = self.part.now().map(|subset| (subset, subset.of(&list)));
+        let here = part.as_ref().map_or(&list, |(_, part)| part);
+        let here = self.members.proven(here, self.generation + 1);
+        let candidates = Candidates::new(here, fastrand::u64(..))
             .with_location(settings.location.clone())
             .with_session_affinity(self.membership.session_affinity());
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;
-        let snapshot = Snapshot::new(
+        let mut snapshot = Snapshot::new(
             generation,
             candidates.clone(),
             guarded::build(&*self.policy, &candidates),
@@ -328,6 +340,9 @@ impl<M: MakeEndpoint> Driver<M> {
         )
         .with_reach(self.membership.reach())
         .with_members(members_told, from);
+        if let Some((subset, _)) = part {
+            snapshot = snapshot.with_subset(list, subset);
+        }
         let gone = self.members.keep_only(generation, &self.membership);
         self.published.shutdown.depart(gone);
         tracing::debug!(

@@ -22,6 +22,7 @@ mod shutdown;
 mod sources;
 mod spans;
 mod staleness;
+mod subset;
 mod timing;
 mod traffic;
 

@@ -12,7 +12,10 @@ mod threshold;
 
 use std::{sync::Arc, time::Duration};
 
-use self::{load::Load, threshold::Threshold};
+use self::{
+    load::Load,
+    threshold::{Threshold, Usual},
+};
 use super::{
     Explanation, PickContext, Picker, Policy, Verdict,
     random::{high, low, next_entropy, scale},
@@ -22,7 +25,9 @@ use crate::{Candidates, Index};
 /// Of a few endpoints at random, the fastest that is not overloaded.
 ///
 /// Both numbers that it goes by, requests in hand and latency, are what the endpoint reported last, if that is not
-/// too [old](Self::max_age), corrected by what this client has sent there since; else they are this client's own.
+/// too [old](Self::max_age); else they are this client's own. Of the requests in hand, a report counts the less the older
+/// it is, and what this client has in flight there counts in any case. Latency should be that of requests which came when
+/// about as many were in hand as are now, as the paper has it: an average over everything is old news, too.
 ///
 /// An endpoint that has failed three requests in a row comes last, until what its failures count for
 /// ([`Measurement::failure_latency`](crate::Measurement)) has faded: a Pod that fails at once has nothing in hand and
@@ -62,8 +67,8 @@ impl Prequal {
         Self::default()
     }
 
-    /// How many endpoints are drawn for each request. Default: 5. More know the fleet better, and follow old news
-    /// more closely; fewer than 2 count as 2, more than 16 as 16.
+    /// How many endpoints are drawn for each request. Default: 5, enough that hardly a request finds only slow ones where
+    /// a tenth of them is slow. Fewer than 2 count as 2, more than 16 as 16.
     #[must_use]
     pub fn choices(mut self, choices: usize) -> Self {
         self.choices = choices.clamp(2, MOST_CHOICES);
@@ -112,13 +117,10 @@ impl PrequalPicker {
         Some(Load::of(&one.state, context.now, self.settings.max_age))
     }
 
-    fn cold_below(&self, context: &PickContext<'_>) -> u64 {
-        let total = self.candidates.len();
-        self.threshold
-            .at(context.now, context.entropy, total, |position| {
-                let load = self.load(Index::at(position), context);
-                load.map_or(0, |load| load.requests)
-            })
+    fn usual(&self, context: &PickContext<'_>) -> Usual {
+        let (now, total) = (context.now, self.candidates.len());
+        let load = |position| self.load(Index::at(position), context);
+        self.threshold.at(now, context.entropy, total, load)
     }
 }
 
@@ -128,29 +130,27 @@ impl Picker for PrequalPicker {
             Ok(left) => left,
             Err(verdict) => return verdict,
         };
-        let cold_below = self.cold_below(context);
+        let usual = self.usual(context);
         let drawn = Drawn::some(self.settings.choices, left, context.entropy);
-        let indices = drawn.iter().map(|nth| context.tried.skip(nth));
-        let ranked =
-            indices.filter_map(|index| Some((self.load(index, context)?.rank(cold_below), index)));
-        // The first drawn of equals, so that no order of names is preferred.
-        match ranked.min_by_key(|(rank, _)| *rank) {
-            Some((_, index)) => Verdict::Use(index),
+        let ranked = drawn.iter().filter_map(|(nth, lot)| {
+            let index = context.tried.skip(nth);
+            Some((self.load(index, context)?.rank(usual), lot, index))
+        });
+        match ranked.min_by_key(|(rank, lot, _)| (*rank, *lot)) {
+            Some((.., index)) => Verdict::Use(index),
             None => context.nth_untried(self.candidates.len(), low(context.entropy) as usize),
         }
     }
 
     fn explain(&self, context: &PickContext<'_>, explanation: &mut Explanation) -> Verdict {
-        let (total, choices) = (
-            self.candidates.len(),
-            self.settings.choices.min(self.candidates.len()),
-        );
-        let reports =
-            |one: &&crate::Candidate| load::is_told(&one.state, context.now, self.settings.max_age);
-        let told = self.candidates.iter().filter(reports).count();
-        let cold = match self.cold_below(context) {
-            u64::MAX => "all of them cold".to_owned(),
-            below => format!("cold below {below} in hand"),
+        let (total, max_age) = (self.candidates.len(), self.settings.max_age);
+        let choices = self.settings.choices.min(total);
+        let states = self.candidates.iter().map(|one| &one.state);
+        let told = states.filter(|state| load::is_told(state, context.now, max_age));
+        let told = told.count();
+        let cold = match self.usual(context).most_cold {
+            f32::INFINITY => "all of them cold".to_owned(),
+            most => format!("cold up to {most:.1} in hand"),
         };
         explanation.note(
             "Prequal",
@@ -166,7 +166,8 @@ impl Picker for PrequalPicker {
 
 /// Distinct numbers at random (Floyd's algorithm, Bentley and Floyd 1987).
 struct Drawn {
-    numbers: [usize; MOST_CHOICES],
+    /// Each with a lot, which decides between equals.
+    numbers: [(usize, u32); MOST_CHOICES],
     count: usize,
 }
 
@@ -174,18 +175,15 @@ impl Drawn {
     /// `count` numbers from 0 to `total` − 1, or all.
     fn some(count: usize, total: usize, mut entropy: u64) -> Self {
         let mut this = Self {
-            numbers: [0; MOST_CHOICES],
+            numbers: [(0, 0); MOST_CHOICES],
             count: 0,
         };
         for last in total.saturating_sub(count)..total {
             let number = scale(high(entropy), last + 1);
-            let number = if this.iter().any(|one| one == number) {
-                last
-            } else {
-                number
-            };
+            let drawn = this.iter().any(|(one, _)| one == number);
+            let number = if drawn { last } else { number };
             if let Some(place) = this.numbers.get_mut(this.count) {
-                *place = number;
+                *place = (number, low(entropy));
                 this.count += 1;
             }
             entropy = next_entropy(entropy);
@@ -193,7 +191,7 @@ impl Drawn {
         this
     }
 
-    fn iter(&self) -> impl Iterator<Item = usize> {
+    fn iter(&self) -> impl Iterator<Item = (usize, u32)> {
         self.numbers.iter().copied().take(self.count)
     }
 }

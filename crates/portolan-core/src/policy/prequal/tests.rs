@@ -58,21 +58,21 @@ fn best(policy: Prequal, candidates: &Candidates, now: Time) -> usize {
 
 #[test]
 fn the_fastest_cold_one_is_chosen_and_of_hot_ones_the_one_with_the_least_in_hand() {
-    // 84% of five are all but the last.
+    // Four of the five are cold.
     let candidates = reported(&[(3, 50), (4, 20), (2, 30), (5, 40), (9, 1)]);
-    assert_eq!(best(Prequal::new().hot_above(0.8), &candidates, at(1)), 1);
+    assert_eq!(best(Prequal::new().hot_above(0.8), &candidates, at(0)), 1);
     assert_eq!(
-        best(Prequal::new().hot_above(0.0), &candidates, at(1)),
+        best(Prequal::new().hot_above(0.0), &candidates, at(0)),
         2,
         "the least in hand"
     );
     assert_eq!(
-        best(Prequal::new().hot_above(1.0), &candidates, at(1)),
+        best(Prequal::new().hot_above(1.0), &candidates, at(0)),
         4,
         "the fastest"
     );
     assert_eq!(
-        best(Prequal::new().hot_above(0.2), &candidates, at(1)),
+        best(Prequal::new().hot_above(0.2), &candidates, at(0)),
         2,
         "the only cold one"
     );
@@ -82,28 +82,41 @@ fn the_fastest_cold_one_is_chosen_and_of_hot_ones_the_one_with_the_least_in_hand
 fn what_was_sent_since_the_report_counts() {
     let candidates = reported(&[(1, 10), (2, 10), (2, 10)]);
     let policy = Prequal::new().hot_above(0.0);
-    assert_eq!(best(policy, &candidates, at(1)), 0);
+    assert_eq!(best(policy, &candidates, at(0)), 0);
     let state = &candidates.as_slice()[0].state;
     let sent: Vec<_> = (0..2).map(|_| InFlight::begin(Arc::clone(state))).collect();
-    let others = counts(&*policy.choices(16).build(&candidates), 3, at(1));
+    let others = counts(&*policy.choices(16).build(&candidates), 3, at(0));
     assert_eq!(others[0], 0, "{others:?}");
     drop(sent);
-    assert_eq!(best(policy, &candidates, at(1)), 0);
+    assert_eq!(best(policy, &candidates, at(0)), 0);
 }
 
 #[test]
-fn a_report_that_is_old_gives_way_to_what_the_client_sees() {
-    let candidates = reported(&[(0, 10), (50, 10)]);
-    let busy = Arc::clone(&candidates.as_slice()[0].state);
-    busy.record(Outcome::Success, 10 * MS, at(0));
-    candidates.as_slice()[1]
-        .state
-        .record(Outcome::Success, 10 * MS, at(0));
-    let _requests: Vec<_> = (0..5).map(|_| InFlight::begin(Arc::clone(&busy))).collect();
+fn the_older_a_report_is_the_less_it_counts() {
+    // Requests take 10 ms, and 5 are usual. One has said that it had 2, and has got 2 from this client since.
+    let candidates = reported(&[(2, 10), (5, 10), (8, 10)]);
+    let state = &candidates.as_slice()[0].state;
+    let _sent: Vec<_> = (0..2).map(|_| InFlight::begin(Arc::clone(state))).collect();
     let policy = Prequal::new().hot_above(0.0);
-    assert_eq!(best(policy, &candidates, at(1_000)), 0);
-    assert_eq!(best(policy, &candidates, at(1_001)), 1);
-    assert_eq!(best(policy.max_age(2_000 * MS), &candidates, at(1_001)), 0);
+    assert_eq!(best(policy, &candidates, at(0)), 0, "4 of 4, 5 and 8");
+    assert_eq!(
+        best(policy, &candidates, at(2)),
+        0,
+        "4.86 of 4.86, 5 and 7.1"
+    );
+    assert_eq!(best(policy, &candidates, at(5)), 1, "5.5 of 5.5, 5 and 6.5");
+    // In the end, what it has sent itself is all that a client knows.
+    let others = counts(&*policy.choices(16).build(&candidates), 3, at(900));
+    assert_eq!(
+        (others[0], others[2]),
+        (0, 0),
+        "5 still is what 5 was: {others:?}"
+    );
+    let forgotten = counts(&*policy.choices(16).build(&candidates), 3, at(1_001));
+    assert!(
+        forgotten[0] == 0 && forgotten[1] > 4_000 && forgotten[2] > 4_000,
+        "{forgotten:?}"
+    );
 }
 
 #[test]
@@ -131,14 +144,14 @@ fn one_that_fails_at_once_comes_last_until_that_has_faded() {
         failing.record(Outcome::Failure, MS / 10, at(0));
     }
     assert_eq!(
-        best(Prequal::new(), &candidates, at(1)),
+        best(Prequal::new(), &candidates, at(0)),
         0,
         "two may be bad luck"
     );
-    failing.record(Outcome::Failure, MS / 10, at(1));
+    failing.record(Outcome::Failure, MS / 10, at(0));
     for hot_above in [0.0, 0.84, 1.0] {
         assert_eq!(
-            best(Prequal::new().hot_above(hot_above), &candidates, at(1)),
+            best(Prequal::new().hot_above(hot_above), &candidates, at(0)),
             1
         );
     }
@@ -155,17 +168,17 @@ fn one_that_fails_at_once_comes_last_until_that_has_faded() {
 fn the_explanation_says_what_it_goes_by() {
     let candidates = reported(&[(1, 10), (2, 10)]);
     let picker = Prequal::new().build(&candidates);
-    let context = PickContext::new(at(1), 7);
+    let context = PickContext::new(at(0), 7);
     let said = Explanation::of(&*picker, &candidates, &context).to_string();
     let expected =
-        "Prequal: the fastest cold one of 2 drawn from 2, cold below 3 in hand; 2 report";
+        "Prequal: the fastest cold one of 2 drawn from 2, cold up to 2.0 in hand; 2 report";
     assert!(said.starts_with(expected), "{said}");
 }
 
 proptest! {
     #[test]
     fn what_is_drawn_is_distinct_and_there(count in 0_usize..=16, total in 0_usize..40, entropy in any::<u64>()) {
-        let mut drawn: Vec<_> = Drawn::some(count, total, entropy).iter().collect();
+        let mut drawn: Vec<_> = Drawn::some(count, total, entropy).iter().map(|(number, _)| number).collect();
         prop_assert_eq!(drawn.len(), count.min(total));
         drawn.sort_unstable();
         drawn.dedup();
@@ -184,7 +197,7 @@ proptest! {
         let candidates = reported(&loads);
         let picker = Prequal::new().choices(16).hot_above(quantile).build(&candidates);
         let tried: Tried = tried.into_iter().map(crate::Index::new).collect();
-        let verdict = picker.pick(&PickContext::new(at(1), entropy).with_tried(&tried));
+        let verdict = picker.pick(&PickContext::new(at(0), entropy).with_tried(&tried));
         let mut requests: Vec<_> = loads.iter().map(|(requests, _)| *requests).collect();
         requests.sort_unstable();
         let below = (quantile * requests.len() as f64).ceil() as usize;
@@ -212,9 +225,25 @@ proptest! {
         let mut entropy = fastrand::Rng::with_seed(seed);
         let mut counts = [0_u32; 9];
         for _ in 0..9_000 {
-            Drawn::some(3, 9, entropy.u64(..)).iter().for_each(|number| counts[number] += 1);
+            Drawn::some(3, 9, entropy.u64(..)).iter().for_each(|(number, _)| counts[number] += 1);
         }
         // 3,000 each, with σ = √(9,000 · 1/3 · 2/3) = 45.
         prop_assert!(counts.iter().all(|&count| count.abs_diff(3_000) < 6 * 45), "{counts:?}");
+    }
+}
+
+#[test]
+fn of_equals_each_is_chosen_as_often() {
+    for (count, choices) in [(2, 5), (5, 5), (7, 3)] {
+        let picker = Prequal::new()
+            .choices(choices)
+            .build(&reported(&vec![(3, 10); count]));
+        let counts = counts(&*picker, count, at(0));
+        let due = 10_000 / count;
+        let five_sigma = 5 * (due as f64).sqrt() as usize;
+        assert!(
+            counts.iter().all(|one| one.abs_diff(due) <= five_sigma),
+            "{counts:?}"
+        );
     }
 }
