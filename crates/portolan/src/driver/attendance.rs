@@ -8,7 +8,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 use crate::{
     Endpoint,
     health_check::{Checker, Monitor, Record},
-    level::is_good,
+    level::{NEVER_GOOD, is_good},
 };
 
 /// What is to go along with the endpoints of a balancer, of which `S` are the services.
@@ -106,6 +106,11 @@ impl Attended {
     /// Whether it was well when it was last looked at, as far as is known.
     pub(super) fn is_well(&self) -> bool {
         is_good(self.seen_changes)
+    }
+
+    /// Whether it has not been found well or ill yet, and is not trusted.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.seen_changes == NEVER_GOOD
     }
 
     /// It can be connected to again: if it was ill, it may be well.

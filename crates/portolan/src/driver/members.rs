@@ -123,6 +123,12 @@ impl<S: Clone + Send + Sync + 'static> Member<S> {
             || (self.attended.as_ref()).is_some_and(|attended| !attended.is_well())
     }
 
+    /// Whether it is new, and it has not turned out yet whether it can be reached, or is well.
+    fn is_on_trial(&self) -> bool {
+        self.seen_changes == NEVER_GOOD
+            || (self.attended.as_ref()).is_some_and(|attended| attended.is_on_trial())
+    }
+
     /// Makes the service again where the endpoint, the same life of it, is now to be connected to
     /// otherwise: the Pod's other address is told by another slice, which may come later.
     fn follow<M: MakeEndpoint<Service = S>>(
@@ -168,30 +174,34 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Takes up those of these candidates that get no requests before they have proved themselves: all that are new,
-    /// where there is anybody who has. Whether there are such.
-    pub(super) fn put_on_trial(&mut self, candidates: &[Candidate], generation: u64) -> bool {
+    /// Those of these candidates that get requests. Where new ones have to prove themselves first, they are taken up, and
+    /// left out for as long as there is another one that has.
+    pub(super) fn proven(
+        &mut self,
+        candidates: &Arc<[Candidate]>,
+        generation: u64,
+    ) -> Arc<[Candidate]> {
         let trusts_new = self.attendance.trusts_new() && !self.make.connects_first();
-        if trusts_new || self.members.values().all(Member::is_passed_over) {
-            return false;
+        let members = &self.members;
+        let is_proven = |one: &Candidate| {
+            let member = members.get(&Key::of(&one.state));
+            member.is_some_and(|member| !member.is_on_trial())
+        };
+        if trusts_new || !candidates.iter().any(is_proven) {
+            return Arc::clone(candidates);
         }
-        let before = self.passed_over;
-        for one in candidates {
-            self.members.entry(Key::of(&one.state)).or_insert_with(|| {
-                let (make, attendance) = (&self.make, &self.attendance);
-                let member = Member::new(
-                    one,
-                    make,
-                    attendance,
-                    (&self.changed, &self.tally),
-                    generation,
-                    false,
-                );
-                self.passed_over += usize::from(member.is_passed_over());
-                member
+        let list = candidates.iter().filter(|one| is_proven(one)).cloned();
+        let list: Arc<[Candidate]> = list.collect();
+        for one in candidates.iter() {
+            let (make, attendance) = (&self.make, &self.attendance);
+            let told = (&self.changed, &self.tally);
+            let member = self.members.entry(Key::of(&one.state)).or_insert_with(|| {
+                self.passed_over += 1;
+                Member::new(one, make, attendance, told, generation, false)
             });
+            member.generation = generation;
         }
-        self.passed_over > before
+        list
     }
 
     /// The service of a candidate of this snapshot, made now if it is new, or told to be elsewhere.
@@ -222,13 +232,14 @@ impl<M: MakeEndpoint> Members<M> {
         }
     }
 
-    /// Whether it was out of reach, or not well, when it was last looked at.
+    /// Whether it was out of reach, or not well, when it was last looked at. Those that are new are [another
+    /// matter](Self::proven).
     pub(super) fn is_passed_over(&self, candidate: &Candidate) -> bool {
         self.passed_over > 0
             && self
                 .members
                 .get(&Key::of(&candidate.state))
-                .is_some_and(Member::is_passed_over)
+                .is_some_and(|member| member.is_passed_over() && !member.is_on_trial())
     }
 
     /// How those do that are checked; `None` where none is.

@@ -322,20 +322,14 @@ impl<M: MakeEndpoint> Driver<M> {
         );
     }
 
-    /// Those that may get requests from there: new ones that have to prove themselves only where there is nobody else.
-    fn eligible(&mut self, from: &Location) -> Arc<[Candidate]> {
-        let members = &mut self.members;
-        let is_passed_over = |one: &Candidate| members.is_passed_over(one);
+    /// Those that may get requests from there.
+    fn eligible(&self, from: &Location) -> Arc<[Candidate]> {
+        let is_passed_over = |one: &Candidate| self.members.is_passed_over(one);
         let outliers = self.resilience.outliers(&self.membership, is_passed_over);
         let is_ejected = |one: &_| outliers.is_some_and(|outliers| outliers.is_ejected(one));
-        let is_left_out = |one: &_| is_passed_over(one) || is_ejected(one);
-        let list = eligible(&self.membership, from, is_left_out);
-        match members.put_on_trial(&list, self.generation + 1) {
-            true => eligible(&self.membership, from, |one| {
-                members.is_passed_over(one) || is_ejected(one)
-            }),
-            false => list,
-        }
+        eligible(&self.membership, from, |one| {
+            is_passed_over(one) || is_ejected(one)
+        })
     }
 
     /// Makes a snapshot of what is known now, and publishes it. Gives back the former one.
@@ -355,7 +349,8 @@ impl<M: MakeEndpoint> Driver<M> {
         };
         let part = self.part.now().map(|subset| (subset, subset.of(&list)));
         let here = part.as_ref().map_or(&list, |(_, part)| part);
-        let candidates = Candidates::new(Arc::clone(here), fastrand::u64(..))
+        let here = self.members.proven(here, self.generation + 1);
+        let candidates = Candidates::new(here, fastrand::u64(..))
             .with_location(settings.location.clone())
             .with_session_affinity(self.membership.session_affinity());
         let picker = guarded::build(&*self.policy, &candidates);
