@@ -137,7 +137,7 @@ impl BalancerBuilder {
     /// more at most, and when nobody else is left. (A sole endpoint that broke off before it got the request
     /// is tried once more at once.)
     ///
-    /// Where so many have been tried and the last could not be reached, it [waits](Self::wait) as it does where there is
+    /// Where so many have been tried, and some could not be reached, and the last did not get it, it [waits](Self::wait) as it does where there is
     /// none, and one more is tried each time that something changes, up to four times as many: when a hundred Pods are
     /// away at once, the client may have heard of few of them.
     pub fn max_attempts(mut self, max: usize) -> Self {

@@ -253,7 +253,9 @@ impl<Req> Journey<Req> {
         }
         // Where so many are away at once, the client may not have heard of it yet. So the request waits, as it does where
         // nobody is there, and tries one more with each change.
-        if sent != Sent::Unreachable || detours.more >= MORE * max {
+        let mut attempts = detours.attempts.iter();
+        let found_nobody = sent != Sent::Maybe && attempts.any(|one| one.sent == Sent::Unreachable);
+        if !found_nobody || detours.more >= MORE * max {
             return Err(self.end(published));
         }
         detours.found_nobody = true;

@@ -32,7 +32,10 @@ pub(super) fn too_far_below(settings: SuccessRate, all: &[Interval]) -> Vec<usiz
         .sum::<f64>()
         / count;
     let least = mean - settings.stdev_factor * variance.sqrt();
-    at(&rates, |rate| rate < least)
+    let mut places = at(&rates, |rate| rate < least);
+    let failures = |place: &usize| all.get(*place).map_or(0, |one| one.failures);
+    places.retain(|place| failures(place) >= settings.min_failures);
+    places
 }
 
 /// The places of those of whose requests too many fail.

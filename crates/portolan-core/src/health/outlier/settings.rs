@@ -40,6 +40,10 @@ pub struct SuccessRate {
     pub min_endpoints: usize,
     /// How many requests of an interval make a rate. Default: 100.
     pub min_requests: u64,
+    /// How many of them must have failed. Default: 5, as many as are too many in a row. Envoy and gRPC have no such
+    /// limit; but where all others are without fault, a single failure is beyond any number of deviations that one
+    /// of so few can be from the mean.
+    pub min_failures: u64,
 }
 
 /// Ejects those of whose requests too many fail, whatever the others do.
@@ -62,6 +66,7 @@ impl Default for SuccessRate {
             stdev_factor: 1.9,
             min_endpoints: 5,
             min_requests: 100,
+            min_failures: 5,
         }
     }
 }
@@ -78,6 +83,13 @@ impl SuccessRate {
     #[must_use]
     pub fn with_min(mut self, endpoints: usize, requests: u64) -> Self {
         (self.min_endpoints, self.min_requests) = (endpoints, requests);
+        self
+    }
+
+    /// Sets [how many requests must have failed](Self::min_failures).
+    #[must_use]
+    pub fn with_min_failures(mut self, failures: u64) -> Self {
+        self.min_failures = failures;
         self
     }
 }

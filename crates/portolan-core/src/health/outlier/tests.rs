@@ -213,6 +213,26 @@ fn those_who_fail_some_are_told_from_the_others_by_their_rate() {
 }
 
 #[test]
+fn a_failure_now_and_then_makes_no_outlier() {
+    let out_of = |failures: u32| {
+        let membership = members(6);
+        let mut outliers = Outliers::new(OutlierEjection::new(), at(0.0));
+        let list = membership.members();
+        outliers.look(list, at(0.0), 1);
+        for one in list {
+            record(one, Outcome::Success, 1000);
+        }
+        for _ in 0..failures {
+            record(&list[3], Outcome::Failure, 1);
+            record(&list[3], Outcome::Success, 1);
+        }
+        outliers.look(list, at(10.0), 1);
+        outliers.ejected()
+    };
+    assert_eq!([1, 4, 5].map(out_of), [0, 0, 1]);
+}
+
+#[test]
 fn where_all_fail_alike_nobody_is_an_outlier_by_its_rate() {
     let membership = members(10);
     let all = membership.members();
