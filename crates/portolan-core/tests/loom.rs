@@ -5,7 +5,14 @@
 //! ```
 #![cfg(loom)]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+    time::Duration,
+};
 
 use loom::{model, thread};
 use portolan_core::{
@@ -77,6 +84,30 @@ fn no_sample_is_lost() {
         assert_eq!(state.consecutive_failures(), 2);
         // 1 s for the first, four times as much for the second, whichever that was.
         assert_eq!(state.latency(at(0)), Some(Duration::from_secs(4)));
+    });
+}
+
+struct Rings(AtomicUsize);
+
+impl Wake for Rings {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn however_failures_come_together_the_one_that_is_too_many_rings() {
+    model(|| {
+        let rings = Arc::new(Rings(AtomicUsize::new(0)));
+        let state = state();
+        state.alarm().connect(&Waker::from(Arc::clone(&rings)));
+        state.alarm().set(2, 0);
+        state.record_untimed(Outcome::Failure);
+        let other = Arc::clone(&state);
+        let thread = thread::spawn(move || other.record_untimed(Outcome::Failure));
+        state.record_untimed(Outcome::Failure);
+        thread.join().unwrap();
+        assert_eq!(rings.0.load(Ordering::SeqCst), 1);
     });
 }
 

@@ -1,6 +1,6 @@
 //! Choosing an endpoint for anything that is not a request of a known protocol.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tracing::{field, level_filters::LevelFilter};
 
@@ -61,9 +61,12 @@ impl Nodes {
         let mut permit = None;
         if let Some(gate) = &published.gate {
             let mut entrance = gate.enter(Some(&published.runtime));
-            permit = poll_fn(|cx| entrance.poll(cx)).await.map_err(|reason| {
-                Journey::<()>::default().error(published, ErrorKind::Shed(reason))
-            })?;
+            permit = poll_fn(|cx| match entrance.is_queue() && published.is_closed() {
+                true => Poll::Ready(Err(ErrorKind::Closed)),
+                false => entrance.poll(cx).map_err(ErrorKind::Shed),
+            })
+            .await
+            .map_err(|kind| Journey::<()>::default().error(published, kind))?;
         }
         let mut journey = Journey::<()>::default();
         let mut lease = None;

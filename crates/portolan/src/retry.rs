@@ -189,7 +189,7 @@ impl Retries {
                 return Err(NotRetried::PushedBack);
             }
             // Whoever is told to come back in a second is not to come with everybody else.
-            Pushback::After(pause) => pause.mul_f64(1.0 + 0.1 * fastrand::f64()),
+            Pushback::After(pause) => pause.saturating_add(pause.mul_f64(0.1 * fastrand::f64())),
             Pushback::Unsaid => {
                 let retries = u32::try_from(sent.saturating_sub(1)).unwrap_or(u32::MAX);
                 self.settings.backoff.wait(retries, fastrand::u64(..))
@@ -203,5 +203,23 @@ impl Retries {
 
     pub(crate) fn put_back(&self) {
         self.tokens.put_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::Time;
+
+    use super::*;
+
+    #[test]
+    fn a_pause_of_any_length_may_be_allowed() {
+        let settings = Retry::new().max_retry_after(Duration::MAX);
+        let tokens = Arc::new(RetryTokens::new(settings.its_budget(), Time::ORIGIN));
+        let retries = Retries::new(settings, tokens);
+        for asked in [Duration::MAX, Duration::from_secs(u64::MAX)] {
+            let pause = retries.next(1, Pushback::After(asked)).unwrap();
+            assert!(pause >= asked);
+        }
     }
 }

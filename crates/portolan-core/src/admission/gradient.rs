@@ -57,10 +57,10 @@ impl Gradient {
     /// The first setting that does not, and what was expected of it.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         expect(
-            self.least > 0 && self.least <= self.most,
+            self.least > 0 && self.least <= self.most && self.most < TOO_MANY,
             "admission.gradient.range",
             &(self.least, self.most),
-            "expected at least 1, and no more than the most",
+            "expected at least 1, and no more than the most, which is less than 2^29",
         )?;
         expect(
             self.tolerance.is_finite() && self.tolerance >= 1.0,
@@ -96,6 +96,8 @@ pub struct GradientLimit {
 const MEMORY: f64 = 600.0;
 /// How much of a new limit is taken at once.
 const SMOOTHING: f64 = 0.2;
+/// More than any program has at once, and than can be counted with 32 bits by whoever lets them in.
+const TOO_MANY: u32 = 1 << 29;
 
 impl GradientLimit {
     /// It starts from the least.
@@ -200,7 +202,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_its_name() {
         let refused = |gradient: Gradient| gradient.check().unwrap_err().setting;
-        for (least, most) in [(0, 10), (11, 10)] {
+        for (least, most) in [(0, 10), (11, 10), (10, u32::MAX)] {
             assert_eq!(
                 refused(Gradient::new().with_range(least, most)),
                 "admission.gradient.range"

@@ -2,7 +2,7 @@
 
 use std::{sync::OnceLock, task::Waker};
 
-use super::{EndpointState, Outcome};
+use super::Outcome;
 use crate::sync::{AtomicU32, Ordering};
 
 /// How many requests have failed since the last success: the low half counts all, the high half those that
@@ -13,12 +13,8 @@ pub(super) struct InARow(AtomicU32);
 const MOST: u32 = u16::MAX as u32;
 
 impl InARow {
-    pub(super) fn all(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) & MOST
-    }
-
-    pub(super) fn error_responses(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) >> 16
+    pub(super) fn now(&self) -> Counts {
+        Counts(self.0.load(Ordering::Relaxed))
     }
 
     /// A success.
@@ -30,8 +26,8 @@ impl InARow {
         }
     }
 
-    /// A failure of this kind.
-    pub(super) fn add(&self, outcome: Outcome) {
+    /// A failure of this kind. How many there are with it: of failures that come together, each has its own count.
+    pub(super) fn add(&self, outcome: Outcome) -> Counts {
         let answered = u32::from(outcome == Outcome::ErrorResponse);
         // Only what fails comes here, so a loop is cheap enough. Error responses are never more than all.
         let mut counts = self.0.load(Ordering::Relaxed);
@@ -41,10 +37,25 @@ impl InARow {
                 .0
                 .compare_exchange_weak(counts, more, Ordering::Relaxed, Ordering::Relaxed)
             {
-                Ok(_) => return,
+                Ok(_) => return Counts(more),
                 Err(found) => counts = found,
             }
         }
+        Counts(counts)
+    }
+}
+
+/// How many in a row, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts(u32);
+
+impl Counts {
+    pub(super) fn all(self) -> u32 {
+        self.0 & MOST
+    }
+
+    pub(super) fn error_responses(self) -> u32 {
+        self.0 >> 16
     }
 }
 
@@ -84,13 +95,13 @@ impl FailureAlarm {
         self.limits.store(limits, Ordering::Relaxed);
     }
 
-    pub(super) fn look(&self, state: &EndpointState) {
+    pub(super) fn look(&self, counts: Counts) {
         let limits = self.limits.load(Ordering::Relaxed);
         if limits == 0 {
             return;
         }
-        let errors = state.consecutive_error_responses();
-        let unanswered = state.consecutive_failures().saturating_sub(errors);
+        let errors = counts.error_responses();
+        let unanswered = counts.all().saturating_sub(errors);
         let rings = |count: u32, limit: u32| count > 0 && limit > 0 && count.is_multiple_of(limit);
         if (rings(unanswered, limits & MOST) || rings(errors, limits >> 16))
             && let Some(waker) = self.waker.get()

@@ -214,13 +214,13 @@ impl EndpointState {
     /// [could not reach](Outcome::Unreachable) the endpoint. It counts to 65,535.
     #[must_use]
     pub fn consecutive_failures(&self) -> u32 {
-        self.hot.in_a_row.all()
+        self.hot.in_a_row.now().all()
     }
 
     /// How many of those were [answers](Outcome::ErrorResponse). The rest were not answered.
     #[must_use]
     pub fn consecutive_error_responses(&self) -> u32 {
-        self.hot.in_a_row.error_responses()
+        self.hot.in_a_row.now().error_responses()
     }
 
     /// Who is told when failures come in a row.
@@ -330,8 +330,7 @@ impl EndpointState {
     fn count_failure(&self, outcome: Outcome) {
         self.hot.failures.fetch_add(1, Ordering::Relaxed);
         if outcome != Outcome::Unreachable {
-            self.hot.in_a_row.add(outcome);
-            self.alarm.look(self);
+            self.alarm.look(self.hot.in_a_row.add(outcome));
         }
     }
 

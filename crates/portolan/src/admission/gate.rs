@@ -159,10 +159,13 @@ impl Gate {
     fn change(&self, before: usize, limit: usize) {
         match limit.checked_sub(before) {
             Some(more) => {
-                // What is owed is not, by so many.
-                let owed = self.owed.load(Ordering::Relaxed).min(more);
-                self.owed.fetch_sub(owed, Ordering::Relaxed);
-                self.places.add_permits(more - owed);
+                // What is owed is not, by so many. (In one step: places come back meanwhile.)
+                let less = |owed: usize| Some(owed.saturating_sub(more));
+                let was = self
+                    .owed
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+                let owed = was.unwrap_or_default();
+                self.places.add_permits(more.saturating_sub(owed));
             }
             None => {
                 let fewer = before - limit;
@@ -193,6 +196,11 @@ pub(crate) enum Entrance {
 }
 
 impl Entrance {
+    /// Whether it stands in the queue.
+    pub(crate) fn is_queue(&self) -> bool {
+        matches!(self, Self::Queue(_))
+    }
+
     /// Waits for a place.
     pub(crate) fn poll(
         &mut self,
@@ -251,5 +259,37 @@ impl Drop for Permit {
         if let Some(place) = self.place.take() {
             self.gate.leave(place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::admission::Gradient;
+
+    use super::*;
+
+    /// However often the limit goes down and up while places come back, none is lost and none is too many.
+    #[test]
+    fn places_that_come_back_while_the_limit_changes_are_counted_once() {
+        let admission = Admission::adaptive(Gradient::new().with_range(8, 8));
+        let gate = Gate::new(admission, Clock::start());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..100_000 {
+                        let held: Vec<_> = (0..4).map(|_| gate.enter(None)).collect();
+                        drop(held);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                for _ in 0..1_000_000 {
+                    gate.change(8, 1);
+                    gate.change(1, 8);
+                }
+            });
+        });
+        assert_eq!(gate.owed.load(Ordering::Relaxed), 0);
+        assert_eq!(gate.places.available_permits(), 8);
     }
 }

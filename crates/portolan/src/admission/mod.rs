@@ -141,7 +141,7 @@ impl Admission {
 }
 
 /// More than any program has, and fewer than the semaphore can count.
-const MOST: usize = 1 << 29;
+const MOST: usize = (1 << 29) - 1;
 
 impl fmt::Display for ShedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -132,14 +132,18 @@ async fn nonsense_is_refused_by_its_name() {
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(Admission::at_most(0)), "admission.at_most");
-    assert_eq!(refused(Admission::at_most(usize::MAX)), "admission.at_most");
+    for too_many in [1 << 29, usize::MAX] {
+        assert_eq!(refused(Admission::at_most(too_many)), "admission.at_most");
+    }
     assert_eq!(
         refused(Admission::at_most(1).queue(1, Duration::ZERO)),
         "admission.queue.patience"
     );
-    let gradient = Gradient::new().with_range(0, 1);
-    assert_eq!(
-        refused(Admission::adaptive(gradient)),
-        "admission.gradient.range"
-    );
+    for (least, most) in [(0, 1), (1, u32::MAX)] {
+        let gradient = Gradient::new().with_range(least, most);
+        assert_eq!(
+            refused(Admission::adaptive(gradient)),
+            "admission.gradient.range"
+        );
+    }
 }

@@ -7,7 +7,8 @@ use tower_service::Service;
 
 use super::{Handle, Journey, Published};
 use crate::{
-    BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Sent, Told, retry::Pushback,
+    BoxError, Culprit, Error, Failure, Kept, Lease, Protocol, Sent, Told,
+    retry::{NotRetried, Pushback},
 };
 
 /// A request that is to be sent again.
@@ -115,7 +116,12 @@ where
 {
     let retries = handle.published.retries.as_ref()?;
     let refusal = handle.protocol.refusal(response)?;
-    let pause = match retries.next(journey.times_sent() + 1, refusal.pushback) {
+    let is_last = journey.attempts().len() + 1 >= handle.published.settings.max_attempts;
+    let next = match is_last {
+        true => Err(NotRetried::TriesSpent),
+        false => retries.next(journey.times_sent() + 1, refusal.pushback),
+    };
+    let pause = match next {
         Ok(pause) => pause,
         Err(why) => {
             tracing::debug!(

@@ -15,8 +15,6 @@ pub(super) struct Detours<Req> {
     pub(super) asked: Vec<Asked>,
     /// How often it was sent to an endpoint that may have processed it.
     pub(super) times_sent: usize,
-    /// Whoever was asked last has answered, that it cannot serve the request.
-    pub(super) last_answered: bool,
     /// Since when the request has been waiting for an endpoint, without having been with one.
     pub(super) waiting: Option<Instant>,
     /// All others have been asked.
@@ -43,7 +41,6 @@ impl<Req> Default for Detours<Req> {
             attempts: Vec::new(),
             asked: Vec::new(),
             times_sent: 0,
-            last_answered: false,
             waiting: None,
             nobody_else: false,
             found_nobody: false,
@@ -102,12 +99,14 @@ pub(super) enum Left {
     Gone,
 }
 
-/// One who was asked, and did not answer.
+/// One who was asked, and did not serve the request.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) state: Arc<EndpointState>,
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) sent: Sent,
+    /// It answered that it cannot.
+    pub(super) answered: bool,
     pub(super) since: u64,
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 use tracing::{
     Span,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     BoxError, Error, ErrorKind, Lease, Protocol, Routing,
-    admission::{Entrance, Permit, ShedReason},
+    admission::{Entrance, Permit},
     routing::Seen,
 };
 
@@ -131,6 +131,7 @@ where
         if let Some(mut lease) = this.lease.take() {
             lease.fail();
         }
+        *this.extras = None;
         this.state.set(State::Done);
     }
 }
@@ -148,13 +149,11 @@ where
         let _entered = this.span.as_deref().map(Span::enter);
         let published = &this.handle.published;
         if let Some(extras) = this.extras
-            && extras.has_passed(cx)
+            && extras.has_passed(published, cx)
         {
-            if matches!(this.state.as_mut().project(), StateProjection::Done) {
-                return Poll::Pending;
-            }
             // Whether it was the last endpoint's fault, nobody knows: the lease counts what was waited.
             *this.lease = None;
+            *this.extras = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
             record_outcome(this.span.as_deref(), field::display(error.kind()));
@@ -162,10 +161,11 @@ where
         }
         if let Some(extras) = this.extras
             && extras.entrance.is_some()
-            && let Err(reason) = ready!(extras.poll_let_in(cx))
+            && let Err(kind) = ready!(extras.poll_let_in(published, cx))
         {
+            *this.extras = None;
             this.state.set(State::Done);
-            let error = this.journey.error(published, ErrorKind::Shed(reason));
+            let error = this.journey.error(published, kind);
             record_outcome(this.span.as_deref(), field::display(error.kind()));
             return Poll::Ready(Err(error));
         }
@@ -232,7 +232,10 @@ where
                     }
                 }
                 StateProjection::Pause { request, over } => {
-                    ready!(over.as_mut().poll(cx));
+                    // Without timers it cannot be waited for.
+                    if !published.is_closed() {
+                        ready!(over.as_mut().poll(cx));
+                    }
                     State::Pick {
                         request: request.take(),
                     }
@@ -325,25 +328,35 @@ where
                                 return Poll::Pending;
                             };
                             let first = this.lease.as_ref();
-                            match ready!(hedge.poll(cx, this.journey, this.handle, first)) {
-                                Came::Answer(answer, lease)
+                            let Came {
+                                answer,
+                                lease,
+                                since,
+                            } = ready!(hedge.poll(cx, this.journey, this.handle, first));
+                            let since_first = this.journey.turn_to(since);
+                            match answer {
+                                Ok(answer)
                                     if let Some(refusal) =
                                         this.handle.protocol.refusal(&answer) =>
                                 {
                                     // The first may do better.
                                     let cause = refusal.cause;
                                     this.journey.put_aside(published, Some(lease), cause);
+                                    this.journey.turn_to(since_first);
                                     return Poll::Pending;
                                 }
-                                Came::Answer(answer, lease) => {
+                                Ok(answer) => {
                                     // The first lease ends as that of a request which was cancelled.
                                     *this.lease = Some(lease);
                                     trace(this.span.as_deref(), this.lease.as_mut());
                                     Ok(answer)
                                 }
-                                Came::Failure(error, lease) => {
+                                Err(error) => {
                                     match let_go(this.journey, this.handle, error, Some(lease)) {
-                                        Ok(()) => return Poll::Pending,
+                                        Ok(()) => {
+                                            this.journey.turn_to(since_first);
+                                            return Poll::Pending;
+                                        }
                                         Err(error) => break Err(error),
                                     }
                                 }
@@ -370,17 +383,16 @@ where
                     let Some(hedge) = hedge_of(this.extras) else {
                         break Err(this.journey.end(published));
                     };
-                    let answer = match ready!(hedge.poll(cx, this.journey, this.handle, None)) {
-                        Came::Answer(answer, lease) => {
-                            *this.lease = Some(lease);
-                            trace(this.span.as_deref(), this.lease.as_mut());
-                            Ok(answer)
-                        }
-                        Came::Failure(error, lease) => {
-                            *this.lease = Some(lease);
-                            Err(error)
-                        }
-                    };
+                    let Came {
+                        answer,
+                        lease,
+                        since,
+                    } = ready!(hedge.poll(cx, this.journey, this.handle, None));
+                    this.journey.turn_to(since);
+                    *this.lease = Some(lease);
+                    if answer.is_ok() {
+                        trace(this.span.as_deref(), this.lease.as_mut());
+                    }
                     match conclude(
                         this.journey,
                         this.handle,
@@ -404,6 +416,7 @@ where
         }
         .inspect_err(|error| {
             record_outcome(this.span.as_deref(), field::display(error.kind()));
+            *this.extras = None;
             this.state.set(State::Done);
         })
         .into()
@@ -472,6 +485,9 @@ where
         match take_up(journey, published, &told, kept, lease) {
             Ok(Some(request)) => {
                 let request = Some(request);
+                if let Some(extras) = extras {
+                    extras.hedge = None;
+                }
                 return Conclusion::Next(State::Pick { request });
             }
             Ok(None) => {}
@@ -490,9 +506,11 @@ where
     if let Some(hedge) = hedge_of(extras) {
         hedge.end(published);
     }
+    // With them goes the other try, where there is one.
+    let permit = extras.take().and_then(|extras| extras.permit);
     match lease.take() {
         Some(mut lease) => {
-            lease.hold(extras.as_mut().and_then(|extras| extras.permit.take()));
+            lease.hold(permit);
             Conclusion::Answer(handle.protocol.respond(response, lease))
         }
         None => Conclusion::End(journey.end(published)),
@@ -525,15 +543,26 @@ impl<F, Req> Extras<F, Req> {
     }
 
     /// Whether the time for the whole request is over.
-    fn has_passed(&mut self, cx: &mut Context<'_>) -> bool {
+    fn has_passed<S>(&mut self, published: &Published<S>, cx: &mut Context<'_>) -> bool {
         let deadline = self.deadline.as_mut();
-        deadline.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready())
+        deadline.is_some_and(|deadline| match published.is_closed() {
+            // Nobody wakes for it, but whoever looks sees it.
+            true => Instant::now() >= deadline.deadline(),
+            false => deadline.as_mut().poll(cx).is_ready(),
+        })
     }
 
     /// Waits until the request is let in.
-    fn poll_let_in(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ShedReason>> {
+    fn poll_let_in<S>(
+        &mut self,
+        published: &Published<S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ErrorKind>> {
         if let Some(entrance) = &mut self.entrance {
-            self.permit = ready!(entrance.poll(cx))?;
+            if entrance.is_queue() && published.is_closed() {
+                return Poll::Ready(Err(ErrorKind::Closed));
+            }
+            self.permit = ready!(entrance.poll(cx)).map_err(ErrorKind::Shed)?;
             self.entrance = None;
         }
         Poll::Ready(Ok(()))

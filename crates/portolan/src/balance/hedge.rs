@@ -25,12 +25,15 @@ pub(super) struct Hedged<F, Req> {
 struct Second<F> {
     response: Pin<Box<F>>,
     lease: Lease,
+    /// Since when its endpoint had been there.
+    since: u64,
 }
 
-/// What came of the second try.
-pub(super) enum Came<Res, Err> {
-    Answer(Res, Lease),
-    Failure(Err, Lease),
+/// What came of the second try, at an endpoint that had been there since then.
+pub(super) struct Came<Res, Err> {
+    pub(super) answer: Result<Res, Err>,
+    pub(super) lease: Lease,
+    pub(super) since: u64,
 }
 
 impl<F, Req> Hedged<F, Req> {
@@ -81,6 +84,11 @@ impl<F, Req> Hedged<F, Req> {
         P: Protocol<Req, S>,
     {
         if let Some(alone) = &mut self.first_alone {
+            // There are no timers any more, and nobody to go to besides.
+            if handle.published.is_closed() {
+                self.first_alone = None;
+                return Poll::Pending;
+            }
             if alone.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
@@ -93,11 +101,14 @@ impl<F, Req> Hedged<F, Req> {
         let Poll::Ready(came) = second.response.as_mut().poll(cx) else {
             return Poll::Pending;
         };
-        match (came, self.second.take()) {
-            (Ok(answer), Some(second)) => Poll::Ready(Came::Answer(answer, second.lease)),
-            (Err(error), Some(second)) => Poll::Ready(Came::Failure(error, second.lease)),
-            (_, None) => Poll::Pending,
-        }
+        let Some(Second { lease, since, .. }) = self.second.take() else {
+            return Poll::Pending;
+        };
+        Poll::Ready(Came {
+            answer: came,
+            lease,
+            since,
+        })
     }
 
     fn try_second<S, P>(
@@ -115,7 +126,7 @@ impl<F, Req> Hedged<F, Req> {
         let hedging: &Hedging = published.hedging.as_ref()?;
         let request = self.duplicate.take()?.make()?;
         let routing = handle.protocol.routing(&request);
-        let (mut service, lease) = journey.another(published, routing.as_seen(), first?)?;
+        let (mut service, lease, since) = journey.another(published, routing.as_seen(), first?)?;
         // One that is not ready at once saves no time.
         let is_ready = matches!(service.poll_ready(cx), Poll::Ready(Ok(())));
         if !is_ready || !hedging.may() {
@@ -131,6 +142,7 @@ impl<F, Req> Hedged<F, Req> {
         Some(Second {
             response: Box::pin(service.call(request)),
             lease,
+            since,
         })
     }
 }

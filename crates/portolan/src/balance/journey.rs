@@ -232,10 +232,10 @@ impl<Req> Journey<Req> {
             state,
             endpoint: Arc::clone(&endpoint),
             sent,
+            answered: false,
             since: self.since,
         };
         let detours = self.detours();
-        detours.last_answered = false;
         detours.times_sent += usize::from(sent == Sent::Maybe);
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
@@ -297,10 +297,10 @@ impl<Req> Journey<Req> {
             state,
             endpoint: Arc::clone(&endpoint),
             sent,
+            answered: true,
             since: self.since,
         };
         let detours = self.detours();
-        detours.last_answered = true;
         detours.times_sent += 1;
         detours.attempts.push(Attempt::new(endpoint, sent, cause));
         detours.asked.push(asked);
@@ -316,7 +316,11 @@ impl<Req> Journey<Req> {
         published: &Published<S>,
         seen: Seen<'_>,
         first: &Lease,
-    ) -> Option<(S, Lease)> {
+    ) -> Option<(S, Lease, u64)> {
+        // Both may fail, and count.
+        if self.attempts().len() + 2 > published.settings.max_attempts {
+            return None;
+        }
         let snapshot = published.load();
         let mut tried = self.tried_in(&snapshot);
         let list = snapshot.candidates().as_slice();
@@ -332,7 +336,12 @@ impl<Req> Journey<Req> {
         let limit = published.settings.max_in_flight_per_endpoint;
         let in_flight = InFlight::try_begin(&candidate.state, limit)?;
         let lease = Lease::new(in_flight, Some(now), published.clock);
-        Some((reached.service.clone(), lease))
+        Some((reached.service.clone(), lease, reached.since))
+    }
+
+    /// Goes on with the try at an endpoint that had been there since then. Since when the former one had been.
+    pub(super) fn turn_to(&mut self, since: u64) -> u64 {
+        std::mem::replace(&mut self.since, since)
     }
 
     /// How often it was sent to an endpoint that may have processed it.
@@ -397,9 +406,9 @@ impl<Req> Journey<Req> {
         lease: &mut Option<Lease>,
     ) -> Result<Step<S>, Error> {
         let detours = self.detours();
-        // It is there, and answers; it may do so better the next time. How often, the rules for retries say.
-        if std::mem::take(&mut detours.last_answered) {
-            detours.asked.clear();
+        // Who answers is there, and may do so better the next time. How often, the rules for retries say.
+        if detours.asked.iter().any(|one| one.answered) {
+            detours.asked.retain(|one| !one.answered);
             return self.next(published, seen, lease);
         }
         let broke_off = matches!(&*detours.attempts, [only] if only.sent == Sent::No);

@@ -203,7 +203,14 @@ impl Slow {
             }
         }
         self.known = candidates.iter().map(key).collect();
-        self.growing.retain(|key, _| self.known.contains(key));
+        self.growing.retain(|key, (state, _)| {
+            let stays = self.known.contains(key);
+            // Whoever is back when nobody else is there has its whole part, like all.
+            if !stays {
+                state.set_share(1.0);
+            }
+            stays
+        });
         self.due = self.next(now);
     }
 
@@ -263,5 +270,45 @@ impl Refill {
         }
         published.tokens.refill(requests, now);
         self.due = Some(now + REFILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portolan_core::{Endpoint, Measurement, Placement};
+
+    use super::*;
+
+    fn candidate(name: &str) -> Candidate {
+        let endpoint = Arc::new(Endpoint::new(
+            Placement::new(name),
+            ([10, 0, 0, 1], 80).into(),
+        ));
+        Candidate {
+            state: Arc::new(EndpointState::new(
+                Arc::clone(&endpoint),
+                Measurement::default(),
+            )),
+            endpoint,
+        }
+    }
+
+    #[test]
+    fn nobody_is_kept_small_who_went_away_while_starting() {
+        let (old, new) = (candidate("db-0"), candidate("db-1"));
+        let mut slow = Slow::new(SlowStart::over(Duration::from_secs(10)));
+        let mut now = Time::ORIGIN;
+        let mut there = |list: &[&Candidate]| {
+            now = now + Duration::from_secs(1);
+            let list: Vec<_> = list.iter().map(|one| (*one).clone()).collect();
+            slow.take_up(&Candidates::new(list, 0), now);
+        };
+        there(&[&old]);
+        there(&[&old, &new]);
+        assert!(new.state.share() < 0.2);
+        // All are away for a while, as with a source that has failed for too long.
+        there(&[]);
+        there(&[&old, &new]);
+        assert_eq!(new.state.share(), 1.0);
     }
 }

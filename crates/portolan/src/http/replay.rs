@@ -32,7 +32,8 @@ pub(crate) struct Replay {
 /// One pass over the body. Passes take turns: a new one ends those before it.
 struct Reading {
     recording: Arc<Recording<dyn AnyBody>>,
-    turn: u32,
+    /// Nothing for one that goes by the recording alone, which is whole: it is in nobody's way, and nobody ends it.
+    turn: Option<u32>,
     /// How many of the recorded frames this pass has yielded.
     yielded: usize,
 }
@@ -106,7 +107,7 @@ impl Replay {
                     body,
                 }),
             }),
-            turn: 0,
+            turn: Some(0),
             yielded: 0,
         });
         Self {
@@ -145,16 +146,15 @@ impl Spare {
         let reading = match self.recording {
             None => None,
             Some(recording) => {
-                let turn = {
+                {
                     let tape = recording.tape();
                     if !tape.whole || !(tape.ended || tape.body.has_ended()) {
                         return None;
                     }
-                    tape.turn
-                };
+                }
                 Some(Reading {
                     recording,
-                    turn,
+                    turn: None,
                     yielded: 0,
                 })
             }
@@ -181,7 +181,7 @@ impl Spare {
                 };
                 Some(Reading {
                     recording,
-                    turn,
+                    turn: Some(turn),
                     yielded: 0,
                 })
             }
@@ -256,7 +256,7 @@ impl Body for Replay {
             return Poll::Ready(None);
         };
         let mut tape = reading.recording.tape();
-        if tape.turn != reading.turn {
+        if reading.turn.is_some_and(|turn| turn != tape.turn) {
             return Poll::Ready(Some(Err("the request is being sent elsewhere".into())));
         }
         let yielded = reading.yielded;

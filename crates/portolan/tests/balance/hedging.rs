@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use portolan::{
-    Balance, BuildError, Cluster, ErrorKind, Routing,
+    Balance, BuildError, Cluster, ErrorKind, Routing, Wait,
     hedge::Hedge,
     policy::Random,
     retry::{Pushback, Retry, RetryBudget},
 };
 use tokio::time::{Instant, sleep};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use crate::{
     cluster_of,
     moody::{Ask, Mood, Moods, Moody, READ, WRITE, World},
+    present,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -164,4 +165,72 @@ async fn nonsense_is_refused() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_broke_off_is_not_taken_for_one_that_was_away() {
+    let (teller, cluster) = cluster_of([0]);
+    let world = World::default();
+    let builder = cluster.service("db").unwrap().policy(Random::new());
+    // What takes long is forgotten while somebody waits.
+    let builder = builder.hedge(Hedge::at_quantile(0.9)).wait(Wait::FailFast);
+    let service = world.serve(builder.retry(Retry::new().tries(10)));
+    world.set("db-0", Mood::ServesAfter(10 * MS));
+    for _ in 0..150 {
+        service.clone().oneshot(READ).await.unwrap();
+    }
+    sleep(Duration::from_secs(5)).await;
+    // This one came later than the first.
+    teller.tell(present(0..2));
+    sleep(MS).await;
+    world.set("db-0", Mood::BreaksOffAfter(100 * MS));
+    world.set("db-1", Mood::BreaksOff);
+    world.take_calls();
+    loop {
+        service.clone().oneshot(READ).await.unwrap_err();
+        let calls = world.take_calls();
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        if calls[0] == "db-0" {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_may_be_tried_once_is_not_tried_elsewhere_as_well() {
+    let (_teller, cluster) = cluster_of(0..2);
+    let world = World::default();
+    (0..2).for_each(|ordinal| world.set(&format!("db-{ordinal}"), Mood::ServesAfter(10 * MS)));
+    let builder = cluster.service("db").unwrap().max_attempts(1);
+    let service = world.serve(builder.hedge(Hedge::at_quantile(0.9)));
+    for _ in 0..150 {
+        service.clone().oneshot(READ).await.unwrap();
+    }
+    sleep(Duration::from_secs(5)).await;
+    world.take_calls();
+    world.set("db-0", SLOW);
+    world.set("db-1", Mood::BreaksOff);
+    for _ in 0..20 {
+        let answered = service.clone().oneshot(READ).await.is_ok();
+        let calls = world.take_calls();
+        assert_eq!(calls.len(), 1);
+        assert_eq!(answered, calls[0] == "db-0");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_other_try_is_over_when_the_answer_is_there_whoever_keeps_the_future() {
+    let (_teller, cluster) = cluster_of(0..3);
+    let world = World::default();
+    let service = known(&cluster, &world, Retry::new()).await;
+    (0..3).for_each(|ordinal| world.set(&format!("db-{ordinal}"), Mood::ServesAfter(50 * MS)));
+    let mut request = Box::pin(service.clone().call(READ));
+    request.as_mut().await.unwrap();
+    assert_eq!(world.take_calls().len(), 2);
+    let view = service.observe().view();
+    let in_flight = |of: &portolan::View| -> u32 {
+        of.endpoints().iter().map(|one| one.state.in_flight()).sum()
+    };
+    assert_eq!(in_flight(&view), 0);
+    drop(request);
 }

@@ -211,6 +211,35 @@ async fn a_deadline_holds_for_all_tries_together() {
     assert_eq!(error.attempts().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn no_more_endpoints_are_tried_than_may_be_however_often_it_is_sent() {
+    let (_teller, cluster) = cluster_of(0..5);
+    let world = World::default();
+    (0..5).for_each(|ordinal| world.set(&format!("db-{ordinal}"), REFUSES));
+    let builder = cluster.service("db").unwrap().max_attempts(2);
+    let service = world.serve(builder.retry(Retry::new().tries(5)));
+    assert!(ask(&service, READ).await.unwrap().refused.is_some());
+    assert_eq!(world.take_calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answered_is_asked_again_before_who_broke_off_whichever_came_first() {
+    let (_teller, cluster) = cluster_of(0..2);
+    let world = World::default();
+    world.set("db-0", REFUSES);
+    world.set("db-1", Mood::BreaksOff);
+    let builder = cluster.service("db").unwrap().policy(Random::new());
+    let service = world.serve(builder.retry(Retry::new()));
+    for _ in 0..20 {
+        let began = Instant::now();
+        let reply = ask(&service, READ).await.unwrap();
+        assert_eq!(&*reply.by, "db-0");
+        let calls = world.take_calls();
+        assert_eq!((calls.len(), at(&calls, "db-1")), (3, 1), "{calls:?}");
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+}
+
 /// How many of the calls went there.
 fn at(calls: &[String], name: &str) -> usize {
     calls.iter().filter(|one| *one == name).count()
@@ -477,4 +506,61 @@ async fn a_lease_keeps_its_place_until_it_is_dropped() {
     assert_eq!(*shed.kind(), ErrorKind::Shed(ShedReason::QueueFull));
     drop(lease);
     drop(nodes.pick("a").await.unwrap());
+}
+
+#[test]
+fn without_the_runtime_of_its_timers_a_balancer_goes_on_or_says_so() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let home = runtime();
+    let world = World::default();
+    world.set("db-0", Mood::Hangs);
+    let (_teller, cluster) = cluster_of([0]);
+    let serve = |retry, queue| {
+        let builder = cluster.service("db").unwrap().retry(retry);
+        let admission = Admission::at_most(1).queue(queue, Duration::from_secs(60));
+        world.serve(builder.admission(admission))
+    };
+    let short = Retry::new().deadline(MS);
+    let long = Retry::new().deadline(Duration::from_secs(60));
+    let (late, waits, nodes) = home.block_on(async {
+        let (late, waits) = (serve(short, 0), serve(long, 1));
+        let builder = cluster.service("db").unwrap();
+        let admission = Admission::at_most(1).queue(1, Duration::from_secs(60));
+        let nodes = builder.admission(admission).nodes().unwrap();
+        // Their first snapshots are there.
+        for service in [&late, &waits] {
+            let mut asked = Box::pin(ask(service, READ));
+            while world.take_calls().is_empty() {
+                assert!(futures::poll!(&mut asked).is_pending());
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(nodes.pick("a").await.unwrap());
+        (late, waits, nodes)
+    });
+    let bare = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    bare.block_on(async {
+        let mut first = Box::pin(ask(&waits, READ));
+        assert!(futures::poll!(&mut first).is_pending());
+        let mut second = Box::pin(ask(&waits, READ));
+        assert!(futures::poll!(&mut second).is_pending());
+        let mut alone = Box::pin(ask(&late, READ));
+        assert!(futures::poll!(&mut alone).is_pending());
+        let held = nodes.pick("a").await.unwrap();
+        let mut third = Box::pin(nodes.pick("a"));
+        assert!(futures::poll!(&mut third).is_pending());
+        home.shutdown_background();
+        assert!(futures::poll!(&mut first).is_pending());
+        assert_eq!(*second.await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(*third.await.unwrap_err().kind(), ErrorKind::Closed);
+        std::thread::sleep(2 * MS);
+        let error = alone.await.unwrap_err();
+        assert_eq!(*error.kind(), ErrorKind::DeadlineExceeded);
+        drop(held);
+    });
 }

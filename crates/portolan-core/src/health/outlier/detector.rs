@@ -262,9 +262,8 @@ impl Outliers {
         let doubled = 1_u32.checked_shl(watched.ejections).unwrap_or(u32::MAX);
         let lasts = self.settings.shortest.saturating_mul(doubled);
         let unit = (entropy >> 11) as f64 / (1_u64 << 53) as f64;
-        let lasts = lasts
-            .min(self.settings.longest)
-            .mul_f64(1.0 + JITTER * unit);
+        let lasts = lasts.min(self.settings.longest);
+        let lasts = lasts.saturating_add(lasts.mul_f64(JITTER * unit));
         watched.ejections = watched.ejections.saturating_add(1).min(31);
         watched.standing = Standing::Out { until: now + lasts };
         self.ejected += 1;
@@ -305,20 +304,23 @@ impl Watched {
     fn may_return(&mut self, now: Time) -> bool {
         let is_over = matches!(self.standing, Standing::Out { until } if now >= until);
         if is_over {
-            self.standing = Standing::OnTrial {
-                requests: self.state.requests(),
-                failures: self.state.failures(),
-            };
+            let (requests, failures) = (self.state.requests(), self.state.failures());
+            self.standing = Standing::OnTrial { requests, failures };
+            // What it was ejected for has been dealt with.
+            (self.requests, self.failures) = (requests, failures);
         }
         is_over
     }
 
+    /// Successes ring no alarm, so that a trial may have been passed long before a failure is seen. Which came
+    /// first is not known, but a failure is looked at soon after it.
     fn has_passed_trial(&self) -> bool {
         let Standing::OnTrial { requests, failures } = self.standing else {
             return false;
         };
         let answered = self.state.requests().saturating_sub(requests);
-        self.state.failures() == failures && answered >= TRIAL
+        let failed = self.state.failures().saturating_sub(failures);
+        answered.saturating_sub(failed) >= TRIAL * failed.max(1)
     }
 
     /// What speaks for leaving it out at once.

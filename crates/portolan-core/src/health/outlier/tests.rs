@@ -401,3 +401,69 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_trial_that_went_well_is_over_even_if_nobody_looked() {
+    let membership = members(3);
+    let list = membership.members();
+    let mut outliers = Outliers::new(OutlierEjection::new(), at(0.0));
+    let lasts = eject_second(&mut outliers, &membership, 0.0);
+    let back = at(0.0) + lasts;
+    outliers.look(list, back, 1);
+    // Successes ring no alarm: the first look is at the first failure.
+    record(&list[1], Outcome::Success, 1000);
+    record(&list[1], Outcome::Failure, 1);
+    assert!(outliers.look(list, back + SECOND, 1).is_empty());
+    // From then on it is judged as the others are.
+    record(&list[1], Outcome::Failure, 3);
+    assert!(outliers.look(list, back + SECOND, 1).is_empty());
+    record(&list[1], Outcome::Failure, 1);
+    assert_eq!(outliers.look(list, back + SECOND, 1).len(), 1);
+}
+
+#[test]
+fn what_fails_as_often_as_not_passes_no_trial() {
+    let membership = members(3);
+    let list = membership.members();
+    let mut outliers = Outliers::new(OutlierEjection::new(), at(0.0));
+    let back = at(0.0) + eject_second(&mut outliers, &membership, 0.0);
+    outliers.look(list, back, 1);
+    for _ in 0..10 {
+        record(&list[1], Outcome::Success, 1);
+        record(&list[1], Outcome::Failure, 1);
+    }
+    let decisions = outliers.look(list, back + SECOND, 1);
+    assert!(matches!(
+        decisions[..],
+        [Decision::Ejected {
+            because: Because::FailedTrial,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn what_it_was_ejected_for_is_not_held_against_it_again() {
+    let membership = members(5);
+    let list = membership.members();
+    let mut outliers = Outliers::new(OutlierEjection::new(), at(0.0));
+    outliers.look(list, at(0.0), 1);
+    let lasts = eject_second(&mut outliers, &membership, 0.0);
+    outliers.look(list, at(0.0) + lasts, 1);
+    assert!(lasts < 10 * SECOND, "it is back within the interval");
+    list.iter()
+        .for_each(|one| record(one, Outcome::Success, 100));
+    let decisions = outliers.look(list, at(10.0), 1);
+    assert!(decisions.is_empty(), "{decisions:?}");
+}
+
+#[test]
+fn an_ejection_may_be_for_ever() {
+    let membership = members(3);
+    let settings = OutlierEjection::new().with_ejection(Duration::MAX, Duration::MAX);
+    settings.check().unwrap();
+    let mut outliers = Outliers::new(settings, at(0.0));
+    let lasts = eject_second(&mut outliers, &membership, 0.0);
+    assert_eq!(lasts, Duration::MAX);
+    assert!(outliers.look(membership.members(), at(1e9), 1).is_empty());
+}

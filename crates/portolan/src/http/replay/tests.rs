@@ -146,3 +146,20 @@ async fn nothing_of_a_body_that_was_too_long_is_read_beside() {
     let none = Replay::new(http_body_util::Empty::<Bytes>::new(), 5);
     assert!(none.spare().besides().is_some());
 }
+
+#[tokio::test]
+async fn one_besides_goes_on_where_the_first_fails_and_is_made_again() {
+    let (mut sender, mut first) = channel(100);
+    let (again, besides) = (first.spare(), first.spare());
+    sender.send_data("one".into()).await.unwrap();
+    sender.send_data("two".into()).await.unwrap();
+    drop(sender);
+    while next(&mut first).is_some() {}
+    let mut second = besides.besides().expect("all of it was sent");
+    assert_eq!(next_data(&mut second), "one");
+    // The first fails, and whoever sent it makes it ready to be sent again.
+    let third = again.rewind().unwrap();
+    assert_eq!(next_data(&mut second), "two");
+    assert!(next(&mut second).is_none());
+    assert_eq!(third.collect().await.unwrap().to_bytes(), "onetwo");
+}
