@@ -126,10 +126,6 @@ impl Retry {
         if self.tries == 0 {
             return refuse("retry.tries", "0".into(), "expected at least 1, the first");
         }
-        if self.max_retry_after > Duration::from_secs(3600) {
-            let value = format!("{:?}", self.max_retry_after);
-            return refuse("retry.max_retry_after", value, "expected an hour at most");
-        }
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return refuse("retry.deadline", "0ns".into(), "expected more than zero");
         }

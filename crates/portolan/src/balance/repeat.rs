@@ -28,9 +28,11 @@ pub struct RepeatLayer<P, Req, Res> {
 }
 
 struct Rules<Req, Res> {
-    may_repeat: Arc<dyn Fn(&Req) -> bool + Send + Sync>,
-    refuses: Option<Arc<dyn Fn(&Res) -> bool + Send + Sync>>,
+    may_repeat: Rule<Req>,
+    refuses: Option<Rule<Res>>,
 }
+
+type Rule<T> = Arc<dyn Fn(&T) -> bool + Send + Sync>;
 
 impl<P> BalanceLayer<P> {
     /// Says which requests may be sent twice. Where an endpoint does not answer one, it is sent to another, as the

@@ -243,12 +243,6 @@ impl OutlierEjection {
             "expected more than zero, and no more than the longest",
         )?;
         expect(
-            self.longest <= Duration::from_secs(86_400),
-            "outlier_ejection.ejection",
-            &self.longest,
-            "expected a day at most",
-        )?;
-        expect(
             is_share(self.max_ejected),
             "outlier_ejection.max_ejected",
             &self.max_ejected,

@@ -119,15 +119,24 @@ async fn a_connect_that_hangs_is_bounded_and_gives_the_request_back() {
 }
 
 #[cfg(target_os = "linux")]
+#[allow(
+    clippy::infallible_destructuring_match,
+    reason = "with TLS there is another"
+)]
+fn plain(transport: Transport) -> tokio::net::TcpStream {
+    match transport {
+        Transport::Plain(tcp) => tcp,
+        #[cfg(feature = "tls")]
+        _ => panic!("no TLS was asked for"),
+    }
+}
+
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_peer_that_has_gone_silent_is_found_out_in_half_a_minute() {
     let listener = script::listen().await;
     let dialer = dialer(listener.local_addr().unwrap(), None);
-    let tcp = match dialer.dial(Offer::Http1).await.unwrap() {
-        Transport::Plain(tcp) => tcp,
-        #[cfg(feature = "tls")]
-        _ => panic!("no TLS was asked for"),
-    };
+    let tcp = plain(dialer.dial(Offer::Http1).await.unwrap());
     let socket = socket2::SockRef::from(&tcp);
     let seconds = Duration::from_secs;
     assert!(socket.keepalive().unwrap());
