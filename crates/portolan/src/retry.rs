@@ -1,8 +1,9 @@
 //! Sending a request again where that helps, and not where it harms.
 //!
-//! A request that never reached an endpoint goes to another one, always. With a [`Retry`], two more kinds do:
+//! A request that found no connection goes to another endpoint, always. One that provably was not processed does
+//! by default, at once; with a [`Retry`] it does with the measure below, and so do two more kinds:
 //! one that was not answered, or was answered that the endpoint *cannot serve now* (a 503, an UNAVAILABLE), where the
-//! request is [idempotent](crate::http::Idempotent); and it is done with measure:
+//! request is [idempotent](crate::http::Idempotent). The measure:
 //!
 //! - on another endpoint than those tried, as long as there is one, and within the request's shard or pin;
 //! - after a short, random pause, or the one that the answer asks for (`Retry-After`, gRPC's pushback);

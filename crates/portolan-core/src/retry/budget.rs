@@ -112,6 +112,7 @@ pub struct RetryTokens {
 #[derive(Debug)]
 struct Deposits {
     last: Time,
+    /// How many retries have been told apart from first tries.
     taken: u64,
     of_late: VecDeque<(Time, u64)>,
 }
@@ -178,14 +179,15 @@ impl RetryTokens {
     /// what was put in a window ago, and not used, is lost.
     pub fn refill(&self, requests: u64, now: Time) {
         let mut deposits = self.deposits.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = self.taken();
-        // A retry is no reason for another.
-        let first_tries = requests.saturating_sub(taken.saturating_sub(deposits.taken));
+        // A retry is no reason for another, whenever it ends.
+        let retries = self.taken().saturating_sub(deposits.taken).min(requests);
+        let first_tries = requests - retries;
         let elapsed = now.since(deposits.last).min(self.budget.window);
         let worth = self.budget.share * first_tries as f64
             + f64::from(self.budget.per_second) * elapsed.as_secs_f64();
         let worth = (worth * WHOLE as f64) as u64;
-        (deposits.last, deposits.taken) = (now, taken);
+        deposits.last = now;
+        deposits.taken += retries;
         deposits.of_late.push_back((now, worth));
         while let Some((put_in, _)) = deposits.of_late.front()
             && now.since(*put_in) >= self.budget.window

@@ -124,13 +124,14 @@ impl Outliers {
         self.take_up(members);
         let mut decisions = Vec::new();
         let mut suspects = Vec::new();
-        let (mut ready, mut intervals) = (0, Vec::new());
+        let (mut ready, mut out, mut intervals) = (0, 0, Vec::new());
         let sweeps = now >= self.next_sweep;
         for one in members {
             let Some(watched) = self.watched.get_mut(&key(one)) else {
                 continue;
             };
-            ready += usize::from(one.endpoint.conditions().is_ready());
+            let is_ready = one.endpoint.conditions().is_ready();
+            ready += usize::from(is_ready);
             if watched.may_return(now) {
                 watched.arm(1, 1);
                 self.ejected -= 1;
@@ -141,6 +142,8 @@ impl Outliers {
                 watched.standing = Standing::In;
                 self.settings.arm(watched);
             }
+            // Who is not ready is left out whatever is decided here, and takes up nobody's place.
+            out += usize::from(is_ready && watched.is_out());
             if let Some(because) = watched.suspicion(&self.settings) {
                 suspects.push((watched.state.consecutive_failures(), key(one), because));
             }
@@ -157,11 +160,14 @@ impl Outliers {
             suspects.extend(self.outliers(&intervals));
         }
         for (nth, (key, because)) in suspects.into_iter().enumerate() {
-            if self.ejected >= self.may_be_out(ready) {
+            if out >= self.may_be_out(ready) {
                 break;
             }
             let entropy = random_bits(entropy, nth as u64);
-            decisions.extend(self.eject(key, because, now, entropy));
+            if let Some(decision) = self.eject(key, because, now, entropy) {
+                decisions.push(decision);
+                out += 1;
+            }
         }
         decisions
     }
@@ -173,7 +179,7 @@ impl Outliers {
             && self
                 .watched
                 .get(&key(candidate))
-                .is_some_and(|watched| matches!(watched.standing, Standing::Out { .. }))
+                .is_some_and(Watched::is_out)
     }
 
     /// How many are left out.
@@ -221,7 +227,7 @@ impl Outliers {
             self.ejected = self
                 .watched
                 .values()
-                .filter(|watched| matches!(watched.standing, Standing::Out { .. }))
+                .filter(|watched| watched.is_out())
                 .count();
         }
     }
@@ -256,7 +262,7 @@ impl Outliers {
 
     fn eject(&mut self, key: usize, because: Because, now: Time, entropy: u64) -> Option<Decision> {
         let watched = self.watched.get_mut(&key)?;
-        if matches!(watched.standing, Standing::Out { .. }) {
+        if watched.is_out() {
             return None;
         }
         let doubled = 1_u32.checked_shl(watched.ejections).unwrap_or(u32::MAX);
@@ -298,6 +304,10 @@ impl Watched {
 
     fn arm(&self, failures: u16, error_responses: u16) {
         self.state.alarm().set(failures, error_responses);
+    }
+
+    fn is_out(&self) -> bool {
+        matches!(self.standing, Standing::Out { .. })
     }
 
     /// Whether its time is over. Then it is on trial.

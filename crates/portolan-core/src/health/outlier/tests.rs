@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Candidate, Endpoint, EndpointSet, Measurement, Membership, Outcome, Placement, Time, reconcile,
+    Candidate, Conditions, Endpoint, EndpointSet, Measurement, Membership, Outcome, Placement,
+    Time, reconcile,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -462,4 +463,30 @@ fn an_ejection_may_be_for_ever() {
     let lasts = eject_second(&mut outliers, &membership, 0.0);
     assert_eq!(lasts, Duration::MAX);
     assert!(outliers.look(membership.members(), at(1e9), 1).is_empty());
+}
+
+#[test]
+fn who_is_not_ready_takes_up_no_place_among_those_who_may_be_out() {
+    let before = members(6);
+    let mut outliers = Outliers::new(OutlierEjection::new(), at(0.0));
+    for one in &before.members()[..2] {
+        record(one, Outcome::Failure, 5);
+    }
+    assert_eq!(outliers.look(before.members(), at(0.0), 1).len(), 2);
+    // Both are found out by the cluster, too. Of the four that are ready, one may be out.
+    let unready = Conditions::new(Some(false), Some(false), None);
+    let told = before.members().iter().enumerate();
+    let told = told.map(|(nth, one)| match nth {
+        0 | 1 => Endpoint::clone(&one.endpoint).with_conditions(unready),
+        _ => Endpoint::clone(&one.endpoint),
+    });
+    let (after, _) = reconcile(&before, &told.collect(), Measurement::default());
+    let list = after.members();
+    let of_ready = |one: &&Candidate| one.endpoint.conditions().is_ready();
+    for one in list.iter().filter(of_ready).take(2) {
+        record(one, Outcome::Failure, 5);
+    }
+    assert_eq!(outliers.look(list, at(1.0), 1).len(), 1);
+    assert_eq!(outliers.ejected(), 3);
+    assert!(outliers.look(list, at(1.1), 1).is_empty());
 }

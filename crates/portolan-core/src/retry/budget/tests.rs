@@ -19,6 +19,19 @@ fn a_fifth_of_the_requests_may_be_retries() {
 }
 
 #[test]
+fn retries_that_take_long_pay_for_no_others_either() {
+    let tokens = RetryTokens::new(RetryBudget::new(0.2, 0), at(0));
+    tokens.refill(1000, at(1000));
+    assert_eq!((0..1000).filter(|_| tokens.take()).count(), 200);
+    // They are on their way for a second, and then they end.
+    tokens.refill(0, at(2000));
+    tokens.refill(200, at(3000));
+    assert_eq!(tokens.left(), 0);
+    tokens.refill(100, at(4000));
+    assert_eq!(tokens.left(), 20);
+}
+
+#[test]
 fn what_is_not_used_within_the_window_is_lost() {
     let tokens = RetryTokens::new(RetryBudget::new(0.2, 1), at(0));
     tokens.refill(10_000, at(1000));
