@@ -24,13 +24,26 @@ use crate::session::Session;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing<'a> {
     key: Option<Key<'a>>,
-    client: Option<Key<'a>>,
     intent: Intent,
-    bound: Option<Cow<'a, Bound>>,
+    rest: More<'a>,
+}
+
+/// What few requests say. It is apart from what many do, for every request makes a routing and lets go of it.
+#[derive(Clone, Default)]
+enum More<'a> {
+    #[default]
+    Nothing,
+    Borrowed(&'a Rest<'a>),
+    Owned(Box<Rest<'a>>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rest<'a> {
+    client: Option<Key<'a>>,
+    bound: Option<Bound>,
     not_before: Option<Position>,
 }
 
-/// To whom a request is bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Bound {
     Pin(Pin),
@@ -49,10 +62,8 @@ impl<'a> Routing<'a> {
     pub const fn new() -> Self {
         Self {
             key: None,
-            client: None,
             intent: Intent::Any,
-            bound: None,
-            not_before: None,
+            rest: More::Nothing,
         }
     }
 
@@ -103,7 +114,8 @@ impl<'a> Routing<'a> {
     /// ```
     #[must_use]
     pub fn with_client(mut self, client: impl Into<Key<'a>>) -> Self {
-        self.client = Some(client.into());
+        let client = client.into();
+        self.rest = self.rest.with(|rest| rest.client = Some(client));
         self
     }
 
@@ -137,21 +149,23 @@ impl<'a> Routing<'a> {
     /// ```
     #[must_use]
     pub fn not_before(mut self, position: Position) -> Self {
-        self.not_before = Some(position);
+        self.rest = self.rest.with(|rest| rest.not_before = Some(position));
         self
     }
 
     /// Sets the one endpoint that the request must go to, in the place of a session.
     #[must_use]
     pub fn with_pin(mut self, pin: Pin) -> Self {
-        self.bound = Some(Cow::Owned(Bound::Pin(pin)));
+        self.rest = self.rest.with(|rest| rest.bound = Some(Bound::Pin(pin)));
         self
     }
 
     /// Sets the session that the request belongs to, in the place of a pin.
     #[must_use]
     pub fn with_session(mut self, session: Session) -> Self {
-        self.bound = Some(Cow::Owned(Bound::Session(session)));
+        self.rest = self
+            .rest
+            .with(|rest| rest.bound = Some(Bound::Session(session)));
         self
     }
 
@@ -160,13 +174,11 @@ impl<'a> Routing<'a> {
     pub fn or(self, other: Self) -> Self {
         Self {
             key: self.key.or(other.key),
-            client: self.client.or(other.client),
             intent: match self.intent {
                 Intent::Any => other.intent,
                 said => said,
             },
-            bound: self.bound.or(other.bound),
-            not_before: self.not_before.or(other.not_before),
+            rest: self.rest.or(other.rest),
         }
     }
 
@@ -175,17 +187,18 @@ impl<'a> Routing<'a> {
     pub fn borrowed(&self) -> Routing<'_> {
         Routing {
             key: self.key.as_ref().map(Key::borrowed),
-            client: self.client.as_ref().map(Key::borrowed),
             intent: self.intent,
-            bound: self.bound.as_deref().map(Cow::Borrowed),
-            not_before: self.not_before,
+            rest: match self.rest.get() {
+                Some(rest) => More::Borrowed(rest),
+                None => More::Nothing,
+            },
         }
     }
 
     /// Whether it is bound to one endpoint, by a pin or a session.
     #[cfg(feature = "http")]
     pub(crate) fn is_bound(&self) -> bool {
-        self.bound.is_some()
+        self.rest.get().is_some_and(|rest| rest.bound.is_some())
     }
 
     /// The key, if there is one.
@@ -197,7 +210,7 @@ impl<'a> Routing<'a> {
     /// Whose it is, where that is said.
     #[must_use]
     pub fn client_bytes(&self) -> Option<&[u8]> {
-        self.client.as_ref().map(AsRef::as_ref)
+        self.rest.get()?.client.as_ref().map(AsRef::as_ref)
     }
 
     /// What a picker sees of it.
@@ -205,11 +218,59 @@ impl<'a> Routing<'a> {
     pub(crate) fn as_seen(&self) -> Seen<'_> {
         Seen {
             key: self.key_bytes(),
-            client: self.client_bytes(),
             intent: self.intent,
-            bound: self.bound.as_deref(),
-            not_before: self.not_before,
+            rest: self.rest.get(),
         }
+    }
+}
+
+impl<'a> More<'a> {
+    #[inline]
+    fn get(&self) -> Option<&Rest<'a>> {
+        match self {
+            Self::Nothing => None,
+            Self::Borrowed(rest) => Some(rest),
+            Self::Owned(rest) => Some(rest),
+        }
+    }
+
+    /// With this said, too.
+    fn with(self, say: impl FnOnce(&mut Rest<'a>)) -> Self {
+        let mut rest = match self {
+            Self::Owned(rest) => rest,
+            Self::Borrowed(rest) => Box::new(rest.clone()),
+            Self::Nothing => Box::default(),
+        };
+        say(&mut rest);
+        Self::Owned(rest)
+    }
+
+    fn or(self, other: Self) -> Self {
+        match (&self, other.get()) {
+            (_, None) => self,
+            (Self::Nothing, _) => other,
+            (_, Some(theirs)) => {
+                let mut both = self.get().cloned().unwrap_or_default();
+                both.client = both.client.or_else(|| theirs.client.clone());
+                both.bound = both.bound.or_else(|| theirs.bound.clone());
+                both.not_before = both.not_before.or(theirs.not_before);
+                Self::Owned(Box::new(both))
+            }
+        }
+    }
+}
+
+impl PartialEq for More<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for More<'_> {}
+
+impl fmt::Debug for More<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
     }
 }
 
@@ -227,31 +288,35 @@ impl Bound {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen<'a> {
     key: Option<&'a [u8]>,
-    client: Option<&'a [u8]>,
     intent: Intent,
-    bound: Option<&'a Bound>,
-    not_before: Option<Position>,
+    rest: Option<&'a Rest<'a>>,
 }
 
 impl<'a> Seen<'a> {
     pub(crate) fn is_pinned(self) -> bool {
-        matches!(self.bound, Some(Bound::Pin(_)))
+        matches!(self.bound(), Some(Bound::Pin(_)))
     }
 
     pub(crate) fn session(self) -> Option<&'a Session> {
-        match self.bound? {
+        match self.bound()? {
             Bound::Session(session) => Some(session),
             Bound::Pin(_) => None,
         }
     }
 
+    fn bound(self) -> Option<&'a Bound> {
+        self.rest?.bound.as_ref()
+    }
+
     #[inline]
     pub(crate) fn apply_to(self, context: &mut PickContext<'a>) {
         context.key = self.key;
-        context.client = self.client;
         context.intent = self.intent;
-        context.pin = self.bound.map(Bound::pin);
-        context.not_before = self.not_before;
+        if let Some(rest) = self.rest {
+            context.client = rest.client.as_ref().map(AsRef::as_ref);
+            context.pin = rest.bound.as_ref().map(Bound::pin);
+            context.not_before = rest.not_before;
+        }
     }
 }
 
