@@ -1,8 +1,8 @@
 //! Whether a request goes on after an endpoint has not served it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use portolan_core::policy::Learnt;
+use portolan_core::{EndpointState, policy::Learnt};
 use tower_service::Service;
 
 use super::{Handle, Journey, Published};
@@ -29,11 +29,13 @@ pub(super) fn not_ready<Req>(
         .with_request(request.take())
 }
 
-/// An endpoint has failed the request. Gives the request back where another endpoint may have it.
+/// An endpoint has failed the request; `was_asked` is whether it had been given it. Gives the request back where another
+/// endpoint may have it.
 pub(super) fn fail<S, P, Req>(
     journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     idempotent: bool,
+    was_asked: bool,
     failure: Failure<Req>,
     lease: &mut Option<Lease>,
 ) -> Result<Again<Req>, Error> {
@@ -44,14 +46,9 @@ pub(super) fn fail<S, P, Req>(
         cause,
     } = failure;
     let published = &handle.published;
-    if let Some(mut lease) = lease.take() {
-        lease.untrace();
-        match culprit {
-            Culprit::Endpoint if sent == Sent::Unreachable => lease.fail_to_reach(),
-            Culprit::Endpoint => lease.fail(),
-            Culprit::Caller => lease.excuse(),
-        }
-        journey.failed(published, lease.into_state(), sent, cause)?;
+    if let Some(lease) = lease.take() {
+        let state = blame(lease, culprit, sent);
+        journey.failed(published, state, sent, cause)?;
     }
     let allowed = match sent {
         Sent::Unreachable | Sent::No => published.settings.retry_unsent,
@@ -62,7 +59,7 @@ pub(super) fn fail<S, P, Req>(
     };
     let pause = match &published.retries {
         // Nobody was bothered by a request that found nobody.
-        Some(retries) if sent != Sent::Unreachable => {
+        Some(retries) if was_asked && sent != Sent::Unreachable => {
             match retries.next(journey.times_sent(), Pushback::Unsaid) {
                 Ok(pause) => pause,
                 Err(why) => return Err(journey.end(published).with_not_retried(why)),
@@ -90,15 +87,24 @@ where
         cause,
         ..
     } = handle.protocol.fail(error);
-    let Some(mut lease) = lease else {
-        return Ok(());
-    };
+    match lease {
+        Some(lease) => {
+            let state = blame(lease, culprit, sent);
+            journey.failed(&handle.published, state, sent, cause)
+        }
+        None => Ok(()),
+    }
+}
+
+/// Holds a failure against the endpoint, where it was its own.
+fn blame(mut lease: Lease, culprit: Culprit, sent: Sent) -> Arc<EndpointState> {
     lease.untrace();
     match culprit {
+        Culprit::Endpoint if sent == Sent::Unreachable => lease.fail_to_reach(),
         Culprit::Endpoint => lease.fail(),
         Culprit::Caller => lease.excuse(),
     }
-    journey.failed(&handle.published, lease.into_state(), sent, cause)
+    lease.into_state()
 }
 
 /// An endpoint has answered. Gives the request back where the answer says that the endpoint cannot serve it now, and

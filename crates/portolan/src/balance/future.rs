@@ -199,6 +199,7 @@ where
                                         this.journey,
                                         this.handle,
                                         *this.idempotent,
+                                        false,
                                         failure,
                                         this.lease,
                                     ) {
@@ -297,6 +298,7 @@ where
                         this.journey,
                         this.handle,
                         *this.idempotent,
+                        false,
                         failure,
                         this.lease,
                     ) {
@@ -470,7 +472,7 @@ where
         }
         Err(error) => {
             let failure = handle.protocol.fail(error);
-            return match fail(journey, handle, idempotent, failure, lease) {
+            return match fail(journey, handle, idempotent, true, failure, lease) {
                 Ok(again) => Conclusion::Next(later(again, handle)),
                 Err(error) => Conclusion::End(error),
             };

@@ -355,7 +355,9 @@ impl<M: MakeEndpoint> Driver<M> {
             .with_session_affinity(self.membership.session_affinity());
         let picker = guarded::build(&*self.policy, &candidates);
         let now = self.published.clock.now();
-        let picker = self.resilience.ramped(picker, &candidates, now);
+        let picker = self
+            .resilience
+            .ramped(picker, &candidates, &self.membership, now);
         self.generation += 1;
         let members = &mut self.members;
         let generation = self.generation;

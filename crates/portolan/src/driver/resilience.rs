@@ -88,6 +88,9 @@ impl Resilience {
         for decision in &decisions {
             count(&published.tally, decision);
             tell(&published.service, decision);
+            if let (Some(slow), Decision::Returned { state, .. }) = (&mut self.slow, decision) {
+                slow.begin_anew(state);
+            }
         }
         faster || !decisions.is_empty()
     }
@@ -119,11 +122,12 @@ impl Resilience {
         &mut self,
         picker: Arc<dyn Picker>,
         candidates: &Candidates,
+        membership: &Membership,
         now: Time,
     ) -> Arc<dyn Picker> {
         match &mut self.slow {
             Some(slow) => {
-                slow.take_up(candidates, now);
+                slow.take_up(candidates, membership, now);
                 ramped(picker, candidates)
             }
             None => picker,
@@ -174,7 +178,8 @@ impl Wake for Bell {
 /// Those who start slowly.
 struct Slow {
     settings: SlowStart,
-    /// By the address of their state: those among whom requests chose last.
+    /// By the address of their state: those of the members among whom requests have chosen. Whoever is out of reach for
+    /// a moment is as warm as before.
     known: HashSet<usize>,
     growing: HashMap<usize, (Arc<EndpointState>, Time)>,
     due: Option<Time>,
@@ -191,8 +196,10 @@ impl Slow {
     }
 
     /// Those who were not there before start from the least. Where nobody was, all are alike.
-    fn take_up(&mut self, candidates: &Candidates, now: Time) {
+    fn take_up(&mut self, candidates: &Candidates, membership: &Membership, now: Time) {
         let key = |one: &Candidate| Arc::as_ptr(&one.state).addr();
+        let members: HashSet<_> = membership.members().iter().map(key).collect();
+        self.known.retain(|key| members.contains(key));
         if !self.known.is_empty() {
             for one in candidates {
                 if !self.known.contains(&key(one)) {
@@ -202,7 +209,7 @@ impl Slow {
                 }
             }
         }
-        self.known = candidates.iter().map(key).collect();
+        self.known.extend(candidates.iter().map(key));
         self.growing.retain(|key, (state, _)| {
             let stays = self.known.contains(key);
             // Whoever is back when nobody else is there has its whole part, like all.
@@ -212,6 +219,11 @@ impl Slow {
             stays
         });
         self.due = self.next(now);
+    }
+
+    /// It has been ejected, and is back.
+    fn begin_anew(&mut self, state: &Arc<EndpointState>) {
+        self.known.remove(&Arc::as_ptr(state).addr());
     }
 
     /// Gives them what is due. Whether the last one has its whole part now.
@@ -275,40 +287,67 @@ impl Refill {
 
 #[cfg(test)]
 mod tests {
-    use portolan_core::{Endpoint, Measurement, Placement};
+    use portolan_core::{Endpoint, EndpointSet, Measurement, Placement, reconcile};
 
     use super::*;
 
-    fn candidate(name: &str) -> Candidate {
-        let endpoint = Arc::new(Endpoint::new(
-            Placement::new(name),
-            ([10, 0, 0, 1], 80).into(),
-        ));
-        Candidate {
-            state: Arc::new(EndpointState::new(
-                Arc::clone(&endpoint),
-                Measurement::default(),
-            )),
-            endpoint,
-        }
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn members(before: &Membership, names: &[&str]) -> Membership {
+        let endpoint =
+            |name: &&str| Endpoint::new(Placement::new(*name), ([10, 0, 0, 1], 80).into());
+        let set: EndpointSet = names.iter().map(endpoint).collect();
+        reconcile(before, &set, Measurement::default()).0
+    }
+
+    /// Two members, of whom the second has just come, and is a candidate for two seconds.
+    fn started() -> (Slow, Membership, Candidates, Time) {
+        let mut slow = Slow::new(SlowStart::over(10 * SECOND));
+        let one = members(&Membership::default(), &["db-0"]);
+        slow.take_up(&Candidates::new(one.members(), 0), &one, Time::ORIGIN);
+        let two = members(&one, &["db-0", "db-1"]);
+        let both = Candidates::new(two.members(), 0);
+        slow.take_up(&both, &two, Time::ORIGIN);
+        assert_eq!(shares(&two), [1.0, 0.1]);
+        let now = Time::ORIGIN + 2 * SECOND;
+        slow.grow(now);
+        assert_eq!(shares(&two), [1.0, 0.2]);
+        (slow, two, both, now)
+    }
+
+    fn shares(membership: &Membership) -> Vec<f64> {
+        let members = membership.members().iter();
+        let percent = members.map(|one| (100.0 * one.state.share()).round() / 100.0);
+        percent.collect()
     }
 
     #[test]
-    fn nobody_is_kept_small_who_went_away_while_starting() {
-        let (old, new) = (candidate("db-0"), candidate("db-1"));
-        let mut slow = Slow::new(SlowStart::over(Duration::from_secs(10)));
-        let mut now = Time::ORIGIN;
-        let mut there = |list: &[&Candidate]| {
-            now = now + Duration::from_secs(1);
-            let list: Vec<_> = list.iter().map(|one| (*one).clone()).collect();
-            slow.take_up(&Candidates::new(list, 0), now);
-        };
-        there(&[&old]);
-        there(&[&old, &new]);
-        assert!(new.state.share() < 0.2);
-        // All are away for a while, as with a source that has failed for too long.
-        there(&[]);
-        there(&[&old, &new]);
-        assert_eq!(new.state.share(), 1.0);
+    fn whoever_is_away_for_a_moment_goes_on_where_it_was() {
+        let (mut slow, two, both, now) = started();
+        // All are, as with a source that has failed for too long; then only the new one.
+        slow.take_up(&Candidates::new([], 0), &two, now);
+        slow.take_up(&Candidates::new(&two.members()[..1], 0), &two, now);
+        slow.take_up(&both, &two, now);
+        assert_eq!(shares(&two), [1.0, 0.2]);
+        assert!(slow.grow(now + 8 * SECOND));
+        assert_eq!(shares(&two), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn whoever_is_gone_while_it_starts_is_not_kept_small() {
+        let (mut slow, two, _, now) = started();
+        let gone = two.members()[1].clone();
+        let one = members(&two, &["db-0"]);
+        slow.take_up(&Candidates::new(one.members(), 0), &one, now);
+        assert!(gone.state.share() > 0.99 && slow.growing.is_empty() && slow.due.is_none());
+    }
+
+    #[test]
+    fn whoever_was_ejected_begins_anew() {
+        let (mut slow, two, both, now) = started();
+        slow.grow(now + 20 * SECOND);
+        slow.begin_anew(&two.members()[0].state);
+        slow.take_up(&both, &two, now + 20 * SECOND);
+        assert_eq!(shares(&two), [0.1, 1.0]);
     }
 }

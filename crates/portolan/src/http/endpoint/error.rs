@@ -79,11 +79,13 @@ pub(crate) struct SendError(Box<Failure<Request>>);
 impl SendError {
     /// There was no connection to send it on.
     pub(super) fn not_connected(error: ConnectError, request: Request) -> Self {
-        Self(Box::new(
-            Failure::new(error.clone())
-                .with_sent(error.sent())
-                .with_request(request),
-        ))
+        let failure = Failure::new(error.clone()).with_sent(error.sent());
+        let failure = match error {
+            // A limit of this client's own says nothing against the endpoint.
+            ConnectError::Busy { .. } => failure.by_caller(),
+            _ => failure,
+        };
+        Self(Box::new(failure.with_request(request)))
     }
 
     /// It provably was not processed.
