@@ -25,7 +25,7 @@
 //! ```
 //!
 //! The second try keeps to the request's shard, pin and session: where nobody else may serve it, there is none. A
-//! request whose body is still being sent is not hedged, and nor is one over reqwest.
+//! request whose body is still being sent is not hedged; over reqwest, one whose body is a stream.
 
 use std::{sync::Arc, time::Duration};
 

@@ -176,8 +176,8 @@ impl Lease {
         Arc::clone(self.in_flight.state())
     }
 
-    fn record(&self, outcome: Outcome) {
-        if let Some(beside) = &self.beside {
+    fn record(&mut self, outcome: Outcome) {
+        if let Some(beside) = &mut self.beside {
             beside.note(outcome);
         }
         match self.started {
@@ -193,11 +193,11 @@ impl Lease {
 
 impl Beside {
     #[cold]
-    fn note(&self, outcome: Outcome) {
+    fn note(&mut self, outcome: Outcome) {
         if let Some(span) = &self.span {
             write_down(span, outcome);
         }
-        if let Some(permit) = &self.permit
+        if let Some(permit) = &mut self.permit
             && outcome == Outcome::Success
         {
             permit.answered();

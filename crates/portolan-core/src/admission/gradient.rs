@@ -116,6 +116,12 @@ impl GradientLimit {
         self.limit as u32
     }
 
+    /// How long requests took of late; `None` before the first sample.
+    #[must_use]
+    pub fn usual(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.usual?).ok()
+    }
+
     /// Over some span of time requests took so long, in the mean, and at most so many were in flight. The limit may
     /// be another one afterwards.
     pub fn sample(&mut self, took: Duration, in_flight: u32) {

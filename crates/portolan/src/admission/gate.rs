@@ -120,6 +120,7 @@ impl Gate {
         }
         Permit {
             began: self.clock.now(),
+            was_answered: false,
             place: Some(place),
             gate: Arc::clone(self),
         }
@@ -134,13 +135,20 @@ impl Gate {
         }
     }
 
-    /// A request was answered, and well.
-    fn answered(&self, began: Time) {
+    /// A request has ended. One that did not end well would have taken at least so long, and says nothing where that is
+    /// less than others took: what fails fast is no reason to let in more.
+    fn ended(&self, began: Time, well: bool) {
         let Some(mut adaptive) = self.adaptive() else {
             return;
         };
         let now = self.clock.now();
-        adaptive.took = adaptive.took.saturating_add(now.since(began));
+        let took = match well {
+            true => now.since(began),
+            false => now
+                .since(began)
+                .max(adaptive.limit.usual().unwrap_or_default()),
+        };
+        adaptive.took = adaptive.took.saturating_add(took);
         adaptive.samples += 1;
         if now.since(adaptive.since) < WINDOW || adaptive.samples < MIN_SAMPLES {
             return;
@@ -245,17 +253,23 @@ pub(crate) struct Permit {
     gate: Arc<Gate>,
     place: Option<OwnedSemaphorePermit>,
     began: Time,
+    was_answered: bool,
 }
 
 impl Permit {
     /// The request was answered, and well: how long that took says how much there is to do.
-    pub(crate) fn answered(&self) {
-        self.gate.answered(self.began);
+    pub(crate) fn answered(&mut self) {
+        if !std::mem::replace(&mut self.was_answered, true) {
+            self.gate.ended(self.began, true);
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if !self.was_answered {
+            self.gate.ended(self.began, false);
+        }
         if let Some(place) = self.place.take() {
             self.gate.leave(place);
         }

@@ -137,7 +137,7 @@ where
                 }
                 StateProjection::Calls { response } => {
                     let answer = ready!(response.poll(cx)).map_err(AdmissionError::Service);
-                    if let (Ok(_), Some(permit)) = (&answer, this.permit.take()) {
+                    if let (Ok(_), Some(mut permit)) = (&answer, this.permit.take()) {
                         permit.answered();
                     }
                     return Poll::Ready(answer);

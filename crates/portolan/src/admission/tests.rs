@@ -125,6 +125,37 @@ async fn an_adaptive_limit_follows_what_can_be_served() {
     assert!((20..=70).contains(&limit), "{limit}");
 }
 
+/// Endpoints that have too much to do say so by time-outs, which are late, and by errors, which are soon.
+#[tokio::test(start_paused = true)]
+async fn what_ends_badly_lets_in_no_more_and_what_is_late_lets_in_fewer() {
+    let layer = Admission::adaptive(Gradient::new().with_range(5, 500))
+        .layer()
+        .unwrap();
+    let of = |time: Duration, well: bool| {
+        layer.layer(service_fn(move |(): ()| async move {
+            sleep(time).await;
+            match well {
+                true => Ok(()),
+                false => Err("no"),
+            }
+        }))
+    };
+    let load = async |service: Admitted<_>, seconds: u32| {
+        let until = tokio::time::Instant::now() + Duration::from_secs(1) * seconds;
+        while tokio::time::Instant::now() < until {
+            let asks = (0..layer.limit()).map(|_| service.clone().oneshot(()));
+            futures::future::join_all(asks).await;
+        }
+        layer.limit()
+    };
+    let found = load(of(10 * MS, true), 10).await;
+    assert!(found > 20, "{found}");
+    let after_errors = load(of(MS, false), 2).await;
+    assert!(after_errors <= 2 * found, "{found} {after_errors}");
+    let late = load(of(500 * MS, false), 60).await;
+    assert!(late < found / 2, "{found} {late}");
+}
+
 #[tokio::test]
 async fn nonsense_is_refused_by_its_name() {
     let refused = |admission: Admission| match admission.layer() {

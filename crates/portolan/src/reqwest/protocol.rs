@@ -9,7 +9,7 @@ use super::{
     request::Call,
 };
 use crate::{
-    Failure, Lease, Protocol, Refusal, Routing,
+    Duplicate, Failure, Lease, Protocol, Refusal, Routing,
     affinity::{Affinity, Head},
     http::{Tracked, is_failure, refusal::refusal},
     orca::Reader,
@@ -48,6 +48,13 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
 
     fn refusal(&self, response: &Response) -> Option<Refusal> {
         refusal(response.status(), response.headers())
+    }
+
+    /// A body that is a stream cannot be sent twice at once.
+    fn duplicate(&self, call: &Call) -> Option<Duplicate<Call>> {
+        let request = call.request.try_clone()?;
+        let own = call.own.clone();
+        Some(Duplicate::new(move || Some(Call { request, own })))
     }
 
     fn again(&self, response: &mut Response) -> Option<Call> {
