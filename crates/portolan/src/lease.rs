@@ -6,7 +6,7 @@ use portolan_core::{Endpoint, EndpointState, InFlight, LoadReport, Outcome, Time
 
 use tracing::{Span, field::display};
 
-use crate::{admission::Permit, clock::Clock};
+use crate::{admission::Permit, clock::Clock, seldom::Seldom};
 
 /// One endpoint, chosen for one request.
 ///
@@ -41,7 +41,7 @@ pub struct Lease {
     clock: Clock,
     phase: Phase,
     /// Nothing, for nearly every request.
-    beside: Option<Box<Beside>>,
+    beside: Seldom<Beside>,
 }
 
 /// What goes with a lease where somebody wants it.
@@ -74,7 +74,7 @@ impl Lease {
             started: started.and_then(|started| NonZeroU64::new(started.as_nanos())),
             clock,
             phase: Phase::Waiting,
-            beside: None,
+            beside: Seldom::default(),
         }
     }
 
@@ -122,7 +122,7 @@ impl Lease {
 
     /// Has it not written down: this was one try of several.
     pub(crate) fn untrace(&mut self) {
-        if let Some(beside) = &mut self.beside {
+        if let Some(beside) = &mut *self.beside {
             beside.span = None;
         }
     }
@@ -177,7 +177,7 @@ impl Lease {
     }
 
     fn record(&mut self, outcome: Outcome) {
-        if let Some(beside) = &mut self.beside {
+        if let Some(beside) = &mut *self.beside {
             beside.note(outcome);
         }
         match self.started {

@@ -85,6 +85,7 @@ pub mod retry;
 pub mod role_probe;
 mod routing;
 pub mod scatter;
+mod seldom;
 pub mod session;
 mod settings;
 pub mod shard_maps;

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use portolan_core::{Intent, PickContext, Pin, Placement, policy::Position};
 
-use crate::session::Session;
+use crate::{seldom::Seldom, session::Session};
 
 /// What of a request decides who serves it: its key, whose it is, whether it writes, and the one endpoint that it must go
 /// to, or that holds its session, if there is one.
@@ -28,18 +28,17 @@ pub struct Routing<'a> {
     rest: More<'a>,
 }
 
-/// What few requests say. It is apart from what many do, for every request makes a routing and lets go of it.
-#[derive(Clone, Default)]
-enum More<'a> {
-    #[default]
-    Nothing,
-    Borrowed(&'a Rest<'a>),
-    Owned(Box<Rest<'a>>),
+/// What few requests say. It is apart from what many do, for every request makes a routing and lets go of it. What is its
+/// own goes before what is borrowed, and is nobody else's: so a routing may be let go of after the request that it is of.
+#[derive(Default)]
+struct More<'a> {
+    own: Seldom<Rest>,
+    borrowed: Option<&'a Rest>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Rest<'a> {
-    client: Option<Key<'a>>,
+struct Rest {
+    client: Option<Key<'static>>,
     bound: Option<Bound>,
     not_before: Option<Position>,
 }
@@ -63,7 +62,10 @@ impl<'a> Routing<'a> {
         Self {
             key: None,
             intent: Intent::Any,
-            rest: More::Nothing,
+            rest: More {
+                own: Seldom::EMPTY,
+                borrowed: None,
+            },
         }
     }
 
@@ -114,7 +116,7 @@ impl<'a> Routing<'a> {
     /// ```
     #[must_use]
     pub fn with_client(mut self, client: impl Into<Key<'a>>) -> Self {
-        let client = client.into();
+        let client = client.into().into_owned();
         self.rest = self.rest.with(|rest| rest.client = Some(client));
         self
     }
@@ -188,9 +190,9 @@ impl<'a> Routing<'a> {
         Routing {
             key: self.key.as_ref().map(Key::borrowed),
             intent: self.intent,
-            rest: match self.rest.get() {
-                Some(rest) => More::Borrowed(rest),
-                None => More::Nothing,
+            rest: More {
+                own: Seldom::EMPTY,
+                borrowed: self.rest.get(),
             },
         }
     }
@@ -226,36 +228,50 @@ impl<'a> Routing<'a> {
 
 impl<'a> More<'a> {
     #[inline]
-    fn get(&self) -> Option<&Rest<'a>> {
-        match self {
-            Self::Nothing => None,
-            Self::Borrowed(rest) => Some(rest),
-            Self::Owned(rest) => Some(rest),
+    fn get(&self) -> Option<&Rest> {
+        match &*self.own {
+            Some(rest) => Some(rest),
+            None => self.borrowed,
         }
     }
 
     /// With this said, too.
-    fn with(self, say: impl FnOnce(&mut Rest<'a>)) -> Self {
-        let mut rest = match self {
-            Self::Owned(rest) => rest,
-            Self::Borrowed(rest) => Box::new(rest.clone()),
-            Self::Nothing => Box::default(),
-        };
+    fn with(self, say: impl FnOnce(&mut Rest)) -> Self {
+        let mut rest = self.get().cloned().unwrap_or_default();
         say(&mut rest);
-        Self::Owned(rest)
+        Self::of(rest)
     }
 
     fn or(self, other: Self) -> Self {
-        match (&self, other.get()) {
-            (_, None) => self,
-            (Self::Nothing, _) => other,
-            (_, Some(theirs)) => {
-                let mut both = self.get().cloned().unwrap_or_default();
-                both.client = both.client.or_else(|| theirs.client.clone());
-                both.bound = both.bound.or_else(|| theirs.bound.clone());
-                both.not_before = both.not_before.or(theirs.not_before);
-                Self::Owned(Box::new(both))
-            }
+        let Some(theirs) = other.get() else {
+            return self;
+        };
+        if self.get().is_none() {
+            return other;
+        }
+        self.with(|both| {
+            both.client = both.client.take().or_else(|| theirs.client.clone());
+            both.bound = both.bound.take().or_else(|| theirs.bound.clone());
+            both.not_before = both.not_before.or(theirs.not_before);
+        })
+    }
+
+    fn of(rest: Rest) -> Self {
+        Self {
+            own: Seldom::full(rest),
+            borrowed: None,
+        }
+    }
+}
+
+impl Clone for More<'_> {
+    fn clone(&self) -> Self {
+        match &*self.own {
+            Some(rest) => Self::of(Rest::clone(rest)),
+            None => Self {
+                own: Seldom::EMPTY,
+                borrowed: self.borrowed,
+            },
         }
     }
 }
@@ -289,7 +305,7 @@ impl Bound {
 pub(crate) struct Seen<'a> {
     key: Option<&'a [u8]>,
     intent: Intent,
-    rest: Option<&'a Rest<'a>>,
+    rest: Option<&'a Rest>,
 }
 
 impl<'a> Seen<'a> {
@@ -321,6 +337,10 @@ impl<'a> Seen<'a> {
 }
 
 impl Key<'_> {
+    fn into_owned(self) -> Key<'static> {
+        Key(Cow::Owned(self.0.into_owned()))
+    }
+
     fn borrowed(&self) -> Key<'_> {
         Key(Cow::Borrowed(&self.0))
     }

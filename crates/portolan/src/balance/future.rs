@@ -28,6 +28,7 @@ use crate::{
     BoxError, Error, ErrorKind, Lease, Protocol, Routing,
     admission::{Entrance, Permit},
     routing::Seen,
+    seldom::Seldom,
 };
 
 pin_project! {
@@ -45,7 +46,7 @@ pin_project! {
         // Whether the request may be sent again although it may have been processed.
         idempotent: bool,
         // Nothing where a request may take as long as it likes, and goes to one endpoint at a time.
-        extras: Option<Box<Extras<S::Future, Req>>>,
+        extras: Seldom<Extras<S::Future, Req>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
         span: Option<Box<Span>>,
@@ -97,7 +98,7 @@ where
         let published = &handle.published;
         Self {
             idempotent: handle.protocol.is_idempotent(&request),
-            extras: published.has_extras.then(|| Extras::of(published)),
+            extras: Seldom::full_if(published.has_extras, || Extras::of(published)),
             state: State::Pick {
                 request: Some(request),
             },
@@ -131,7 +132,7 @@ where
         if let Some(mut lease) = this.lease.take() {
             lease.fail();
         }
-        *this.extras = None;
+        **this.extras = None;
         this.state.set(State::Done);
     }
 }
@@ -148,22 +149,22 @@ where
         let mut this = self.project();
         let _entered = this.span.as_deref().map(Span::enter);
         let published = &this.handle.published;
-        if let Some(extras) = this.extras
+        if let Some(extras) = &mut **this.extras
             && extras.has_passed(published, cx)
         {
             // Whether it was the last endpoint's fault, nobody knows: the lease counts what was waited.
             *this.lease = None;
-            *this.extras = None;
+            **this.extras = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
             record_outcome(this.span.as_deref(), field::display(error.kind()));
             return Poll::Ready(Err(error));
         }
-        if let Some(extras) = this.extras
+        if let Some(extras) = &mut **this.extras
             && extras.entrance.is_some()
             && let Err(kind) = ready!(extras.poll_let_in(published, cx))
         {
-            *this.extras = None;
+            **this.extras = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, kind);
             record_outcome(this.span.as_deref(), field::display(error.kind()));
@@ -172,8 +173,11 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProjection::Pick { request } => {
-                    let routing = routing(this.handle, request);
-                    let next = this.journey.next(published, routing.as_seen(), this.lease);
+                    let next = {
+                        let routing = routing(this.handle, request);
+                        let seen = routing.as_seen();
+                        this.journey.next(published, seen, this.lease)
+                    };
                     match next {
                         Ok(Step::Go(mut service, generation)) => {
                             trace(this.span.as_deref(), this.lease.as_mut());
@@ -186,7 +190,7 @@ where
                                     if let Some(kept) = this.handle.protocol.keep(&request) {
                                         this.journey.keep(kept);
                                     }
-                                    if let Some(extras) = this.extras {
+                                    if let Some(extras) = &mut **this.extras {
                                         extras.begin(this.handle, *this.idempotent, &request);
                                     }
                                     let response = service.call(request);
@@ -274,7 +278,7 @@ where
                             if let Some(kept) = this.handle.protocol.keep(&request) {
                                 this.journey.keep(kept);
                             }
-                            if let Some(extras) = this.extras {
+                            if let Some(extras) = &mut **this.extras {
                                 extras.begin(this.handle, *this.idempotent, &request);
                             }
                             let response = service.call(request);
@@ -418,7 +422,7 @@ where
         }
         .inspect_err(|error| {
             record_outcome(this.span.as_deref(), field::display(error.kind()));
-            *this.extras = None;
+            **this.extras = None;
             this.state.set(State::Done);
         })
         .into()
@@ -452,7 +456,7 @@ fn conclude<S, P, Req>(
     journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     idempotent: bool,
-    extras: &mut Option<Box<Extras<S::Future, Req>>>,
+    extras: &mut Seldom<Extras<S::Future, Req>>,
     lease: &mut Option<Lease>,
     answer: Result<S::Response, S::Error>,
 ) -> Conclusion<S, Req, P::Response>
@@ -487,7 +491,7 @@ where
         match take_up(journey, published, &told, kept, lease) {
             Ok(Some(request)) => {
                 let request = Some(request);
-                if let Some(extras) = extras {
+                if let Some(extras) = &mut **extras {
                     extras.hedge = None;
                 }
                 return Conclusion::Next(State::Pick { request });
@@ -530,10 +534,10 @@ struct Extras<F, Req> {
 
 impl<F, Req> Extras<F, Req> {
     #[cold]
-    fn of<S>(published: &Published<S>) -> Box<Self> {
+    fn of<S>(published: &Published<S>) -> Self {
         let retries = published.retries.as_ref();
         let deadline = retries.and_then(|retries| retries.deadline());
-        Box::new(Self {
+        Self {
             deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
             hedge: None,
             entrance: published
@@ -541,7 +545,7 @@ impl<F, Req> Extras<F, Req> {
                 .as_ref()
                 .map(|gate| gate.enter(Some(&published.runtime))),
             permit: None,
-        })
+        }
     }
 
     /// Whether the time for the whole request is over.
@@ -580,7 +584,7 @@ impl<F, Req> Extras<F, Req> {
     }
 }
 
-fn hedge_of<F, Req>(extras: &mut Option<Box<Extras<F, Req>>>) -> Option<&mut Hedged<F, Req>> {
+fn hedge_of<F, Req>(extras: &mut Seldom<Extras<F, Req>>) -> Option<&mut Hedged<F, Req>> {
     extras.as_mut()?.hedge.as_mut()
 }
 
