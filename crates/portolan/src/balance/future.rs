@@ -49,7 +49,7 @@ pin_project! {
         extras: Seldom<Extras<S::Future, Req>>,
         handle: Arc<Handle<S, P>>,
         // Nothing where nobody wants spans of its level.
-        span: Option<Box<Span>>,
+        span: Seldom<Span>,
     }
 }
 
@@ -87,13 +87,13 @@ where
     pub(super) fn new(handle: Arc<Handle<S, P>>, request: Req) -> Self {
         // A disabled span would be offered to the `log` crate on every entry and exit, since kube
         // switches tracing's `log` feature on.
-        let span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| {
-            Box::new(tracing::debug_span!(
+        let span = Seldom::full_if(LevelFilter::current() >= LevelFilter::DEBUG, || {
+            tracing::debug_span!(
                 "request",
                 service = %handle.published.service,
                 endpoint = field::Empty,
                 outcome = field::Empty,
-            ))
+            )
         });
         let published = &handle.published;
         Self {
@@ -150,20 +150,11 @@ where
         let _entered = this.span.as_deref().map(Span::enter);
         let published = &this.handle.published;
         if let Some(extras) = &mut **this.extras
-            && extras.has_passed(published, cx)
+            && let Err(kind) = ready!(extras.poll(published, cx))
         {
-            // Whether it was the last endpoint's fault, nobody knows: the lease counts what was waited.
+            // Where the time is over: whether that was the last endpoint's fault, nobody knows, and the lease counts what
+            // was waited.
             *this.lease = None;
-            **this.extras = None;
-            this.state.set(State::Done);
-            let error = this.journey.error(published, ErrorKind::DeadlineExceeded);
-            record_outcome(this.span.as_deref(), field::display(error.kind()));
-            return Poll::Ready(Err(error));
-        }
-        if let Some(extras) = &mut **this.extras
-            && extras.entrance.is_some()
-            && let Err(kind) = ready!(extras.poll_let_in(published, cx))
-        {
             **this.extras = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, kind);
@@ -558,12 +549,16 @@ impl<F, Req> Extras<F, Req> {
         })
     }
 
-    /// Waits until the request is let in.
-    fn poll_let_in<S>(
+    /// Waits until the request is let in. `Err` where it is not, or its time is over.
+    #[cold]
+    fn poll<S>(
         &mut self,
         published: &Published<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ErrorKind>> {
+        if self.has_passed(published, cx) {
+            return Poll::Ready(Err(ErrorKind::DeadlineExceeded));
+        }
         if let Some(entrance) = &mut self.entrance {
             if entrance.is_queue() && published.is_closed() {
                 return Poll::Ready(Err(ErrorKind::Closed));

@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{
     Attempt, BoxError, Error, ErrorKind, Kept, Lease, Misdirection, Sent, routing::Seen,
-    session::Session,
+    seldom::Seldom, session::Session,
 };
 
 /// What is known of a request besides itself. A request whose first try succeeds, as nearly all do,
 /// allocates nothing for it, and carries a pointer of it from place to place.
 pub(crate) struct Journey<Req> {
-    pub(super) detours: Option<Box<Detours<Req>>>,
+    pub(super) detours: Seldom<Detours<Req>>,
     /// Since when the endpoint that was chosen last had been there.
     since: u64,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Journey<Req> {
 impl<Req> Default for Journey<Req> {
     fn default() -> Self {
         Self {
-            detours: None,
+            detours: Seldom::EMPTY,
             since: 0,
         }
     }
@@ -142,7 +142,7 @@ impl<Req> Journey<Req> {
     #[inline]
     pub(super) fn show<'c>(&'c self, seen: Seen<'c>, context: &mut PickContext<'c>) {
         seen.apply_to(context);
-        let Some(detours) = &self.detours else {
+        let Some(detours) = &*self.detours else {
             return;
         };
         if detours.left_session.is_some() {
@@ -484,7 +484,7 @@ impl<Req> Journey<Req> {
     ) -> Result<(), Error> {
         match how {
             Waited::Changed => {
-                if let Some(detours) = &mut self.detours
+                if let Some(detours) = &mut *self.detours
                     && std::mem::take(&mut detours.found_nobody)
                 {
                     detours.more += 1;
@@ -521,7 +521,7 @@ impl<Req> Journey<Req> {
     /// Where those that are not to be asked again stand in this snapshot.
     #[inline]
     pub(super) fn tried_in<S>(&self, snapshot: &Snapshot<Reached<S>>) -> Tried {
-        match &self.detours {
+        match &*self.detours {
             None => Tried::new(),
             Some(detours) => detours.tried_in(snapshot),
         }
