@@ -11,7 +11,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tower_service::Service;
 use tracing::{
     Span,
@@ -20,16 +20,13 @@ use tracing::{
 };
 
 use super::{
-    Handle, Journey, Published, Step, Waited,
-    again::{Again, fail, let_go, not_ready, refused, take_up},
-    hedge::{Came, Hedged},
+    Handle, Journey, Step, Waited,
+    again::{Again, fail, let_go, not_ready},
+    conclude::{Conclusion, conclude},
+    extras::{Extras, hedge_of},
+    hedge::Came,
 };
-use crate::{
-    BoxError, Error, ErrorKind, Lease, Protocol, Routing,
-    admission::{Entrance, Permit},
-    routing::Seen,
-    seldom::Seldom,
-};
+use crate::{BoxError, Error, Lease, Protocol, Routing, routing::Seen, seldom::Seldom};
 
 pin_project! {
     /// The response of a [`Balance`](super::Balance).
@@ -372,7 +369,8 @@ where
                             this.state.set(State::Done);
                             return Poll::Ready(Ok(response));
                         }
-                        Conclusion::Next(next) => next,
+                        Conclusion::Again(again) => later(again, this.handle),
+                        Conclusion::Rest => State::Rest,
                         Conclusion::End(error) => break Err(error),
                     }
                 }
@@ -402,7 +400,8 @@ where
                             this.state.set(State::Done);
                             return Poll::Ready(Ok(response));
                         }
-                        Conclusion::Next(next) => next,
+                        Conclusion::Again(again) => later(again, this.handle),
+                        Conclusion::Rest => State::Rest,
                         Conclusion::End(error) => break Err(error),
                     }
                 }
@@ -429,158 +428,6 @@ where
 {
     let request = request.as_ref();
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
-}
-
-/// What an answer, or a failure, leads to.
-enum Conclusion<S, Req, Response>
-where
-    S: Service<Req>,
-{
-    Answer(Response),
-    Next(State<S, Req, S::Future>),
-    End(Error),
-}
-
-/// An endpoint has answered, or failed, and it is not as simple as it nearly always is.
-#[cold]
-fn conclude<S, P, Req>(
-    journey: &mut Journey<Req>,
-    handle: &Handle<S, P>,
-    idempotent: bool,
-    extras: &mut Seldom<Extras<S::Future, Req>>,
-    lease: &mut Option<Lease>,
-    answer: Result<S::Response, S::Error>,
-) -> Conclusion<S, Req, P::Response>
-where
-    S: Service<Req> + Clone,
-    P: Protocol<Req, S>,
-{
-    let published = &handle.published;
-    let another_is_asked = hedge_of(extras).is_some_and(|hedge| hedge.is_under_way());
-    let mut response = match answer {
-        Ok(response) => response,
-        Err(error) if another_is_asked => {
-            return match let_go(journey, handle, error, lease.take()) {
-                Ok(()) => Conclusion::Next(State::Rest),
-                Err(error) => Conclusion::End(error),
-            };
-        }
-        Err(error) => {
-            let failure = handle.protocol.fail(error);
-            return match fail(journey, handle, idempotent, true, failure, lease) {
-                Ok(again) => Conclusion::Next(later(again, handle)),
-                Err(error) => Conclusion::End(error),
-            };
-        }
-    };
-    if let Some(lease) = lease {
-        handle.protocol.hear(lease.endpoint(), &response);
-    }
-    if let Some(kept) = journey.take_kept()
-        && let Some(told) = handle.protocol.told(&response)
-    {
-        match take_up(journey, published, &told, kept, lease) {
-            Ok(Some(request)) => {
-                let request = Some(request);
-                if let Some(extras) = &mut **extras {
-                    extras.hedge = None;
-                }
-                return Conclusion::Next(State::Pick { request });
-            }
-            Ok(None) => {}
-            Err(error) => return Conclusion::End(error),
-        }
-    }
-    if idempotent {
-        if another_is_asked && let Some(refusal) = handle.protocol.refusal(&response) {
-            journey.put_aside(published, lease.take(), refusal.cause);
-            return Conclusion::Next(State::Rest);
-        }
-        if let Some(again) = refused(journey, handle, &mut response, lease) {
-            return Conclusion::Next(later(again, handle));
-        }
-    }
-    if let Some(hedge) = hedge_of(extras) {
-        hedge.end(published);
-    }
-    // With them goes the other try, where there is one.
-    let permit = extras.take().and_then(|extras| extras.permit);
-    match lease.take() {
-        Some(mut lease) => {
-            lease.hold(permit);
-            Conclusion::Answer(handle.protocol.respond(response, lease))
-        }
-        None => Conclusion::End(journey.end(published)),
-    }
-}
-
-/// What few requests need besides.
-struct Extras<F, Req> {
-    deadline: Option<Pin<Box<Sleep>>>,
-    hedge: Option<Hedged<F, Req>>,
-    /// Where it is to be let in; nothing once it is.
-    entrance: Option<Entrance>,
-    permit: Option<Permit>,
-}
-
-impl<F, Req> Extras<F, Req> {
-    #[cold]
-    fn of<S>(published: &Published<S>) -> Self {
-        let retries = published.retries.as_ref();
-        let deadline = retries.and_then(|retries| retries.deadline());
-        Self {
-            deadline: deadline.map(|deadline| Box::pin(published.sleep(deadline))),
-            hedge: None,
-            entrance: published
-                .gate
-                .as_ref()
-                .map(|gate| gate.enter(Some(&published.runtime))),
-            permit: None,
-        }
-    }
-
-    /// Whether the time for the whole request is over.
-    fn has_passed<S>(&mut self, published: &Published<S>, cx: &mut Context<'_>) -> bool {
-        let deadline = self.deadline.as_mut();
-        deadline.is_some_and(|deadline| match published.is_closed() {
-            // Nobody wakes for it, but whoever looks sees it.
-            true => Instant::now() >= deadline.deadline(),
-            false => deadline.as_mut().poll(cx).is_ready(),
-        })
-    }
-
-    /// Waits until the request is let in. `Err` where it is not, or its time is over.
-    #[cold]
-    fn poll<S>(
-        &mut self,
-        published: &Published<S>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ErrorKind>> {
-        if self.has_passed(published, cx) {
-            return Poll::Ready(Err(ErrorKind::DeadlineExceeded));
-        }
-        if let Some(entrance) = &mut self.entrance {
-            if entrance.is_queue() && published.is_closed() {
-                return Poll::Ready(Err(ErrorKind::Closed));
-            }
-            self.permit = ready!(entrance.poll(cx)).map_err(ErrorKind::Shed)?;
-            self.entrance = None;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// The request is about to be sent.
-    fn begin<S, P>(&mut self, handle: &Handle<S, P>, idempotent: bool, request: &Req)
-    where
-        S: Service<Req, Future = F>,
-        P: Protocol<Req, S>,
-    {
-        self.hedge = Hedged::begin(handle, idempotent, request);
-    }
-}
-
-fn hedge_of<F, Req>(extras: &mut Seldom<Extras<F, Req>>) -> Option<&mut Hedged<F, Req>> {
-    extras.as_mut()?.hedge.as_mut()
 }
 
 /// What comes next for a request that is sent again.

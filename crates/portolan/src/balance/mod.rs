@@ -1,8 +1,10 @@
 //! The balanced service: a tower [`Service`] that sends each request to an endpoint of its choice.
 
 mod again;
+mod conclude;
 mod detours;
 mod endings;
+mod extras;
 mod future;
 mod hedge;
 mod journey;
@@ -10,7 +12,9 @@ mod layer;
 mod observer;
 pub(crate) mod published;
 pub(crate) mod repeat;
+mod rounds;
 mod shutdown;
+mod tries;
 
 use std::{
     fmt,
