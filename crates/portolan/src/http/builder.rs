@@ -181,6 +181,15 @@ impl HttpBuilder {
         self
     }
 
+    /// How many connections there may be to all endpoints together. Where there are as many, no more are made: endpoints to
+    /// which there is none get no requests, as if they could not be reached, and the others get theirs. Default: no limit but
+    /// that of each endpoint. For a part of a large fleet that is the same each time, take a
+    /// [subset](crate::BalancerBuilder::subset).
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.channel.connections.max_in_all = Some(connections);
+        self
+    }
+
     /// How long connecting may take, TLS included, and how long a request may wait for a connection.
     /// Default: 2 s. Within a cluster it takes about a millisecond; the rest is for one lost packet,
     /// which TCP sends again after a second (RFC 6298).

@@ -10,7 +10,7 @@ use portolan_core::{PortRef, ServiceRef};
 use tokio::sync::Semaphore;
 
 use super::{
-    endpoint::{MakeHttp, Renames},
+    endpoint::{MakeHttp, Places, Renames},
     heads::Heads,
     idempotent::Idempotency,
     replay,
@@ -94,6 +94,7 @@ impl Channel {
             },
             settings: self.connections.clone(),
             dials_ahead: Arc::new(Semaphore::new(self.connections.dials_ahead)),
+            places: self.connections.max_in_all.map(Places::new),
             #[cfg(feature = "tls")]
             tls: self.make_tls(service)?,
         })

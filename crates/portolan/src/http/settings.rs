@@ -11,6 +11,8 @@ pub(crate) struct ConnectionSettings {
     pub(crate) connections: usize,
     /// How many there may be. HTTP/1.1 only.
     pub(crate) max_connections: usize,
+    /// How many there may be to all endpoints together.
+    pub(crate) max_in_all: Option<usize>,
     pub(crate) connect_timeout: Duration,
     /// After how long without a request a connection is closed. HTTP/1.1 only.
     pub(crate) idle_timeout: Duration,
@@ -50,6 +52,7 @@ impl Default for ConnectionSettings {
             version: Version::Negotiated,
             connections: 1,
             max_connections: 512,
+            max_in_all: None,
             connect_timeout: Duration::from_secs(2),
             idle_timeout: Duration::from_secs(60),
             max_age: None,
@@ -67,6 +70,9 @@ impl Default for ConnectionSettings {
 
 /// A connection that lives for less is one that is lost at once.
 const YOUNGEST: Duration = Duration::from_secs(1);
+
+/// Nor has any process more than these, and the semaphore can count them.
+const MOST_IN_ALL: usize = 1_000_000;
 
 /// No process has more connections to spare.
 const MOST_DIALS_AHEAD: usize = 65_536;
@@ -95,6 +101,16 @@ impl ConnectionSettings {
                 "max_connections_per_endpoint",
                 &self.max_connections,
                 "expected at least as many as connections_per_endpoint",
+            );
+        }
+        if self
+            .max_in_all
+            .is_some_and(|max| !(1..=MOST_IN_ALL).contains(&max))
+        {
+            return refuse(
+                "max_connections",
+                &self.max_in_all.unwrap_or_default(),
+                "expected 1 to a million",
             );
         }
         if self.connect_timeout.is_zero() {

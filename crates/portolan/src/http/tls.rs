@@ -7,7 +7,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::endpoint::{ConnectError, Offer, Transport};
+use super::endpoint::{ConnectError, Offer, Stream};
 
 /// Whose certificate is expected, and how it is checked. One for all endpoints, which so share
 /// sessions.
@@ -47,14 +47,14 @@ impl Tls {
         &self,
         tcp: TcpStream,
         offer: Offer,
-    ) -> Result<Transport, ConnectError> {
+    ) -> Result<Stream, ConnectError> {
         let connector = match offer {
             Offer::Http1 => &self.http1,
             Offer::Http2 => &self.http2,
             Offer::Both => &self.both,
         };
         match connector.connect(self.name.clone(), tcp).await {
-            Ok(tls) => Ok(Transport::Tls(Box::new(tls))),
+            Ok(tls) => Ok(Stream::Tls(Box::new(tls))),
             Err(error) => Err(ConnectError::Tls {
                 name: self.name.to_str().into_owned(),
                 source: Arc::new(error),

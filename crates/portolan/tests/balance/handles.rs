@@ -116,8 +116,8 @@ async fn no_wake_up_is_lost_while_endpoints_come_and_go() {
         })
         .collect();
     let flapping = async {
-        for turn in 0u16.. {
-            teller.tell(present((turn % 2 == 0).then_some(turn % 7)));
+        for turn in 0_u64.. {
+            teller.tell(present((turn % 2 == 0).then_some((turn % 7) as u16)));
             tokio::task::yield_now().await;
             if requests.iter().all(tokio::task::JoinHandle::is_finished) {
                 break;

@@ -37,6 +37,9 @@ mod load_reports;
 mod naming;
 #[cfg(test)]
 #[cfg(feature = "http")]
+mod places;
+#[cfg(test)]
+#[cfg(feature = "http")]
 mod refused;
 #[cfg(test)]
 #[cfg(feature = "reqwest")]

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{ConnectError, transport::Transport};
+use super::{
+    ConnectError,
+    transport::{Places, Stream, Transport},
+};
 #[cfg(feature = "tls")]
 use crate::http::tls::Tls;
 use crate::{counters::Tally, happy_eyeballs};
@@ -17,6 +20,7 @@ pub(super) struct Dialer {
     pub(super) alternate: Option<SocketAddr>,
     pub(super) timeout: Duration,
     pub(super) tally: Arc<Tally>,
+    pub(super) places: Option<Places>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -35,16 +39,17 @@ impl Dialer {
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub(super) async fn dial(&self, offer: Offer) -> Result<Transport, ConnectError> {
+        let place = self.places.as_ref().map(Places::take).transpose()?;
         Tally::count(&self.tally.dials);
         let dialled = timeout(self.timeout, self.connect(offer)).await;
         let dialled = dialled.unwrap_or(Err(ConnectError::TimedOut(self.timeout)));
         if dialled.is_err() {
             Tally::count(&self.tally.dials_failed);
         }
-        dialled
+        dialled.map(|stream| Transport::new(stream, place))
     }
 
-    async fn connect(&self, offer: Offer) -> Result<Transport, ConnectError> {
+    async fn connect(&self, offer: Offer) -> Result<Stream, ConnectError> {
         let tcp = happy_eyeballs::connect(self.address, self.alternate)
             .await
             .map_err(|error| ConnectError::Tcp(Arc::new(error)))?;
@@ -54,7 +59,7 @@ impl Dialer {
             return tls.handshake(tcp, offer).await;
         }
         let _ = offer;
-        Ok(Transport::Plain(tcp))
+        Ok(Stream::Plain(tcp))
     }
 }
 

@@ -47,6 +47,14 @@ pub enum ConnectError {
         /// How many connections there may be.
         connections: usize,
     },
+    /// The client has as many connections as it may have, to all endpoints together.
+    #[error(
+        "there are {connections} connections already, to all endpoints together: raise `max_connections`, or take a subset"
+    )]
+    NoPlace {
+        /// How many connections there may be.
+        connections: usize,
+    },
     /// The connections were closed because the endpoint is gone, or the runtime is.
     #[error("the endpoint is gone")]
     Gone,
@@ -55,8 +63,8 @@ pub enum ConnectError {
 impl ConnectError {
     fn sent(&self) -> Sent {
         match self {
-            // These two say nothing about whether the endpoint can be reached.
-            Self::Busy { .. } | Self::Gone => Sent::No,
+            // These say nothing about whether the endpoint can be reached.
+            Self::Busy { .. } | Self::NoPlace { .. } | Self::Gone => Sent::No,
             _ => Sent::Unreachable,
         }
     }
@@ -82,7 +90,7 @@ impl SendError {
         let failure = Failure::new(error.clone()).with_sent(error.sent());
         let failure = match error {
             // A limit of this client's own says nothing against the endpoint.
-            ConnectError::Busy { .. } => failure.by_caller(),
+            ConnectError::Busy { .. } | ConnectError::NoPlace { .. } => failure.by_caller(),
             _ => failure,
         };
         Self(Box::new(failure.with_request(request)))

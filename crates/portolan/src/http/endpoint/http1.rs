@@ -265,9 +265,13 @@ impl Pool {
 
     /// A connection could not be made. Nobody should wait for the next: there are other endpoints.
     fn cannot_connect(&self, error: &ConnectError) {
-        self.connect.reachability.not_reached();
         let waiting = {
             let mut state = self.state();
+            // There is no room for more, and those that there are will do.
+            if matches!(error, ConnectError::NoPlace { .. }) && state.made() > 0 {
+                return;
+            }
+            self.connect.reachability.not_reached();
             let pause = Backoff::new(BackoffSettings::CONNECT).next();
             state.down = Some((error.clone(), later(pause)));
             std::mem::take(&mut state.waiting)

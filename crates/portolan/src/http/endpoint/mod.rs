@@ -38,7 +38,10 @@ pub(crate) use error::find_h2_error;
 pub use error::{ConnectError, ResponseTimedOut};
 #[cfg(feature = "reqwest")]
 pub(crate) use error::{is_by_caller, is_unprocessed, never_left};
-pub(crate) use transport::Transport;
+pub(crate) use transport::Places;
+#[cfg(feature = "tls")]
+pub(crate) use transport::Stream;
+use transport::Transport;
 
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -64,6 +67,8 @@ pub(crate) struct MakeHttp {
     pub(super) settings: ConnectionSettings,
     /// For dials that no request waits for.
     pub(super) dials_ahead: Arc<Semaphore>,
+    /// Nothing where there may be any number of connections.
+    pub(super) places: Option<Places>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<Tls>>,
 }
@@ -87,6 +92,7 @@ impl MakeEndpoint for MakeHttp {
             alternate: endpoint.alternate(),
             timeout: self.settings.connect_timeout,
             tally: Arc::clone(reachability.tally()),
+            places: self.places.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls_to(endpoint),
         };
@@ -133,6 +139,7 @@ impl MakeHttp {
             renames: Renames::default(),
             settings: ConnectionSettings::default(),
             dials_ahead: one_place(),
+            places: None,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -145,6 +152,7 @@ impl MakeHttp {
             renames: self.renames,
             settings: ConnectionSettings::default(),
             dials_ahead: one_place(),
+            places: None,
             #[cfg(feature = "tls")]
             tls: None,
         }

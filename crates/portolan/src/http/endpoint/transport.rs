@@ -3,32 +3,77 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
+use super::ConnectError;
+
+/// One connection, and its place among those that there may be.
 #[derive(Debug)]
-pub(crate) enum Transport {
+pub(crate) struct Transport {
+    pub(super) stream: Stream,
+    _place: Option<Place>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Stream {
     Plain(TcpStream),
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
+/// The place of one connection, until it is closed.
+pub(super) type Place = OwnedSemaphorePermit;
+
+/// How many connections a client may have, to all endpoints together.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    all: usize,
+}
+
+impl Places {
+    pub(crate) fn new(all: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(all)),
+            all,
+        }
+    }
+
+    /// One of them, at once or not at all: whoever has connections goes on with those.
+    pub(super) fn take(&self) -> Result<Place, ConnectError> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        place.map_err(|_| ConnectError::NoPlace {
+            connections: self.all,
+        })
+    }
+}
+
 impl Transport {
+    pub(super) fn new(stream: Stream, place: Option<Place>) -> Self {
+        Self {
+            stream,
+            _place: place,
+        }
+    }
+
     pub(super) fn is_tls(&self) -> bool {
-        !matches!(self, Self::Plain(_))
+        !matches!(self.stream, Stream::Plain(_))
     }
 
     /// Whether the two ends have agreed to HTTP/2. Without TLS nothing is agreed.
     pub(super) fn agreed_to_http2(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
+        match &self.stream {
+            Stream::Plain(_) => false,
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+            Stream::Tls(tls) => tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         }
     }
 }
@@ -36,10 +81,10 @@ impl Transport {
 /// Passes a call on to whichever it is.
 macro_rules! either {
     ($self:expr, $method:ident($($argument:expr),*)) => {
-        match $self.get_mut() {
-            Self::Plain(inner) => Pin::new(inner).$method($($argument),*),
+        match &mut $self.get_mut().stream {
+            Stream::Plain(inner) => Pin::new(inner).$method($($argument),*),
             #[cfg(feature = "tls")]
-            Self::Tls(inner) => Pin::new(inner).$method($($argument),*),
+            Stream::Tls(inner) => Pin::new(inner).$method($($argument),*),
         }
     };
 }
@@ -80,10 +125,10 @@ impl AsyncWrite for Transport {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(tcp) => tcp.is_write_vectored(),
+        match &self.stream {
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
             #[cfg(feature = "tls")]
-            Self::Tls(tls) => tls.is_write_vectored(),
+            Stream::Tls(tls) => tls.is_write_vectored(),
         }
     }
 }

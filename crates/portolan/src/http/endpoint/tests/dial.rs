@@ -40,16 +40,17 @@ fn dialer(address: SocketAddr, alternate: Option<SocketAddr>) -> Dialer {
         alternate,
         timeout: SOON,
         tally: Arc::default(),
+        places: None,
         #[cfg(feature = "tls")]
         tls: None,
     }
 }
 
 async fn peer_of(dialer: &Dialer) -> SocketAddr {
-    match dialer.dial(Offer::Http1).await.unwrap() {
-        Transport::Plain(tcp) => tcp.peer_addr().unwrap(),
+    match dialer.dial(Offer::Http1).await.unwrap().stream {
+        Stream::Plain(tcp) => tcp.peer_addr().unwrap(),
         #[cfg(feature = "tls")]
-        Transport::Tls(_) => unreachable!("no TLS was asked for"),
+        Stream::Tls(_) => unreachable!("no TLS was asked for"),
     }
 }
 
@@ -124,8 +125,8 @@ async fn a_connect_that_hangs_is_bounded_and_gives_the_request_back() {
     reason = "with TLS there is another"
 )]
 fn plain(transport: Transport) -> tokio::net::TcpStream {
-    match transport {
-        Transport::Plain(tcp) => tcp,
+    match transport.stream {
+        Stream::Plain(tcp) => tcp,
         #[cfg(feature = "tls")]
         _ => panic!("no TLS was asked for"),
     }

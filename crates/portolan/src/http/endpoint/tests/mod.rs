@@ -43,6 +43,7 @@ fn client_of(endpoint: &Endpoint, settings: ConnectionSettings) -> Client {
         target: Target::new(Scheme::HTTP, authority),
         settings,
         dials_ahead: Arc::new(Semaphore::new(64)),
+        places: None,
         #[cfg(feature = "tls")]
         tls: None,
     };
