@@ -108,13 +108,14 @@ fn blame(mut lease: Lease, culprit: Culprit, sent: Sent) -> Arc<EndpointState> {
 }
 
 /// An endpoint has answered. Gives the request back where the answer says that the endpoint cannot serve it now, and
-/// another one may be asked.
+/// another one may be asked in the time that is left.
 #[inline]
 pub(super) fn refused<S, P, Req>(
     journey: &mut Journey<Req>,
     handle: &Handle<S, P>,
     response: &mut S::Response,
     lease: &mut Option<Lease>,
+    time_left: Option<Duration>,
 ) -> Option<Again<Req>>
 where
     S: Service<Req>,
@@ -136,6 +137,11 @@ where
             return None;
         }
     };
+    // An answer is better than none in time.
+    if time_left.is_some_and(|left| pause >= left) {
+        retries.put_back();
+        return None;
+    }
     // Last, for it ends what may still be sent of the body, and an answer that stands needs that to be whole.
     let Some(request) = handle.protocol.again(response) else {
         retries.put_back();

@@ -73,11 +73,12 @@ where
         }
     }
     if idempotent {
+        let left = extras.as_ref().and_then(|extras| extras.time_left());
         if another_is_asked && let Some(refusal) = handle.protocol.refusal(&response) {
             journey.put_aside(published, lease.take(), refusal.cause);
             return Conclusion::Rest;
         }
-        if let Some(again) = refused(journey, handle, &mut response, lease) {
+        if let Some(again) = refused(journey, handle, &mut response, lease, left) {
             return Conclusion::Again(again);
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep};
@@ -48,6 +49,12 @@ impl<F, Req> Extras<F, Req> {
             true => Instant::now() >= deadline.deadline(),
             false => deadline.as_mut().poll(cx).is_ready(),
         })
+    }
+
+    /// What is left of the time for the whole request.
+    pub(super) fn time_left(&self) -> Option<Duration> {
+        let deadline = self.deadline.as_ref()?.deadline();
+        Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Waits until the request is let in. `Err` where it is not, or its time is over.

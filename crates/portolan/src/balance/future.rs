@@ -149,9 +149,13 @@ where
         if let Some(extras) = &mut **this.extras
             && let Err(kind) = ready!(extras.poll(published, cx))
         {
-            // Where the time is over: whether that was the last endpoint's fault, nobody knows, and the lease counts what
-            // was waited.
-            *this.lease = None;
+            // Where the time is over, and one endpoint has had all of it, that is its failure. Whether it was the last one's
+            // of several, nobody knows, and the lease counts what was waited.
+            if let Some(mut lease) = this.lease.take()
+                && this.journey.goes_straight()
+            {
+                lease.fail();
+            }
             **this.extras = None;
             this.state.set(State::Done);
             let error = this.journey.error(published, kind);
