@@ -333,17 +333,14 @@ where
                             } = ready!(hedge.poll(cx, this.journey, this.handle, first));
                             let since_first = this.journey.turn_to(since);
                             match answer {
-                                Ok(answer)
-                                    if let Some(refusal) =
-                                        this.handle.protocol.refusal(&answer) =>
-                                {
-                                    // The first may do better.
-                                    let cause = refusal.cause;
-                                    this.journey.put_aside(published, Some(lease), cause);
-                                    this.journey.turn_to(since_first);
-                                    return Poll::Pending;
-                                }
                                 Ok(answer) => {
+                                    if let Some(refusal) = this.handle.protocol.refusal(&answer) {
+                                        // The first may do better.
+                                        let cause = refusal.cause;
+                                        this.journey.put_aside(published, Some(lease), cause);
+                                        this.journey.turn_to(since_first);
+                                        return Poll::Pending;
+                                    }
                                     // The first lease ends as that of a request which was cancelled.
                                     *this.lease = Some(lease);
                                     trace(this.span.as_deref(), this.lease.as_mut());
