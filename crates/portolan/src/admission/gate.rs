@@ -87,7 +87,12 @@ impl Gate {
                 if before >= self.settings.queue {
                     return Entrance::Closed(ShedReason::QueueFull);
                 }
-                let _entered = runtime.map(Handle::enter);
+                let here = Handle::try_current().ok();
+                // Where nobody has a timer, nobody can wait.
+                let Some(runtime) = runtime.or(here.as_ref()) else {
+                    return Entrance::Closed(ShedReason::QueueFull);
+                };
+                let _entered = runtime.enter();
                 Entrance::Queue(Box::new(Queued {
                     place: Box::pin(Arc::clone(&self.places).acquire_owned()),
                     patience: Box::pin(sleep(self.settings.patience)),

@@ -92,7 +92,8 @@ impl Admission {
 
     /// A tower layer with one limit for all the services that are made of it, for whatever is not balanced, or for several
     /// balancers together. A request holds its place until its response is there: what a body takes, the layer does
-    /// not know.
+    /// not know. Who waits does so by the timers of the tokio runtime where it is called; outside of
+    /// any nobody waits, and the queue counts as full.
     ///
     /// ```
     /// use portolan::admission::{Admission, AdmissionError};

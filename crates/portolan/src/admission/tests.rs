@@ -72,6 +72,21 @@ async fn who_waits_too_long_is_told_so_and_who_is_dropped_leaves_a_place() {
     service.oneshot(()).await.unwrap();
 }
 
+#[test]
+fn where_there_is_no_runtime_nobody_waits_and_nothing_panics() {
+    let layer = Admission::at_most(1).queue(1, 100 * MS).layer().unwrap();
+    let mut busy = layer.layer(service_fn(|(): ()| {
+        std::future::pending::<Result<(), BuildError>>()
+    }));
+    let mut first = Box::pin(busy.call(()));
+    assert!((&mut first).now_or_never().is_none());
+    let second = busy.call(()).now_or_never().unwrap();
+    assert!(matches!(
+        second,
+        Err(AdmissionError::Shed(ShedReason::QueueFull))
+    ));
+}
+
 /// Endpoints that work on so many at once, for 10 ms each; the rest queue there.
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_limit_follows_what_can_be_served() {

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
     time::Duration,
 };
@@ -22,6 +25,8 @@ pub(super) struct Resilience {
     outliers: Option<Outliers>,
     slow: Option<Slow>,
     refill: Refill,
+    /// Too few endpoints are left for ejections to be gone by.
+    panics: AtomicBool,
     /// Rung by an endpoint at which requests fail in a row.
     bell: Arc<Notify>,
     waker: Waker,
@@ -42,6 +47,7 @@ impl Resilience {
         Self {
             outliers,
             slow: slow.map(Slow::new),
+            panics: AtomicBool::new(false),
             refill: Refill {
                 due: (settings.retry.is_some() || settings.hedge.is_some()).then(|| now + REFILL),
                 turn: now + TURN,
@@ -107,11 +113,13 @@ impl Resilience {
         let stays = |one: &&Candidate| !is_passed_over(one) && !outliers.is_ejected(one);
         let (all, left) = (ready.clone().count(), ready.filter(stays).count());
         let panics = outliers.panics(all, left);
-        if panics {
+        // Said once, not with each snapshot.
+        if self.panics.swap(panics, Ordering::Relaxed) != panics {
             tracing::warn!(
                 ready = all,
                 left,
-                "too few endpoints are left: ejections are not gone by"
+                ejections_are_gone_by = !panics,
+                "so few endpoints are left that ejections are not gone by, or enough again"
             );
         }
         (!panics).then_some(outliers)
