@@ -124,8 +124,8 @@ pub async fn slow(arena: &Arena) -> Result {
 }
 
 /// A Pod resets the connection in place of each tenth answer, and each tenth connection that is made to it. What it
-/// lost is asked of another Pod; no request fails. It is left out until the next connection when one cannot be made, or
-/// for longer when its success rate is too low beside the others'; and starts slowly after either.
+/// lost is asked of another Pod; no request fails. It is left out until the next connection when one cannot be made, which
+/// is not for long, and then for longer, when its success rate is seen to be too low beside the others'.
 pub async fn resets(arena: &Arena) -> Result {
     // Every 10 s by default.
     let ejection = OutlierEjection::new().with_interval(Duration::from_secs(2));
@@ -135,6 +135,7 @@ pub async fn resets(arena: &Arena) -> Result {
     let pod = arena.pod("db-1")?;
     pod.reset_every(10);
     pod.reset_every_connection(10);
+    stage.until_ejected(1).await?;
     let sick = stage.until_left_out(&["db-1"]).await?;
     stage.load.pass(1000).await?;
     // A fair share were 167.
