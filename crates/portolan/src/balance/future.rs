@@ -163,8 +163,8 @@ where
             return Poll::Ready(Err(error));
         }
         loop {
-            let next = match this.state.as_mut().project() {
-                StateProjection::Pick { request } => {
+            let turn = match this.state.as_mut().project() {
+                StateProjection::Pick { request } => Turn::Next({
                     let next = {
                         let routing = routing(this.handle, request);
                         let seen = routing.as_seen();
@@ -217,8 +217,8 @@ where
                         },
                         Err(error) => break Err(error),
                     }
-                }
-                StateProjection::Wait { request, change } => {
+                }),
+                StateProjection::Wait { request, change } => Turn::Next({
                     let how = ready!(change.as_mut().poll(cx));
                     let routing = routing(this.handle, request);
                     match this.journey.after(published, routing.as_seen(), how) {
@@ -227,8 +227,8 @@ where
                         },
                         Err(error) => break Err(error),
                     }
-                }
-                StateProjection::Pause { request, over } => {
+                }),
+                StateProjection::Pause { request, over } => Turn::Next({
                     // Without timers it cannot be waited for.
                     if !published.is_closed() {
                         ready!(over.as_mut().poll(cx));
@@ -236,13 +236,13 @@ where
                     State::Pick {
                         request: request.take(),
                     }
-                }
+                }),
                 StateProjection::Ready {
                     request,
                     service,
                     generation,
                     patience,
-                } => {
+                } => Turn::Next({
                     let failure = match service.poll_ready(cx) {
                         Poll::Ready(Ok(()))
                             if !this.journey.still_belongs_there(
@@ -301,7 +301,7 @@ where
                         Ok(again) => later(again, this.handle),
                         Err(error) => break Err(error),
                     }
-                }
+                }),
                 StateProjection::Call { response } => {
                     let answer = match response.poll(cx) {
                         // As nearly all do.
@@ -358,22 +358,7 @@ where
                             }
                         }
                     };
-                    match conclude(
-                        this.journey,
-                        this.handle,
-                        *this.idempotent,
-                        this.extras,
-                        this.lease,
-                        answer,
-                    ) {
-                        Conclusion::Answer(response) => {
-                            this.state.set(State::Done);
-                            return Poll::Ready(Ok(response));
-                        }
-                        Conclusion::Again(again) => later(again, this.handle),
-                        Conclusion::Rest => State::Rest,
-                        Conclusion::End(error) => break Err(error),
-                    }
+                    Turn::Over(answer)
                 }
                 StateProjection::Rest => {
                     let Some(hedge) = hedge_of(this.extras) else {
@@ -389,25 +374,29 @@ where
                     if answer.is_ok() {
                         trace(this.span.as_deref(), this.lease.as_mut());
                     }
-                    match conclude(
-                        this.journey,
-                        this.handle,
-                        *this.idempotent,
-                        this.extras,
-                        this.lease,
-                        answer,
-                    ) {
-                        Conclusion::Answer(response) => {
-                            this.state.set(State::Done);
-                            return Poll::Ready(Ok(response));
-                        }
-                        Conclusion::Again(again) => later(again, this.handle),
-                        Conclusion::Rest => State::Rest,
-                        Conclusion::End(error) => break Err(error),
-                    }
+                    Turn::Over(answer)
                 }
                 // Polled after it was done. There is no right answer, and a panic is a wrong one.
                 StateProjection::Done => return Poll::Pending,
+            };
+            let next = match turn {
+                Turn::Next(next) => next,
+                Turn::Over(answer) => match conclude(
+                    this.journey,
+                    this.handle,
+                    *this.idempotent,
+                    this.extras,
+                    this.lease,
+                    answer,
+                ) {
+                    Conclusion::Answer(response) => {
+                        this.state.set(State::Done);
+                        return Poll::Ready(Ok(response));
+                    }
+                    Conclusion::Again(again) => later(again, this.handle),
+                    Conclusion::Rest => State::Rest,
+                    Conclusion::End(error) => break Err(error),
+                },
             };
             this.state.set(next);
         }
@@ -429,6 +418,14 @@ where
 {
     let request = request.as_ref();
     request.map_or(Routing::new(), |request| handle.protocol.routing(request))
+}
+
+/// What one look at a request comes to.
+enum Turn<Next, Answer> {
+    /// It goes on like this.
+    Next(Next),
+    /// An endpoint has answered it, or failed it, and what that means is to be seen.
+    Over(Answer),
 }
 
 /// What comes next for a request that is sent again.
