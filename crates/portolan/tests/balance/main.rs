@@ -2,6 +2,7 @@
 //! paused time.
 #![cfg(test)]
 
+mod admission;
 mod discovery;
 mod fencing;
 mod handles;
@@ -14,10 +15,12 @@ mod metrics;
 mod model;
 mod moody;
 mod nodes;
+mod outliers;
 mod policy;
 mod repeats;
 mod resilience;
 mod retries;
+mod retry_answers;
 mod rounds;
 mod routing;
 mod scripted;

@@ -10,10 +10,10 @@ use std::{
 };
 
 use portolan::{
-    Balance, BalancerBuilder, BoxError, Duplicate, Endpoint, Failure, Lease, Protocol, Refusal,
-    Routing, Sent, retry::Pushback,
+    Balance, BalancerBuilder, BoxError, Duplicate, Endpoint, Error, Failure, Lease, Protocol,
+    Refusal, Routing, Sent, retry::Pushback,
 };
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 /// What an endpoint does with a request.
 #[derive(Clone, Copy, Debug)]
@@ -171,4 +171,16 @@ impl Protocol<Ask, Moody> for Moods {
             .with_sent(Sent::Maybe)
             .with_request(again)
     }
+}
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const REFUSES: Mood = Mood::Refuses(Pushback::Unsaid);
+
+pub(crate) async fn ask(service: &Balance<Moody, Moods>, request: Ask) -> Result<Reply, Error> {
+    service.clone().oneshot(request).await
+}
+
+/// How many of the calls went there.
+pub(crate) fn at(calls: &[String], name: &str) -> usize {
+    calls.iter().filter(|one| *one == name).count()
 }
