@@ -1,14 +1,17 @@
 //! Answers that say that an endpoint cannot serve, and what becomes of the request.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Full};
-use portolan::{http::HttpBuilder, policy::RoundRobin, retry::Retry};
+use portolan::{BalancerBuilder, http::HttpBuilder, policy::RoundRobin, retry::Retry};
 
 use crate::{
     http::{get, read},
@@ -20,7 +23,7 @@ async fn refuses(
     asked: &Arc<AtomicUsize>,
     status: u16,
     header: Option<(HeaderName, &'static str)>,
-) -> std::net::SocketAddr {
+) -> SocketAddr {
     let asked = Arc::clone(asked);
     serve(move |request: Request| {
         let (asked, header) = (Arc::clone(&asked), header.clone());
@@ -42,12 +45,24 @@ async fn refuses(
 }
 
 /// A server that answers with the body of the request.
-async fn echoes() -> std::net::SocketAddr {
+async fn echoes() -> SocketAddr {
     serve(|request: Request| async move {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         text(body)
     })
     .await
+}
+
+async fn two_that_refuse(asked: &Arc<AtomicUsize>) -> [SocketAddr; 2] {
+    [
+        refuses(asked, 503, None).await,
+        refuses(asked, 503, None).await,
+    ]
+}
+
+fn retrying(addresses: impl IntoIterator<Item = SocketAddr>) -> BalancerBuilder {
+    let builder = cluster(addresses).service("orders").unwrap();
+    builder.retry(Retry::new())
 }
 
 fn versions() -> [fn(HttpBuilder) -> HttpBuilder; 2] {
@@ -63,8 +78,7 @@ async fn another_endpoint_gets_the_request_whole() {
     for version in versions() {
         let asked = Arc::default();
         let addresses = [refuses(&asked, 503, None).await, echoes().await];
-        let builder = cluster(addresses).service("orders").unwrap();
-        let builder = builder.policy(RoundRobin::new()).retry(Retry::new());
+        let builder = retrying(addresses).policy(RoundRobin::new());
         let client = version(builder.http()).build().unwrap();
         for _ in 0..10 {
             let response = client.send(put("one portolan")).await.unwrap();
@@ -79,14 +93,8 @@ async fn another_endpoint_gets_the_request_whole() {
 async fn a_post_is_answered_once_as_it_was() {
     for version in versions() {
         let asked = Arc::default();
-        let addresses = [
-            refuses(&asked, 503, None).await,
-            refuses(&asked, 503, None).await,
-        ];
-        let builder = cluster(addresses)
-            .service("orders")
-            .unwrap()
-            .retry(Retry::new());
+        let addresses = two_that_refuse(&asked).await;
+        let builder = retrying(addresses);
         let client = version(builder.http()).build().unwrap();
         let post = http::Request::post("/")
             .body(Full::<Bytes>::from("a"))
@@ -103,14 +111,8 @@ async fn a_post_is_answered_once_as_it_was() {
 async fn the_last_answer_stands_and_is_read_to_its_end() {
     for version in versions() {
         let asked = Arc::default();
-        let addresses = [
-            refuses(&asked, 503, None).await,
-            refuses(&asked, 503, None).await,
-        ];
-        let builder = cluster(addresses)
-            .service("orders")
-            .unwrap()
-            .retry(Retry::new());
+        let addresses = two_that_refuse(&asked).await;
+        let builder = retrying(addresses);
         let client = version(builder.http()).build().unwrap();
         let response = client.send(put("a")).await.unwrap();
         assert_eq!(response.status(), 503);
@@ -127,10 +129,7 @@ async fn what_asks_for_a_year_is_given_to_the_caller_at_once() {
     for said in ["31536000", "Fri, 31 Dec 9999 23:59:59 GMT"] {
         let asked = Arc::default();
         let address = refuses(&asked, 429, Some((RETRY_AFTER, said))).await;
-        let builder = cluster([address])
-            .service("orders")
-            .unwrap()
-            .retry(Retry::new());
+        let builder = retrying([address]);
         let client = builder.http().build().unwrap();
         assert_eq!(client.send(get("/")).await.unwrap().status(), 429);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
@@ -138,10 +137,7 @@ async fn what_asks_for_a_year_is_given_to_the_caller_at_once() {
     // And soon enough is tried again.
     let asked = Arc::default();
     let address = refuses(&asked, 429, Some((RETRY_AFTER, "0"))).await;
-    let builder = cluster([address])
-        .service("orders")
-        .unwrap()
-        .retry(Retry::new());
+    let builder = retrying([address]);
     let client = builder.http().build().unwrap();
     assert_eq!(client.send(get("/")).await.unwrap().status(), 429);
     assert_eq!(asked.load(Ordering::SeqCst), 3);
@@ -150,14 +146,8 @@ async fn what_asks_for_a_year_is_given_to_the_caller_at_once() {
 #[tokio::test]
 async fn what_is_longer_than_is_kept_is_not_sent_again() {
     let asked = Arc::default();
-    let addresses = [
-        refuses(&asked, 503, None).await,
-        refuses(&asked, 503, None).await,
-    ];
-    let builder = cluster(addresses)
-        .service("orders")
-        .unwrap()
-        .retry(Retry::new());
+    let addresses = two_that_refuse(&asked).await;
+    let builder = retrying(addresses);
     let client = builder.http().replay_limit(3).build().unwrap();
     let response = client.send(put("four")).await.unwrap();
     assert_eq!(response.status(), 503);
@@ -196,10 +186,7 @@ async fn a_call_that_is_unavailable_goes_elsewhere_unless_it_is_told_not_to() {
             }
         })
         .await;
-        let builder = cluster([address])
-            .service("orders")
-            .unwrap()
-            .retry(Retry::new());
+        let builder = retrying([address]);
         let channel = builder.grpc().retry_if(|_| true).build().unwrap();
         let call = http::Request::post("/orders/Get")
             .body(Full::<Bytes>::default())
@@ -219,8 +206,7 @@ async fn a_call_that_is_unavailable_goes_elsewhere_unless_it_is_told_not_to() {
 async fn reqwest_does_the_same() {
     let asked = Arc::default();
     let addresses = [refuses(&asked, 503, None).await, echoes().await];
-    let builder = cluster(addresses).service("orders").unwrap();
-    let builder = builder.policy(RoundRobin::new()).retry(Retry::new());
+    let builder = retrying(addresses).policy(RoundRobin::new());
     let client = builder.reqwest().build().unwrap();
     for _ in 0..10 {
         let put = client
