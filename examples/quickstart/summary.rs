@@ -50,10 +50,12 @@ impl Summary {
         }
         let tries: u64 = self.members.values().map(|one| one.failures).sum();
         let again = tries.saturating_sub(self.counts.failures);
-        if again > 0 {
-            output.line(format_args!(
+        match again {
+            0 => {}
+            1 => output.line("1 try failed, and was sent again\nto another Pod"),
+            _ => output.line(format_args!(
                 "{again} tries failed, and were sent again\nto another Pod"
-            ));
+            )),
         }
     }
 
