@@ -41,9 +41,9 @@ use portolan_core::retry::RetryTokens;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     tries: usize,
-    budget: RetryBudget,
+    pub(crate) budget: RetryBudget,
     backoff: RetryBackoff,
-    deadline: Option<Duration>,
+    pub(crate) deadline: Option<Duration>,
     max_retry_after: Duration,
 }
 
@@ -104,14 +104,6 @@ impl Retry {
     pub fn max_retry_after(mut self, longest: Duration) -> Self {
         self.max_retry_after = longest;
         self
-    }
-
-    pub(crate) fn its_deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
-    pub(crate) fn its_budget(&self) -> RetryBudget {
-        self.budget
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {
@@ -212,7 +204,7 @@ mod tests {
     #[test]
     fn a_pause_of_any_length_may_be_allowed() {
         let settings = Retry::new().max_retry_after(Duration::MAX);
-        let tokens = Arc::new(RetryTokens::new(settings.its_budget(), Time::ORIGIN));
+        let tokens = Arc::new(RetryTokens::new(settings.budget, Time::ORIGIN));
         let retries = Retries::new(settings, tokens);
         for asked in [Duration::MAX, Duration::from_secs(u64::MAX)] {
             let pause = retries.next(1, Pushback::After(asked)).unwrap();

@@ -20,14 +20,8 @@ use tokio::{
 
 use super::shutdown::Shutdown;
 use crate::{
-    Counters, Routing,
-    admission::Gate,
-    clock::Clock,
-    counters::Tally,
-    health_check::Health,
-    hedge::Hedging,
-    retry::{Retries, Retry},
-    settings::Settings,
+    Counters, Routing, admission::Gate, clock::Clock, counters::Tally, health_check::Health,
+    hedge::Hedging, retry::Retries, settings::Settings,
 };
 
 /// What the driver publishes and requests read.
@@ -98,7 +92,7 @@ impl<S> Published<S> {
         clock: Clock,
         runtime: Handle,
     ) -> Self {
-        let budget = settings.retry.as_ref().map(Retry::its_budget);
+        let budget = settings.retry.as_ref().map(|retry| retry.budget);
         let tokens = Arc::new(RetryTokens::new(budget.unwrap_or_default(), clock.now()));
         let retries = settings.retry.clone();
         let hedging = settings.hedge.clone();
@@ -106,7 +100,7 @@ impl<S> Published<S> {
             .admission
             .clone()
             .map(|admission| Gate::new(admission, clock));
-        let deadline = retries.as_ref().and_then(Retry::its_deadline);
+        let deadline = retries.as_ref().and_then(|retry| retry.deadline);
         Self {
             service,
             retries: retries.map(|retry| Retries::new(retry, Arc::clone(&tokens))),

@@ -4,8 +4,9 @@ use super::{ResponseBody, refusal::refused, status::Code};
 use crate::{
     Duplicate, Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told,
     http::{
-        Heads, SentFrom, duplicate,
+        Heads, duplicate,
         endpoint::{HttpEndpoint, Request, Response, SendError},
+        refusal,
     },
 };
 
@@ -51,11 +52,11 @@ impl Protocol<Request, HttpEndpoint> for Grpc {
     }
 
     fn again(&self, response: &mut Response) -> Option<Request> {
-        SentFrom::again(response)
+        refusal::again(response)
     }
 
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
-        SentFrom::forget(&mut response);
+        refusal::forget(&mut response);
         self.heads.sign(&mut response, &lease);
         self.heads.report(response.headers(), &lease);
         // A call that fails at once has its status in the headers. What is no gRPC at all, such as a

@@ -99,7 +99,6 @@ pub(crate) use {
 pub(crate) use {
     heads::{Heads, Learn, duplicate},
     redirect::Redirection,
-    refusal::SentFrom,
 };
 
 use crate::{Balance, BoxError, Drained, Error, Explanation, Observer, sticky::Visit};

@@ -6,7 +6,7 @@ use super::{
     body::ResponseBody,
     endpoint::{HttpEndpoint, Request, Response, SendError},
     heads::{Heads, duplicate},
-    refusal::{SentFrom, refusal},
+    refusal,
 };
 use crate::{Duplicate, Endpoint, Failure, Kept, Lease, Protocol, Refusal, Routing, Told};
 
@@ -44,7 +44,7 @@ impl Protocol<Request, HttpEndpoint> for Http {
 
     #[inline]
     fn refusal(&self, response: &Response) -> Option<Refusal> {
-        refusal(response.status(), response.headers())
+        refusal::refusal(response.status(), response.headers())
     }
 
     fn duplicate(&self, request: &Request) -> Option<Duplicate<Request>> {
@@ -52,11 +52,11 @@ impl Protocol<Request, HttpEndpoint> for Http {
     }
 
     fn again(&self, response: &mut Response) -> Option<Request> {
-        SentFrom::again(response)
+        refusal::again(response)
     }
 
     fn respond(&self, mut response: Response, mut lease: Lease) -> Self::Response {
-        SentFrom::forget(&mut response);
+        refusal::forget(&mut response);
         self.heads.sign(&mut response, &lease);
         self.heads.report(response.headers(), &lease);
         if is_failure(response.status()) {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER, request::Parts};
+use http::{Extensions, HeaderMap, StatusCode, header::RETRY_AFTER, request::Parts};
 
 use super::{
     endpoint::{Request, Response},
@@ -54,42 +54,61 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Pushback {
 #[error("it answered {0}")]
 struct Answered(StatusCode);
 
-/// What a request that was answered can be sent again from. It is in the extensions of an answer that may be such a
-/// one, of a request that may be sent twice.
-#[derive(Clone)]
-pub(crate) struct SentFrom(Arc<Mutex<Option<(Parts, Spare)>>>);
+/// What a request that was answered can be sent again from. It is in the extensions of an answer for which it may be
+/// needed, and is taken out once.
+pub(crate) struct SentFrom<T>(Arc<Mutex<Option<T>>>);
 
-impl SentFrom {
-    /// Keeps it with an answer, if that is one for which it may be needed.
-    pub(super) fn keep(response: &mut Response, spare: Option<(Parts, Spare)>) {
-        let status = response.status();
-        let may_be_refused = status.is_server_error()
-            || status == StatusCode::TOO_MANY_REQUESTS
-            // A call that fails at once has its status in the headers.
-            || response.headers().contains_key("grpc-status");
-        if may_be_refused && spare.is_some() {
-            let kept = Self(Arc::new(Mutex::new(spare)));
-            response.extensions_mut().insert(kept);
-        }
+impl<T: Send + 'static> SentFrom<T> {
+    pub(crate) fn keep(extensions: &mut Extensions, kept: T) {
+        extensions.insert(Self(Arc::new(Mutex::new(Some(kept)))));
     }
 
-    /// The request, once.
-    pub(crate) fn again(response: &mut Response) -> Option<Request> {
-        let Self(kept) = response.extensions_mut().remove()?;
-        let spare = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (head, body) = spare?;
-        Some(http::Request::from_parts(head, body.rewind()?))
+    pub(crate) fn take(extensions: &mut Extensions) -> Option<T> {
+        let Self(kept) = extensions.remove()?;
+        kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The answer stands: nobody else is to find it there.
-    pub(crate) fn forget(response: &mut Response) {
-        if !response.extensions().is_empty() {
-            response.extensions_mut().remove::<Self>();
+    pub(crate) fn forget(extensions: &mut Extensions) {
+        if !extensions.is_empty() {
+            extensions.remove::<Self>();
         }
     }
 }
 
-impl fmt::Debug for SentFrom {
+impl<T> Clone for SentFrom<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// What a request of hyper's is made from once more.
+pub(crate) type Again = (Parts, Spare);
+
+/// Keeps it with an answer that may be a refusal, of a request that may be sent twice.
+pub(super) fn keep(response: &mut Response, spare: Option<Again>) {
+    let status = response.status();
+    let may_be_refused = status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        // A call that fails at once has its status in the headers.
+        || response.headers().contains_key("grpc-status");
+    if let Some(spare) = spare.filter(|_| may_be_refused) {
+        SentFrom::keep(response.extensions_mut(), spare);
+    }
+}
+
+/// The request of such an answer, once.
+pub(crate) fn again(response: &mut Response) -> Option<Request> {
+    let (head, body) = SentFrom::<Again>::take(response.extensions_mut())?;
+    Some(http::Request::from_parts(head, body.rewind()?))
+}
+
+/// An answer stands, and bears nothing to send its request again from.
+pub(crate) fn forget(response: &mut Response) {
+    SentFrom::<Again>::forget(response.extensions_mut());
+}
+
+impl<T> fmt::Debug for SentFrom<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SentFrom")
     }

@@ -5,7 +5,7 @@ use std::{
     fmt,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -19,7 +19,7 @@ use tower_service::Service;
 use super::request::{Call, Own};
 use crate::{
     BoxError, Endpoint, Failure, MakeEndpoint, Reachability, Sent,
-    http::{is_by_caller, is_unprocessed, never_left, replay::Replay},
+    http::{is_by_caller, is_unprocessed, never_left, refusal, replay::Replay},
 };
 
 /// Makes [`ReqwestEndpoint`]s.
@@ -113,7 +113,7 @@ impl Service<Call> for ReqwestEndpoint {
             match answer.await {
                 Ok((mut response, again)) => {
                     reachability.reached();
-                    SentFrom::keep(&mut response, again, own);
+                    keep(&mut response, again, own);
                     Ok(response)
                 }
                 Err(failure) => Err(NotSent { failure, own }),
@@ -195,7 +195,7 @@ pub(super) fn rebuild(response: Response, url: Url, wrap: impl FnOnce(Body) -> B
 }
 
 /// What to send the request again from.
-enum Again {
+pub(super) enum Again {
     Whole(Request),
     /// The body is a stream, which is recorded.
     Streamed(Request, crate::http::replay::Spare),
@@ -229,32 +229,22 @@ impl Again {
     }
 }
 
-/// What a request that was answered can be sent again from, in the extensions of an answer for which it may be needed.
-#[derive(Clone)]
-pub(super) struct SentFrom(Arc<Mutex<Option<(Again, Own)>>>);
+/// What a request that was answered is made from once more.
+pub(super) type SentFrom = refusal::SentFrom<(Again, Own)>;
 
-impl SentFrom {
-    fn keep(response: &mut Response, again: Again, own: Own) {
-        let status = response.status();
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let kept = Self(Arc::new(Mutex::new(Some((again, own)))));
-            response.extensions_mut().insert(kept);
-        }
+/// Keeps it with an answer that may be a refusal.
+fn keep(response: &mut Response, again: Again, own: Own) {
+    let status = response.status();
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        SentFrom::keep(response.extensions_mut(), (again, own));
     }
+}
 
-    /// The request, once.
-    pub(super) fn again(response: &mut Response) -> Option<Call> {
-        let Self(kept) = response.extensions_mut().remove()?;
-        let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (again, own) = kept?;
-        let request = again.request()?;
-        Some(Call { request, own })
-    }
-
-    /// The answer stands: nobody else is to find it there.
-    pub(super) fn forget(response: &mut Response) {
-        response.extensions_mut().remove::<Self>();
-    }
+/// The request of such an answer, once.
+pub(super) fn again(response: &mut Response) -> Option<Call> {
+    let (again, own) = SentFrom::take(response.extensions_mut())?;
+    let request = again.request()?;
+    Some(Call { request, own })
 }
 
 fn not_sent(

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use reqwest::{Body, Request, Response};
 
 use super::{
-    endpoint::{NotSent, ReqwestEndpoint, SentFrom, rebuild},
+    endpoint::{NotSent, ReqwestEndpoint, SentFrom, again, rebuild},
     request::Call,
 };
 use crate::{
@@ -58,11 +58,11 @@ impl Protocol<Call, ReqwestEndpoint> for Reqwest {
     }
 
     fn again(&self, response: &mut Response) -> Option<Call> {
-        SentFrom::again(response)
+        again(response)
     }
 
     fn respond(&self, mut response: Response, mut lease: Lease) -> Response {
-        SentFrom::forget(&mut response);
+        SentFrom::forget(response.extensions_mut());
         if is_failure(response.status()) {
             lease.fail_by_response();
         } else {

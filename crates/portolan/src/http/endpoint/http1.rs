@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     backoff::{Backoff, BackoffSettings},
-    http::{refusal::SentFrom, replay::Replay, settings::ConnectionSettings},
+    http::{refusal, replay::Replay, settings::ConnectionSettings},
 };
 use tasks::{dial_and_put, keep_warm};
 
@@ -102,7 +102,7 @@ pub(super) async fn send(
         let mut error = match AnswerWithin::wait(limit, response).await {
             Ok(Ok(mut response)) => {
                 connection.go_home();
-                SentFrom::keep(&mut response, spare);
+                refusal::keep(&mut response, spare);
                 return Ok(response);
             }
             Ok(Err(error)) => error,

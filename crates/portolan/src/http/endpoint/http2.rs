@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Reachability,
     backoff::{Backoff, BackoffSettings},
-    http::{refusal::SentFrom, replay::Replay},
+    http::{refusal, replay::Replay},
 };
 
 /// A connection that lived so long was a good one: when it is lost, the next is made at once.
@@ -142,7 +142,7 @@ pub(super) async fn send(
             Ok(Ok(mut response)) => {
                 let (head, body) = spare;
                 let spare = body.is_idempotent().then_some((head, body));
-                SentFrom::keep(&mut response, spare);
+                refusal::keep(&mut response, spare);
                 return Ok(response);
             }
             Ok(Err(error)) => error,
