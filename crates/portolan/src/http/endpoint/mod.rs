@@ -39,7 +39,7 @@ pub use error::{ConnectError, ResponseTimedOut};
 #[cfg(feature = "reqwest")]
 pub(crate) use error::{is_by_caller, is_unprocessed, never_left};
 pub(crate) use transport::Places;
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", test))]
 pub(crate) use transport::Stream;
 use transport::Transport;
 
